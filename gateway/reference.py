@@ -81,22 +81,22 @@ def errors() -> str:
     """Every code, with what a client does about it."""
     words = (
         "Every error has a `code` in `extensions`, which keeps its name and its meaning, and a message that says what "
-        "was wrong, where, and what would be right. Numbers in brackets are statuses of HTTP."
+        "is wrong, where, and what would be valid. Numbers in brackets are HTTP statuses."
     )
     head = ("code", "meaning", "try again?")
     lines = [
         "## Errors of an answer", "", "`extensions.code` of what is in `errors`.", "",
         *_table(head, ((f"`{code}`", code.meaning, code.retry.value) for code in sorted(ErrorCode))), "",
-        "## Problems of a change", "", "`code` of a `Problem`, which a mutation answers in place of a change.", "",
+        "## Problems of a change", "", "`code` of a `Problem`, which a mutation returns when it makes no change.", "",
         *_table(head[:2], ((f"`{code}`", code.meaning) for code in ProblemCode)), "",
         "## What blocks a change", "",
-        "`code` of a `Blocker`, beside the guards that are listed with the [lifecycles](lifecycles.md).", "",
+        "`code` of a `Blocker`. Guards have codes of their own, listed with the [lifecycles](lifecycles.md).", "",
         *_table(head[:2], ((f"`{code}`", code.meaning) for code in BlockerCode)), "",
         "## What is wrong with a row", "",
-        "`code` of a `RowProblem`, of which `RowsRejected` lists up to 20 with their paths.", "",
+        "`code` of a `RowProblem`. `RowsRejected` lists up to 20 of them with their paths.", "",
         *_table(head[:2], ((f"`{code}`", code.meaning) for code in RowCode)), "",
         "## Errors of an agent's tool", "",
-        "`error` of a failed call, beside the codes of an answer.", "",
+        "`error` of a failed call, in addition to the codes of errors.", "",
         *_table(head, ((f"`{code}`", code.meaning, code.retry.value) for code in ToolCode)),
     ]  # fmt: skip
     return _page("Errors", words, lines)
@@ -118,7 +118,7 @@ _MEANT = {
 
 def scopes() -> str:
     """Every scope with what it is for, and the roles."""
-    words = "A credential carries scopes, and roles, which are names for sets of them. `GATEWAY_ROLES` adds roles."
+    words = "A credential carries scopes and roles. A role is a named set of scopes; `GATEWAY_ROLES` adds roles."
     lines = [
         "## Roles", "",
         *_table(("role", "scopes"), ((f"`{role}`", ", ".join(f"`{one}`" for one in of)) for role, of in ROLES.items())),
@@ -168,9 +168,9 @@ def metrics(families: Iterable[Metric]) -> str:
         if one.name.startswith("e2i_")
     ]
     words = (
-        "What `/metrics` answers at `GATEWAY_METRICS`, beside `process_*` of the Prometheus client; every sample has a "
-        "`worker`, and counters end in `_total`. `e2i_replica_*` and `e2i_reads` are there with `GATEWAY_REPLICA_URL` "
-        "alone."
+        "The metrics at `/metrics` of `GATEWAY_METRICS`, in addition to `process_*` of the Prometheus client. Every "
+        "sample has the label `worker`; counters end in `_total`. `e2i_replica_*` and `e2i_reads` exist only with "
+        "`GATEWAY_REPLICA_URL`."
     )
     return _page("Metrics", words, _table(("metric", "type", "labels", "meaning"), rows))
 
@@ -257,9 +257,9 @@ def recorded_types() -> str:
         made = ", ".join([*own, *doors.get(one.name, []), *within])
         rows.append((f"`{one.name}`", made, key, born if born != "``" else "", server))
     words = (
-        "Mutations that write rows of each type beside the moves of its [lifecycle](lifecycles.md); the columns that "
-        "name a row beside its id, for `onConflict`; the states that a row may be born in, the first unless said; and "
-        "what is no input at birth, since the server fills it. [Recording](recording.md) has the rules."
+        "The mutations that write rows of each type, without the transitions of its [lifecycle](lifecycles.md); its "
+        "natural key, for `onConflict`; the states of new rows, the first by default; and the columns that are not "
+        "inputs because the server fills them. [Recording](recording.md) has the rules."
     )
     head = ("type", "mutations", "key", "born", "the server's")
     return _page("Recorded types", words, _table(head, rows))

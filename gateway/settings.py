@@ -66,7 +66,8 @@ class Settings(BaseSettings):
         "reads go to the primary.",
     )
     replica_lag: float = Field(
-        default=10.0, gt=0, le=3600, description="Seconds that a replica may be behind before reads leave it."
+        default=10.0, gt=0, le=3600, description="Maximum lag of a replica in seconds; reads go to the primary while "
+        "the lag is greater."
     )
     data: Path = Field(default=Path(".e2i"), description="Folder of the embedded Postgres.")
     demo: Literal["off", "small", "large"] = Field(
@@ -116,7 +117,8 @@ class Settings(BaseSettings):
         default=(), description="Trusted issuers (`iss`), comma-separated. Unset: any whose signature verifies."
     )
     jwt_audience: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)] = Field(
-        default=("authenticated",), min_length=1, description="Audiences (`aud`) of which a JWT must name one."
+        default=("authenticated",), min_length=1, description="Audiences; the `aud` claim of a JWT must name one of "
+        "them."
     )
     jwt_leeway: float = Field(
         default=10.0, ge=0, le=300, description="Seconds by which the clocks of issuer and gateway may differ."
@@ -157,7 +159,8 @@ class Settings(BaseSettings):
     embeddings_model: str | None = Field(default=None, description="Its model: the one that made the stored vectors.")
     embeddings_key: SecretStr | None = Field(default=None, description="Its key, sent as a bearer token.")
     embeddings_dimensions: int | None = Field(
-        default=None, ge=1, le=16_000, description="Numbers of a vector, for models that are told. Unset: not said."
+        default=None, ge=1, le=16_000, description="Dimensions of the vectors, for models that take this parameter. "
+        "Unset: not sent."
     )
     embeddings_timeout: float = Field(default=5.0, gt=0, le=60, description="Seconds that it may take.")
     graphiql: bool = Field(default=True, description="Whether a browser that opens /graphql gets GraphiQL.")
@@ -250,7 +253,8 @@ class Settings(BaseSettings):
         default=True, description="Whether clients may register documents and then send their hashes alone."
     )
     cache_seconds: int = Field(
-        default=0, ge=0, description="Seconds for which reads by GET of a document's id need not be asked for again."
+        default=0, ge=0, description="Seconds for which clients may cache reads by GET of a document's id "
+        "(`Cache-Control`)."
     )
     compress_bytes: int = Field(
         default=4_000,
@@ -267,8 +271,8 @@ class Settings(BaseSettings):
     )
     cors_headers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words), AfterValidator(checked_headers)] = Field(
         default=(),
-        description="Headers that pages of those origins may send beside those of GraphQL clients, Sentry and "
-        "OpenTelemetry, with commas between them; `*` for all.",
+        description="Headers that pages of those origins may send, in addition to those of GraphQL clients, Sentry and "
+        "OpenTelemetry; separated by commas, `*` for all.",
     )
     cors_credentials: bool = Field(
         default=False, description="Whether pages of those origins may send cookies and certificates."
@@ -289,7 +293,7 @@ class Settings(BaseSettings):
     count_up_to: int = Field(
         default=10_000,
         ge=0,
-        description="Rows of a list that `totalCount` counts where no exact count is asked for; 0 counts all of them.",
+        description="Number of rows that `totalCount` counts without `exact`; 0 counts all rows.",
     )
     max_body_bytes: int = Field(default=2_000_000, ge=1_000, description="Maximum bytes of a request's body.")
     max_document: int = Field(default=100_000, ge=100, description="Maximum characters of a document.")
@@ -384,7 +388,7 @@ class Settings(BaseSettings):
     )
     ws_origins: Annotated[str, AfterValidator(checked_origins)] = Field(
         default="",
-        description="Origins of pages that may connect by WebSocket beside the gateway's own, such as "
+        description="Origins of pages that may connect by WebSocket, in addition to the gateway's own, such as "
         "`https://e2i.example,https://lab.example`; `*` for all.",
     )
     ws_sockets: int = Field(
@@ -416,7 +420,8 @@ class Settings(BaseSettings):
     def _cannot_be_exchanged(cls, source: str | None) -> str | None:
         url = urlsplit(source or "")
         if "://" in (source or "") and url.scheme != "https" and not is_loopback(url.hostname or ""):
-            raise ValueError("keys must be fetched by https://, or from this machine, so that nobody can replace them")
+            raise ValueError("keys must be fetched by https://, or from this machine, so that they cannot be replaced "
+            "in transit")
         return source
 
     @field_validator("rls_roles")
@@ -446,7 +451,7 @@ class Settings(BaseSettings):
             raise ValueError("GATEWAY_EMBEDDINGS_MODEL: name the model that the stored vectors were made by")
         url = urlsplit(self.embeddings_url or "")
         if self.embeddings_key and url.scheme == "http" and not is_loopback(url.hostname or ""):
-            raise ValueError("GATEWAY_EMBEDDINGS_URL: a key is sent by https:// alone, or to this machine")
+            raise ValueError("GATEWAY_EMBEDDINGS_URL: a key is sent only by https:// or to this machine")
         if self.mcp_url and "jwt" in self.auth and self.mcp_url not in self.jwt_audience:
             raise ValueError("GATEWAY_JWT_AUDIENCE: add the GATEWAY_MCP_URL, which JWTs name in aud there")
         if self.rls and self.rls_token_role not in self.rls_roles:
@@ -522,7 +527,8 @@ def load() -> Settings:
         lines = [_line(problem) for problem in error.errors(include_input=False)]
         raise SettingsError("\n".join(lines)) from None
     if settings.replica_url and not settings.database_url:
-        raise SettingsError("GATEWAY_REPLICA_URL: it is a standby of DATABASE_URL, which is not set; set both")
+        raise SettingsError("GATEWAY_REPLICA_URL: a replica needs DATABASE_URL, its primary, which is not set; set "
+        "both")
     return settings
 
 

@@ -13,11 +13,11 @@ class Retry(Enum):
     """What a client does about an error; the value is a sentence of the reference."""
 
     NO = "No; change the request."
-    LESS = "No; ask for less at once."
+    LESS = "No; request less at once."
     LATER = "Yes, after a moment, unchanged."
     WITH_KEY = "Yes, with the same `idempotencyKey`."
-    READ_ANEW = "No; read what is kept anew and subscribe again."
-    AS_CAUSE = "As the error of the field that `cause` names."
+    READ_ANEW = "No; read the data again, then subscribe again."
+    AS_CAUSE = "Like the error of the field that `cause` names."
     OPERATOR = "No; the operator of the gateway must act."
 
 
@@ -75,55 +75,59 @@ class ErrorCode(_Described):
     )
     FORBIDDEN_FIELD = (
         "FORBIDDEN_FIELD",
-        "The caller lacks the `scope` that reading this field needs; the field is null, the rest of the answer stands.",
+        "The caller lacks the `scope` that this field needs; the field is null, other fields are returned.",
         Retry.NO,
-        "Reading this needs the scope {scope}, which the caller does not have, so this field has no answer.",
+        "This field needs the scope {scope}, which the caller does not have.",
     )
     WEBHOOKS_OFF = (
         "WEBHOOKS_OFF",
-        "This gateway sends no webhooks, so none are kept by it.",
+        "Webhooks are disabled on this gateway.",
         Retry.OPERATOR,
-        "This gateway sends no webhooks; whoever runs it can set GATEWAY_WEBHOOKS=true.",
+        "Webhooks are disabled on this gateway; its operator can set GATEWAY_WEBHOOKS=true.",
     )
     # -- the document
     GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED", "The document is not valid GraphQL syntax."
     GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED", "The document is not valid for this schema."
     OPERATION_NOT_FOUND = "OPERATION_NOT_FOUND", "`operationName` names no operation of the document, or is missing."
     DOCUMENT_NOT_FOUND = "DOCUMENT_NOT_FOUND", "The `documentId` names no document; send the document itself."
-    DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED", "Only trusted documents are executed here, and this is not one."
+    DOCUMENT_NOT_TRUSTED = "DOCUMENT_NOT_TRUSTED", "This gateway executes trusted documents only, and this is not one."
     DOCUMENTS_UNAVAILABLE = (
         "DOCUMENTS_UNAVAILABLE",
-        "The table of trusted documents could not be read yet (503).",
+        "The table of trusted documents cannot be read yet (503).",
         Retry.LATER,
         "The trusted documents cannot be read at the moment; try again shortly.",
     )
     PERSISTED_QUERY_NOT_FOUND = (
         "PERSISTED_QUERY_NOT_FOUND",
-        "No document has this hash yet; send the document beside its hash.",
+        "No document has this hash yet; send the document together with its hash.",
         Retry.NO,
         "PersistedQueryNotFound",  # what clients of the protocol look for
     )
     PERSISTED_QUERY_NOT_SUPPORTED = (
         "PERSISTED_QUERY_NOT_SUPPORTED",
-        "Persisted queries are disabled; send the document alone.",
+        "Persisted queries are disabled; send the document without a hash.",
         Retry.NO,
         "PersistedQueryNotSupported",
     )
     PERSISTED_QUERY_HASH_MISMATCH = "PERSISTED_QUERY_HASH_MISMATCH", "The hash or id belongs to another document."
     # -- rows as tables
-    NOT_A_TABLE = "NOT_A_TABLE", "The operation asks for more than one list of rows, which CSV and its kind cannot say."
+    NOT_A_TABLE = (
+        "NOT_A_TABLE",
+        "The operation selects more than one list of rows, which CSV, NDJSON and Arrow cannot "
+        "represent.",
+    )
     TABLE_LIMIT = (
         "TABLE_LIMIT",
-        "The table has, or would have, more rows or bytes than `limit`; go on behind the last `cursor`.",
+        "The table has, or would have, more rows or bytes than `limit`; continue after the last `cursor`.",
         Retry.LESS,
     )
     # -- limits, before any SQL, with `limit` and mostly `value`
     ALIAS_LIMIT = "ALIAS_LIMIT", "The document has too many aliases.", Retry.LESS, "The document has too many aliases"
     ANSWER_LIMIT = (
         "ANSWER_LIMIT",
-        "The answer has, or would have, too many bytes.",
+        "The response has, or would have, too many bytes.",
         Retry.LESS,
-        "The answer is too large, in bytes",
+        "The response is too large, in bytes",
     )
     BATCH_LIMIT = "BATCH_LIMIT", "The batch has too many requests.", Retry.LESS, "The batch has too many requests"
     BODY_LIMIT = (
@@ -134,9 +138,10 @@ class ErrorCode(_Described):
     )
     COST_LIMIT = (
         "COST_LIMIT",
-        "The operation costs more points than one request may; with `argument` where one filter or order is the cause.",
+        "The operation costs more points than one request may; `argument` names the filter or order if one of them is "
+        "the cause.",
         Retry.LESS,
-        "The operation asks for too many rows",
+        "The operation requests too many rows",
     )
     DEPTH_LIMIT = (
         "DEPTH_LIMIT",
@@ -159,7 +164,7 @@ class ErrorCode(_Described):
     )
     GROUP_LIMIT = (
         "GROUP_LIMIT",
-        "The aggregate has more groups than are answered.",
+        "The aggregate has more groups than are returned.",
         Retry.LESS,
         "There are more than {limit:,} groups. Group by fewer or coarser keys, or narrow `where`.",
     )
@@ -167,7 +172,7 @@ class ErrorCode(_Described):
         "INTROSPECTION_LIMIT",
         "The operation introspects too much of the schema at once.",
         Retry.LESS,
-        "The operation asks for too much of the schema, in values",
+        "The operation requests too much of the schema, in values",
     )
     NAME_LIMIT = "NAME_LIMIT", "A name among the parameters of the request is too long."
     RELATION_LIMIT = (
@@ -178,7 +183,7 @@ class ErrorCode(_Described):
     )
     REPEAT_LIMIT = (
         "REPEAT_LIMIT",
-        "The same fields are selected so often that comparing them would take too long.",
+        "The same fields are selected so often that comparing them takes too long.",
         Retry.LESS,
         "The document selects the same fields too often, in pairs of them",
     )
@@ -200,76 +205,79 @@ class ErrorCode(_Described):
         "BUDGET_EXCEEDED",
         (
             "The caller's budget for this minute is exhausted (429); with `limit`, `remaining`, `resetAt` and the cost "
-            "as `value`. `Retry-After` says when it suffices; without it, it never does."
+            "as `value`. `Retry-After` says when to try again; without it, the operation exceeds the whole budget."
         ),
         Retry.LATER,
     )
     # -- arguments
     BAD_USER_INPUT = "BAD_USER_INPUT", "A variable or argument cannot be used; `argument` names it."
-    INVALID_CURSOR = "INVALID_CURSOR", "A cursor is not one of this list, order or stream; `argument` names it."
+    INVALID_CURSOR = "INVALID_CURSOR", "A cursor does not belong to this list, order or stream; `argument` names it."
     # -- vectors of texts
     EMBEDDINGS_NOT_CONFIGURED = (
         "EMBEDDINGS_NOT_CONFIGURED",
         "A similarity search by `text` needs `GATEWAY_EMBEDDINGS_URL`, which is not set.",
         Retry.OPERATOR,
         (
-            "text: this gateway has no service that makes vectors of texts (GATEWAY_EMBEDDINGS_URL). Search by a row's "
-            "id or an `embedding`, or for words by a filter (`iContains`)."
+            "text: this gateway has no embedding service (GATEWAY_EMBEDDINGS_URL). Search by a row's id or an "
+            "`embedding`, or for words by a filter (`iContains`)."
         ),
     )
     EMBEDDINGS_UNAVAILABLE = (
         "EMBEDDINGS_UNAVAILABLE",
-        "The service that makes vectors of texts did not answer, or not usably.",
+        "The embedding service did not respond, or its response cannot be used.",
         Retry.LATER,
         (
-            "text: the service that makes vectors of texts cannot be used at the moment; try again shortly, or search "
-            "for words by a filter (`iContains`)."
+            "text: the embedding service is not available at the moment; try again shortly, or search for words by a "
+            "filter (`iContains`)."
         ),
     )
     EMBEDDING_MODEL_MISMATCH = (
         "EMBEDDING_MODEL_MISMATCH",
-        "The vectors of the configured model are not comparable with the stored ones, as stored texts show.",
+        "The vectors of the configured model are not comparable with the stored ones, according to stored texts.",
         Retry.OPERATOR,
-        "text: the model that makes vectors of texts is not the one that the stored vectors were made by.",
+        "text: the embedding model is not the one that made the stored vectors.",
     )
     # -- tools
-    UNKNOWN_TOOL = "UNKNOWN_TOOL", "No tool has this name or id; `unknown` lists each with near names."
+    UNKNOWN_TOOL = "UNKNOWN_TOOL", "No tool has this name or id; `unknown` lists each of them with similar names."
     TOOL_NOT_COMPOSABLE = "TOOL_NOT_COMPOSABLE", "The Tool Composer cannot use the `tools` that are named."
-    DEPENDENCY_CYCLE = "DEPENDENCY_CYCLE", "The tools depend on each other's output in a circle; `cycle` lists it."
+    DEPENDENCY_CYCLE = "DEPENDENCY_CYCLE", "The tools depend on each other's output in a cycle; `cycle` lists it."
     # -- the database
     DATABASE_UNAVAILABLE = (
         "DATABASE_UNAVAILABLE",
-        "The database cannot be reached (503 when nothing could be answered).",
+        "The database cannot be reached (503 if no field could be resolved).",
         Retry.LATER,
         "The database cannot be reached at the moment; try again shortly.",
     )
     LOCKED = (
         "LOCKED",
-        "Another transaction kept the table or row locked for too long; nothing was changed.",
+        "Another transaction held a lock on the table or row for too long; nothing was changed.",
         Retry.LATER,
     )
     MISSING_IN_DATABASE = (
         "MISSING_IN_DATABASE",
-        "The connected database lacks what the field reads, or does not let the gateway read it; the field is null.",
+        "The connected database lacks a table, column or function that the field reads, or the gateway may not read "
+        "it; the "
+        "field is null.",
         Retry.OPERATOR,
-        "The connected database lacks something that this field reads. `e2i-gateway db check` says what.",
+        "The connected database lacks a table, column or function that this field reads. `e2i-gateway db check` names "
+        "it.",
     )
     STATEMENT_TIMEOUT = (
         "STATEMENT_TIMEOUT",
-        "The statement behind the field exceeded the time limit.",
+        "The SQL statement of the field exceeded its time limit.",
         Retry.LESS,
-        "The database took too long for this field and stopped. Ask for fewer rows, or fewer levels at once.",
+        "The SQL statement of this field exceeded its time limit. Request fewer rows, or fewer levels at once.",
     )
     UNREPRESENTABLE_VALUE = (
         "UNREPRESENTABLE_VALUE",
-        "A stored value does not fit its GraphQL type; the field is null, the rest of the answer stands.",
+        "A stored value does not fit its GraphQL type; the field is null, other fields are returned.",
         Retry.OPERATOR,
-        "The stored data make this field fail in the database; the log says how.",
+        "Stored values make this field fail in the database; the log has the details.",
     )
     # -- changes
     CHANGES_UNAVAILABLE = (
         "CHANGES_UNAVAILABLE",
-        "The database accepts no changes: it is read-only, or `e2i-gateway db attach` has not prepared it.",
+        "The database accepts no changes: it is read-only, or not prepared by `e2i-gateway db attach`.",
         Retry.OPERATOR,
     )
     CONFLICT = (
@@ -280,11 +288,12 @@ class ErrorCode(_Described):
     )
     ANSWER_UNREAD = (
         "ANSWER_UNREAD",
-        "The change was made and is recorded, but its answer could not be read; another error says why.",
+        "The change was made and is recorded, but its result could not be read; another error has the reason.",
         Retry.WITH_KEY,
         (
-            "The change was made and is recorded. Its answer took too long to be read before the commit, and could not "
-            "be read after it: ask for the rows by a query, or for less with the same idempotencyKey."
+            "The change was made and is recorded. Its result took too long to be read before the commit, and could not "
+            "be read after it: read the rows by a query, or repeat the mutation with the same idempotencyKey and fewer "
+            "fields."
         ),
     )
     OUTCOME_UNKNOWN = (
@@ -292,9 +301,8 @@ class ErrorCode(_Described):
         "The connection was lost at the commit; whether the change was made is unknown.",
         Retry.WITH_KEY,
         (
-            "The connection to the database was lost while the change was committed, and the database does not say "
-            "whether it was made. Send it again with the same idempotencyKey: it is made if it was not, and replayed "
-            "if it was."
+            "The connection to the database was lost at the commit, so it is unknown whether the change was made. Send "
+            "it again with the same idempotencyKey: it is made if it was not, and replayed if it was."
         ),
     )
     TRANSACTION_UNDONE = (
@@ -315,56 +323,60 @@ class ErrorCode(_Described):
     )
     SUBSCRIPTIONS_UNAVAILABLE = (
         "SUBSCRIPTIONS_UNAVAILABLE",
-        "The database lacks the live log, or hides what is followed (`e2i-gateway db attach` makes the log).",
+        "The database lacks the live log (`e2i-gateway db attach` creates it), or hides the rows of the subscription.",
         Retry.OPERATOR,
         (
-            "This cannot be followed here: the gateway's live log, or the table that is followed, is missing from this "
-            "database, or the gateway's role may not use it. `e2i-gateway db attach` makes the log; `e2i-gateway db "
-            "check` says what is missing."
+            "This subscription is not available: the gateway's live log or the table of the subscription is missing "
+            "from this database, or the gateway's role may not use it. `e2i-gateway db attach` creates the log; "
+            "`e2i-gateway db check` names what is missing."
         ),
     )
     CURSOR_EXPIRED = (
         "CURSOR_EXPIRED",
-        "The cursor is older than changes are kept, which is `limit` hours; subscribe without `after`.",
+        "The cursor is older than the changes that are kept, `limit` hours; subscribe without `after`.",
         Retry.READ_ANEW,
     )
     HISTORY_CHANGED = (
         "HISTORY_CHANGED",
         (
-            "A failover may have lost delivered changes; subscribe with `extensions.cursor` as `after`, without it "
-            "where it is null."
+            "A failover may have lost delivered changes; subscribe with `extensions.cursor` as `after`, or without "
+            "`after` if it is null."
         ),
         Retry.READ_ANEW,
     )
     ORIGIN_NOT_ALLOWED = "ORIGIN_NOT_ALLOWED", "A page of this origin may not open a WebSocket here (403)."
     TOO_MANY_OPERATIONS = (
         "TOO_MANY_OPERATIONS",
-        "The WebSocket has `limit` operations under way; complete one first.",
+        "The WebSocket has `limit` active operations; complete one first.",
         Retry.LATER,
-        "{limit} operations are under way on this WebSocket, which is the limit; complete one first.",
+        "This WebSocket has {limit} active operations, which is the limit; complete one first.",
     )
     TOO_MANY_SOCKETS = (
         "TOO_MANY_SOCKETS",
-        "As many WebSockets, or subscriptions by events, are open as the gateway holds (503).",
+        "The gateway has reached its limit of open WebSockets and event streams (503).",
         Retry.LATER,
-        "As many WebSockets or event streams are open as this gateway holds; connect again shortly.",
+        "This gateway has reached its limit of open WebSockets and event streams; connect again shortly.",
     )
     INTERNAL = (
         "INTERNAL",
-        "A fault of the gateway; `requestId` finds it in the log.",
+        "An internal error of the gateway; `requestId` finds it in the log.",
         Retry.OPERATOR,
-        "Something went wrong here; it is in the gateway's log under request {requestId}.",
+        "Internal error; the gateway's log has the details under request {requestId}.",
     )
 
 
 class ProblemCode(_Described):
     """``code`` of a ``Problem``, which a mutation answers in place of a change: nothing was changed."""
 
-    ILLEGAL_TRANSITION = "ILLEGAL_TRANSITION", "The lifecycle has no such move; `allowed` lists those that it has."
+    ILLEGAL_TRANSITION = (
+        "ILLEGAL_TRANSITION",
+        "The lifecycle has no such transition; `allowed` lists those that it "
+        "has.",
+    )
     TRANSITION_BLOCKED = "TRANSITION_BLOCKED", "Guards or constraints block the change; `blockers` lists all of them."
     STALE_VERSION = (
         "STALE_VERSION",
-        "The row has changed since `expectedVersion` was read; `current` is the row as it is.",
+        "The row has changed since `expectedVersion` was read; `current` is the current row.",
     )
     NOT_FOUND = "NOT_FOUND", "No row has the id."
     FORBIDDEN = "FORBIDDEN", "The caller lacks a scope that the change needs."
@@ -380,45 +392,45 @@ class BlockerCode(_Described):
     """``code`` of a ``Blocker``, where it is no guard of a lifecycle: guards are declared with the lifecycles."""
 
     # -- the database's own rules
-    NOT_UNIQUE = "NOT_UNIQUE", "Another row has the same key already."
-    NO_SUCH_ROW = "NO_SUCH_ROW", "A reference would name a row that does not exist."
+    NOT_UNIQUE = "NOT_UNIQUE", "Another row already has the same key."
+    NO_SUCH_ROW = "NO_SUCH_ROW", "A reference names a row that does not exist."
     STILL_REFERENCED = "STILL_REFERENCED", "Other rows refer to this one."
     CHECK_FAILED = "CHECK_FAILED", "A check constraint does not allow the value."
-    NOT_EXCLUSIVE = "NOT_EXCLUSIVE", "An exclusion constraint does not allow the row beside another one."
+    NOT_EXCLUSIVE = "NOT_EXCLUSIVE", "An exclusion constraint does not allow the row together with another row."
     VALUE_MISSING = "VALUE_MISSING", "The database requires a value in a column that the gateway does not know."
     REFUSED_BY_DATABASE = (
         "REFUSED_BY_DATABASE",
-        "A trigger refused the change, whose message it is, or a policy of row level security.",
+        "A trigger refused the change (the message is the trigger's), or a policy of row level security did.",
     )
     # -- mutations of more than one row
-    NOT_THE_CHAMPION = "NOT_THE_CHAMPION", "The model to be replaced is not the champion of its experiment."
-    MODEL_RETIRED = "MODEL_RETIRED", "The model is archived or deprecated, and such a model is not deployed."
-    CHAIN_IS_EMPTY = "CHAIN_IS_EMPTY", "The deployment has replaced no other one, so there is none to go back to."
+    NOT_THE_CHAMPION = "NOT_THE_CHAMPION", "The model to replace is not the champion of its experiment."
+    MODEL_RETIRED = "MODEL_RETIRED", "The model is archived or deprecated, so it cannot be deployed."
+    CHAIN_IS_EMPTY = "CHAIN_IS_EMPTY", "The deployment replaced no other deployment, so there is none to roll back to."
     CHAIN_IS_A_CYCLE = "CHAIN_IS_A_CYCLE", "The deployment's rollback chain leads back to itself."
     NO_HEALTHY_PREDECESSOR = "NO_HEALTHY_PREDECESSOR", "No deployment on the rollback chain is healthy."
     NO_MODEL = "NO_MODEL", "The alert names no model to retrain."
-    ALERT_CLOSED = "ALERT_CLOSED", "The alert is resolved or dismissed; open it again first."
+    ALERT_CLOSED = "ALERT_CLOSED", "The alert is resolved or dismissed; reopen it first."
     ALREADY_TRIGGERED = "ALREADY_TRIGGERED", "The alert has triggered a retraining already."
     NO_MISMATCH = "NO_MISMATCH", "The check found no mismatch, so there is no cause to record."
-    NOT_COMPLETED = "NOT_COMPLETED", "The simulation is not completed, so it predicts no effect to compare with."
+    NOT_COMPLETED = "NOT_COMPLETED", "The simulation is not completed, so it has no predicted effect to compare."
     NOTHING_OVERDUE = "NOTHING_OVERDUE", "No approval is overdue.", Retry.NO, "no approval is overdue"
 
 
 class RowCode(_Described):
     """``code`` of a ``RowProblem``: what is wrong with one of the rows that were to be recorded."""
 
-    MALFORMED = "MALFORMED", "A line of ndjson is no JSON object, or gives a key twice."
-    UNKNOWN_FIELD = "UNKNOWN_FIELD", "A line of ndjson gives a field that rows of the type do not have as an input."
-    INVALID_VALUE = "INVALID_VALUE", "A value is none that its column can hold."
-    VALUE_MISSING = "VALUE_MISSING", "A value is needed that the row does not give."
+    MALFORMED = "MALFORMED", "A line of NDJSON is not a JSON object, or has a key twice."
+    UNKNOWN_FIELD = "UNKNOWN_FIELD", "A line of NDJSON has a field that is not an input of the type."
+    INVALID_VALUE = "INVALID_VALUE", "A value is not valid for its column."
+    VALUE_MISSING = "VALUE_MISSING", "The row lacks a required value."
     DUPLICATE = "DUPLICATE", "Another row of the batch has the same key."
     NO_SUCH_ROW = "NO_SUCH_ROW", "A reference names no row, or more than one."
     NOT_UNIQUE = "NOT_UNIQUE", "Another row of the database has the same key."
-    DIFFERS = "DIFFERS", "The row is there with other values, and such rows must not differ."
+    DIFFERS = "DIFFERS", "The row exists with other values, and rows of this type must not differ."
     CHECK_FAILED = "CHECK_FAILED", "A check constraint of the database does not allow the value."
     REFUSED_BY_DATABASE = (
         "REFUSED_BY_DATABASE",
-        "A trigger of the database refuses the row or drops it, or a policy does not let the caller have it.",
+        "A trigger of the database refuses or drops the row, or a policy does not allow it for the caller.",
     )
 
 
@@ -427,15 +439,15 @@ class ToolCode(_Described):
 
     BAD_ARGUMENT = "BAD_ARGUMENT", "An argument of a tool is missing or not valid."
     BAD_QUERY = "BAD_QUERY", "The document of `query` does not hold exactly one operation."
-    READ_ONLY = "READ_ONLY", "`query` runs queries alone."
+    READ_ONLY = "READ_ONLY", "`query` runs only queries."
     NO_INTROSPECTION = "NO_INTROSPECTION", "`query` does not answer introspection; other tools describe the schema."
     ROW_TOO_LARGE = "ROW_TOO_LARGE", "One row alone exceeds `maxBytes`.", Retry.LESS
     UNKNOWN_FIELD = "UNKNOWN_FIELD", "A type has no field of this name."
     UNKNOWN_TYPE = "UNKNOWN_TYPE", "The schema has no type of this name."
-    CHANGE_REFUSED = "CHANGE_REFUSED", "A step of `preview_change` cannot be made as it is."
+    CHANGE_REFUSED = "CHANGE_REFUSED", "A step of `preview_change` cannot be applied."
     PREVIEW_NOT_FOUND = "PREVIEW_NOT_FOUND", "No preview of this caller has the `previewId`."
     PREVIEW_EXPIRED = "PREVIEW_EXPIRED", "The preview is older than ten minutes."
     PREVIEW_USED = "PREVIEW_USED", "The preview was applied before; nothing is changed again."
-    PREVIEW_STALE = "PREVIEW_STALE", "What the preview concerns has changed since."
+    PREVIEW_STALE = "PREVIEW_STALE", "The rows of the preview have changed since."
     PREVIEW_DECLINED = "PREVIEW_DECLINED", "A person has declined the change."
-    CONFIRMATION_NEEDED = "CONFIRMATION_NEEDED", "A person has to confirm the change, and has not."
+    CONFIRMATION_NEEDED = "CONFIRMATION_NEEDED", "A person must confirm the change, and has not confirmed it."

@@ -80,7 +80,7 @@ def decode(cursor: str) -> LogPosition:
 
 def invalid() -> GatewayError:
     """What is said of an ``after`` that is none of ours."""
-    return cursors.invalid("after", "is not a cursor of a subscription; pass the `cursor` of a message as it came")
+    return cursors.invalid("after", "is not a cursor of a subscription; pass the `cursor` of a message unchanged")
 
 
 def superseded(place: LogPosition | None, **details: Any) -> GatewayError:
@@ -89,11 +89,11 @@ def superseded(place: LogPosition | None, **details: Any) -> GatewayError:
     ``place`` is where to read on; None where that cannot be known.
     """
     cursor = None if place is None else encode(place)
-    on = "without `after`" if cursor is None else "with extensions.cursor as `after`: nothing is left out from there on"
+    on = "without `after`" if cursor is None else "with extensions.cursor as `after`: no change after it is missed"
     return GatewayError(
         ErrorCode.HISTORY_CHANGED,
-        "Another server has taken over the database, or it was set back: it may lack changes that were told before. "
-        f"Read again what you keep of them, and subscribe {on}.",
+        "Another server has taken over the database, or it was restored: it may lack changes that were delivered "
+        f"before. Read your data again, and subscribe {on}.",
         cursor=cursor,
         **details,
     )
@@ -108,7 +108,7 @@ def _values(arguments: Mapping[str, Any], name: str) -> Sequence[str] | None:
     if asked is None:
         return None
     if not asked:
-        raise bad_argument(name, "is empty, so no change would ever match; leave it out to follow all")
+        raise bad_argument(name, "is empty, so no change would match; omit it to follow all")
     if len(asked) > MAX_VALUES:
         raise bad_argument(name, f"has {len(asked)} values; pass at most {MAX_VALUES}")
     return [str(getattr(value, "value", value)) for value in asked]
@@ -164,38 +164,39 @@ def told(entry: Entry | None, cursor: str) -> Record:
 # -- the type ----------------------------------------------------------------------------------------------------------
 
 _CURSOR = (
-    "How far the stream has come: everything up to this change was told. Keep the last one, and pass it as `after` to "
-    "read on behind it, on any gateway of this database."
+    "Position in the stream: all changes up to this one were delivered. Keep the last cursor and pass it as `after` to "
+    "resume, on any gateway of this database."
 )
-_CHECKPOINT = "null in the first message of a stream and after quiet times, which only bring a fresh cursor"
+_CHECKPOINT = "null in messages that carry only a cursor: the first of a stream, and those after quiet times"
 
 
-@strawberry.enum(description="What became of an alert.")
+@strawberry.enum(description="How an alert changed.")
 class AlertChange(enum.Enum):
-    RAISED = strawberry.enum_value("RAISED", description="It is new.")
+    RAISED = strawberry.enum_value("RAISED", description="The alert is new.")
     CHANGED = strawberry.enum_value(
-        "CHANGED", description="It is another than before: its status, its severity, or anything else of the row."
+        "CHANGED", description="A column of the alert changed: its status, its severity or another one."
     )
 
 
 @strawberry.type(
-    description="A batch of rows that was recorded, or old rows that were removed, in one transaction. The rows "
-    "themselves are read from their list: those of a time between `firstAt` and `lastAt` are among them."
+    description="A batch of rows that was recorded, or of old rows that were removed, in one transaction. To read the "
+    "rows, filter their list by time, from `firstAt` to `lastAt`."
 )
 class RecordedBatch:
     type: str = strawberry.field(description="The type of the rows, such as `ServingMetric`.")
-    mutation: str = strawberry.field(description="The mutation, such as `recordServingMetrics`; lines have the same.")
-    inserted: int = strawberry.field(description="How many rows are new.")
-    updated: int = strawberry.field(description="How many rows were there and have other values now.")
-    kept: int = strawberry.field(description="How many rows were there and stayed as they were.")
-    purged: int = strawberry.field(description="How many rows were removed, by a purge or by a retention policy.")
+    mutation: str = strawberry.field(description="The mutation, such as `recordServingMetrics`; also for batches of "
+    "lines over HTTP.")
+    inserted: int = strawberry.field(description="Number of rows that were inserted.")
+    updated: int = strawberry.field(description="Number of existing rows that were updated.")
+    kept: int = strawberry.field(description="Number of existing rows that were left unchanged.")
+    purged: int = strawberry.field(description="Number of rows that were removed by a purge or a retention policy.")
     first_at: DateTime | None = strawberry.field(
-        description="The earliest time that a row tells of; null for types whose rows have no time of their own."
+        description="The earliest time of the rows; null for types whose rows have no time of their own."
     )
-    last_at: DateTime | None = strawberry.field(description="The latest time that a row tells of.")
-    actor: str = strawberry.field(description="Who recorded, or removed, them.")
-    request_id: str = strawberry.field(description="The request that did, as logs and answers name it.")
-    recorded_at: DateTime = strawberry.field(description="When the transaction began that did.")
+    last_at: DateTime | None = strawberry.field(description="The latest time of the rows.")
+    actor: str = strawberry.field(description="The caller who recorded or removed them.")
+    request_id: str = strawberry.field(description="Id of the request, as in logs and responses.")
+    recorded_at: DateTime = strawberry.field(description="Time at which the transaction began.")
 
 
 def _batch(message: Record, _info: Info) -> RecordedBatch | None:
@@ -236,7 +237,7 @@ def _rows_field(types: Types, topic: LiveTopic, fact: str, description: str) -> 
 
 
 def _listed(item: Any, description: str, name: str | None = None) -> Any:
-    described = strawberry.argument(name=name, description=f"{description} Values: at most {MAX_VALUES}.")
+    described = strawberry.argument(name=name, description=f"{description} At most {MAX_VALUES} values.")
     return Annotated[list[item] | None, described]
 
 
@@ -245,8 +246,8 @@ def subscription(types: Types) -> type:
     after = Annotated[
         str | None,
         strawberry.argument(
-            description="Begin behind this cursor of an earlier message: what has happened since comes first, nothing "
-            "twice and nothing left out. Without it the stream begins now. Pass the same filters as before."
+            description="Resume after this cursor of an earlier message: the changes since then are delivered first, "
+            "each once. Without a cursor the stream begins now. Pass the same filters as before."
         ),
     ]
     event = _message_type(
@@ -256,25 +257,26 @@ def subscription(types: Types) -> type:
     )
     alert = _message_type(
         "AlertMessage",
-        "An alert that is new or has changed, whoever wrote it.",
+        "An alert that is new or has changed, by the gateway or by another writer.",
         {
             "change": strawberry.field(
                 resolver=taking({}, AlertChange | None, lambda message, _info: (message["facts"] or {}).get("change")),
-                description=f"What became of it; {_CHECKPOINT}.",
+                description=f"How the alert changed; {_CHECKPOINT}.",
             ),
             "alert": _rows_field(
                 types, LiveTopic.ALERTS, "alert",
-                "The alert as it is now; null where it was deleted meanwhile, and where `change` is null.",
+                "The alert as it is now; null if it was deleted, and if `change` is null.",
             ),
         },
     )  # fmt: skip
     kinds = sorted({one.name for one in (*batch_mutations().values(), *purge_mutations().values())})
     members = {name: strawberry.enum_value(name, description=f"Batches of {name} rows.") for name in kinds}
     recorded: Any = enum.Enum("RecordedType", members)  # type: ignore[misc]  # members come from the declarations
-    recorded_type: Any = strawberry.enum(recorded, description="The types whose rows are recorded, or go, in batches.")
+    recorded_type: Any = strawberry.enum(recorded, description="The types whose rows are recorded or removed in "
+    "batches.")
     batch = _message_type(
         "RecordingMessage",
-        "A batch of rows that was recorded through the gateway, or removed by it.",
+        "A batch of rows that was recorded or removed through the gateway.",
         {
             "recording": strawberry.field(
                 resolver=taking({}, RecordedBatch | None, _batch), description=f"What was recorded; {_CHECKPOINT}."
@@ -286,51 +288,51 @@ def subscription(types: Types) -> type:
         resolver=taking(
             {
                 "after": after,
-                "types": _listed(LIFECYCLE_TYPE, "Changes of rows of these types alone."),
-                "nodeIds": _listed(strawberry.ID, "Changes of these rows alone, by their global ids."),
-                "from_": _listed(str, "Changes from these states alone, as `fromState` names them: `STAGING`.", "from"),
-                "to": _listed(str, "Changes to these states alone, as `toState` names them: `PRODUCTION`."),
+                "types": _listed(LIFECYCLE_TYPE, "Changes of rows of these types only."),
+                "nodeIds": _listed(strawberry.ID, "Changes of these rows only, by global id."),
+                "from_": _listed(str, "Changes from these states only, as in `fromState`: `STAGING`.", "from"),
+                "to": _listed(str, "Changes to these states only, as in `toState`: `PRODUCTION`."),
             },
             event,
             _itself,
         ),
-        description="Every change that is made through the gateway, when it is made: the rows of `lifecycleEvents`. "
-        "The changes of one row come in their order; changes made at once come in any order.",
+        description="Every change that is made through the gateway, as it is committed: the rows of `lifecycleEvents`. "
+        "Changes of one row are delivered in order; concurrent changes of different rows in any order.",
     )
     made.alerts = strawberry.field(
         resolver=taking(
             {
                 "after": after,
-                "severity": _listed(types.enum(DriftSeverity), "Alerts of these severities alone."),
-                "status": _listed(types.enum(AlertStatus), "Alerts that have come to these states alone."),
+                "severity": _listed(types.enum(DriftSeverity), "Alerts of these severities only."),
+                "status": _listed(types.enum(AlertStatus), "Alerts in these states only."),
                 "modelId": Annotated[
                     strawberry.ID | None,
-                    strawberry.argument(description="Alerts on this model alone, by its global id or the bare key."),
+                    strawberry.argument(description="Alerts on this model only, by its global id or bare key."),
                 ],
             },
             alert,
             _itself,
         ),
-        description="Every monitoring alert that is raised or changed, by the gateway or anybody else. An alert that "
-        "changes twice at once may be told of once, as it is then. On a database that the gateway did not make, "
-        "changes of others are noticed within GATEWAY_LIVE_POLL seconds.",
+        description="Every monitoring alert that is raised or changed, by the gateway or by another writer. An alert "
+        "that changes twice in quick succession may be delivered once, in its last state. On an attached database, "
+        "changes of other writers are noticed within GATEWAY_LIVE_POLL seconds.",
     )
     made.recordings = strawberry.field(
         resolver=taking(
-            {"after": after, "types": _listed(recorded_type, "Batches of rows of these types alone.")}, batch, _itself
+            {"after": after, "types": _listed(recorded_type, "Batches of rows of these types only.")}, batch, _itself
         ),
-        description="Every batch of facts that is recorded through the gateway, and every removal of old rows, when it "
-        "is made: one message a batch, however many rows it has. Rows of entities that are made, changed and retired "
-        "are told of by `lifecycleEvents`. Where policies of the database decide which rows a caller sees, batches of "
-        "such a table are told of to those alone who recorded them.",
+        description="Every batch of facts that is recorded through the gateway, and every removal of old rows, as it "
+        "is committed: one message per batch. Rows of entities that are created, updated and retired are delivered by "
+        "`lifecycleEvents`. Batches of tables with row level security are delivered only to the caller who recorded "
+        "them.",
     )
     subscribed: type = strawberry.type(made, name="Subscription", description=_DESCRIPTION)
     return subscribed
 
 
 _DESCRIPTION = (
-    "What can be followed, over WebSocket (`graphql-transport-ws` at the same address). Nothing is lost over a lost "
-    "connection: subscribe again with the last cursor as `after`."
+    "All subscriptions, over WebSocket (`graphql-transport-ws` at the same address). After a lost connection, "
+    "subscribe again with the last cursor as `after`; no change is missed."
 )
 
 

@@ -22,7 +22,7 @@ _CAN_DO_WITHOUT = {
     WEBHOOK_ENDPOINTS.fullname: "there are no webhooks",
     WEBHOOK_MESSAGES.fullname: "webhooks are not sent",
     WEBHOOK_SENDER.fullname: "webhooks are not sent",
-    ORIGIN.fullname: "nobody is told that a failover, or a restored backup, has lost changes",
+    ORIGIN.fullname: "subscribers do not learn that a failover or a restored backup lost changes",
 }
 """Own tables that changes and subscriptions do without, and what it costs that they are missing."""
 

@@ -124,7 +124,7 @@ async def _drop_own(connection: AsyncConnection, found: Brought) -> None:
         said = diagnostics(error)
         if said.state == DEPENDENT_OBJECTS:
             raise SetupError(
-                "nothing was changed, since something else depends on the gateway's own tables: "
+                "nothing was changed, because something else depends on the gateway's own tables: "
                 f"{said.detail or said.words}"
             ) from error
         raise

@@ -55,8 +55,8 @@ def _upgrade(connection: Connection) -> None:
     revisions = own_revisions()
     if unknown := sorted(had - revisions.keys()):
         raise SetupError(
-            f"the gateway's own tables are at revision {unknown[-1]}, which this gateway does not know: a newer one "
-            f"made them; upgrade the gateway"
+            f"the gateway's own tables are at revision {unknown[-1]}, which this gateway does not know: a newer "
+            "version made them; upgrade the gateway"
         )
     tables = [table for table in Entity.metadata.tables.values() if is_own(table)]
     there = set(inspect(connection).get_table_names(OWN_SCHEMA))

@@ -43,7 +43,7 @@ class Report:
                 lines += [f"  - {_cut(note.message)}" for note in notes[:most]]
                 lines += [f"  ... and {len(notes) - most} more", ""] if len(notes) > most else [""]
         if left:
-            lines.append(f"{left} more differences are told by `e2i-gateway db attach --all` or `db check`.")
+            lines.append(f"{left} more differences are listed by `e2i-gateway db attach --all` or `db check`.")
         if any(note.remedy for note in self.differences.notes):
             lines.append("`e2i-gateway doctor --sql` prints what the owner of the tables may run about them.")
         lines.append("`e2i-gateway db detach` takes away what the gateway has brought.")

@@ -37,12 +37,12 @@ KNOWN = (
     Known(
         "ml_model_registry", r"is_champion",
         "the database does not keep at most one champion per experiment",
-        "it clears an experiment's other champions by itself, and two transactions beside the gateway may leave two",
+        "it clears an experiment's other champions by itself, and two transactions outside the gateway may leave two",
     ),
     Known(
         "ml_drift_history", r"insert\s+into\s+(public\.)?ml_monitoring_alerts",
         "drift of medium or higher severity raises no alert",
-        "it raises the alert of a drift that is recorded, and the gateway raises none beside it",
+        "it raises the alert of a recorded drift, so the gateway raises none",
     ),
     Known(
         "twin_fidelity_tracking", r"fidelity_grade\s*:=|prediction_error\s*:=",
@@ -61,7 +61,7 @@ KNOWN = (
     ),
     Known(
         "composition_steps", r"insert\s+into\s+(public\.)?tool_performance",
-        theirs="it measures the tool of a step that ends, and `moveStep` adds no measurement beside it",
+        theirs="it records the measurement of a step that ends, so `moveStep` adds none",
     ),
     Known("ml_shap_analyses", r"explanation_id", theirs="it names explanations that have no id"),
 )  # fmt: skip

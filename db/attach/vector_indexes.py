@@ -144,7 +144,7 @@ async def weak(connection: AsyncConnection, known: Mapping[str, Any]) -> list[Di
                 Difference(
                     Severity.COSTS, "weak index", where,
                     f"the {kind} index {index.name} finds {recall:.0%} of the {nearest} nearest vectors in {where}"
-                    f"{why}: similarity search misses the others unless asked for `exact`",
+                    f"{why}: similarity search misses the others without `exact`",
                     f"REINDEX INDEX CONCURRENTLY {index.name}",
                 )
             )  # fmt: skip

@@ -28,11 +28,11 @@ class Unit(enum.Enum):
 
     FRACTION = (
         "of 1",
-        "A part of a whole, a rate or a probability: 1 is the whole, 0.05 are 5 %.",
+        "A fraction, a rate or a probability: 1 is 100 %, 0.05 is 5 %.",
         r"0-1|0\.5-1|[Ff]raction|[Ss]hare|0\.1 is|1 is all",
         "As a fraction (0.1 is 10 %).",
     )
-    PERCENT = "%", "Per cent: 100 is the whole.", "percent", "In percent."
+    PERCENT = "%", "Percent: 100 is the whole.", "percent", "In percent."
     MILLISECONDS = "ms", "Milliseconds.", r"\bms\b|millisecond", "In milliseconds."
     SECONDS = "s", "Seconds.", "second", "In seconds."
     DAYS = "days", "Days.", "[Dd]ay", "In days."
@@ -43,18 +43,18 @@ class Unit(enum.Enum):
     MEGABYTES = "MB", "Megabytes.", "megabyte|MB", "In megabytes."
     USD = "USD", "US dollars.", "USD", "In USD."
     MULTIPLE = "x cost", "A multiple of the cost: 2 is twice what was spent.", "multiple", "As a multiple of the cost."
-    COUNT = "count", "How many there are of what the description names."
+    COUNT = "count", "Number of the things that the description names."
     TOKENS = "tokens", "Tokens of a language model.", "[Tt]oken", "In tokens."
-    PER_SECOND = "per s", "How many in a second.", "per second", "Per second."
-    POINTS_OF_5 = "1-5", "Points from 1 to 5, the best.", "1-5", "1-5."
-    POINTS_OF_100 = "0-100", "Points from 0 to 100, the best.", "0-100", "0-100."
+    PER_SECOND = "per s", "Number per second.", "per second", "Per second."
+    POINTS_OF_5 = "1-5", "Points from 1 to 5; 5 is best.", "1-5", "1-5."
+    POINTS_OF_100 = "0-100", "Points from 0 to 100; 100 is best.", "0-100", "0-100."
     ROW_SCALE = (
         "own scale",
-        "The scale of the metric, test or outcome that the row is about: compare within one only.",
+        "The scale of the row's metric, test or outcome: only comparable within the same one.",
         "scale|in units of",
         "On the scale of what is measured.",
     )
-    ORDINAL = "ordinal", "A number, rank, index or version: it orders or names, and is nothing to add up."
+    ORDINAL = "ordinal", "A number, rank, index or version that orders or identifies; sums have no meaning."
     DIMENSIONLESS = "none", "A pure number, as the description says."
 
 
@@ -70,11 +70,11 @@ class Holds(enum.Enum):
         return member
 
     PROSE = "prose", "Free text, also code and queries, written by people or models."
-    IDENTIFIER = "identifier", "A name, id, hash, version or address of one thing."
-    LABEL = "label", "A word of a set that is open: others may come."
-    VOCABULARY = "vocabulary", "One of the words that are said, and no other."
-    STATE = "state", "A state of a lifecycle: one of the words that are said, and no other."
-    DATA = "data", "Of a JSON document: names, numbers and words, no prose."
+    IDENTIFIER = "identifier", "A name, id, hash, version or address."
+    LABEL = "label", "A word of an open set: others may be added."
+    VOCABULARY = "vocabulary", "One of the listed words."
+    STATE = "state", "A state of a lifecycle: one of the listed words."
+    DATA = "data", "Names, numbers and words of a JSON document, no prose."
 
 
 @dataclass(frozen=True)

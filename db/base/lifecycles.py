@@ -252,8 +252,8 @@ def activation(
             inactive: Step(stamps=off, guards=guards[1]),
         },
         changes=(
-            Change(activate, f"Puts {what} into use{place}.", (active,), many=queue is None),
-            Change(deactivate, f"Takes {what} out of use.", (inactive,)),
+            Change(activate, f"Activates {what}{place}.", (active,), many=queue is None),
+            Change(deactivate, f"Deactivates {what}.", (inactive,)),
         ),
         stored={active: "true", inactive: "false"},
         queue=queue,

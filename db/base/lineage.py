@@ -9,7 +9,7 @@ from db.base.vocabulary import EdgeSpec, Labels
 
 
 class LineageKind(Labels):
-    """What an edge of the lineage means; its upstream end is what the downstream end came from or depends on."""
+    """Meaning of a lineage edge. The downstream end came from the upstream end or depends on it."""
 
     PRODUCES = (
         "produces",
@@ -18,7 +18,7 @@ class LineageKind(Labels):
     CONTAINS = "contains", "The downstream row is a part of the upstream one: a run of its experiment, a trial."
     LINKED_TO = (
         "linked to",
-        "The upstream training run is linked to what came of it: a model, a twin model, a prompt optimization.",
+        "The upstream training run is linked to its result: a model, a twin model, a prompt optimization.",
     )
     DEPLOYED_AS = "deployed as", "The upstream model, or the retraining of it, was deployed as the downstream row."
     EXPLAINED_BY = "explained by", "The upstream model is explained by the downstream SHAP analysis."
@@ -28,10 +28,11 @@ class LineageKind(Labels):
     )
     MEASURED_BY = "measured by", "The upstream row was measured, and the downstream row is the measurement."
     ALERTS_ON = "alerts on", "The downstream alert is about the upstream row."
-    RETRAINED_AS = "retrained as", "The upstream model was retrained; the downstream row says how that went."
+    RETRAINED_AS = "retrained as", "The upstream model was retrained; the downstream row is the retraining."
     OPTIMIZED_BY = (
         "optimized by",
-        "An upstream experiment is optimized by an HPO study, and by an upstream study the training run that it tuned.",
+        "The upstream experiment is optimized by an HPO study, or the upstream study tuned the downstream training "
+        "run.",
     )
     SERVED_BY = "served by", "The upstream deployment or model is served by the downstream service."
     EMITS = "emits", "The upstream service emitted the downstream metrics."
@@ -39,7 +40,7 @@ class LineageKind(Labels):
     GENERATES = "generates", "The upstream twin model generated the downstream simulation."
     PREDICTED_VS_ACTUAL = (
         "predicted vs actual",
-        "The downstream row holds the upstream simulation's prediction against what happened.",
+        "The downstream row compares the upstream simulation's prediction with the actual outcome.",
     )
     ALSO_COMPARED_IN = (
         "also compared in",
@@ -53,10 +54,10 @@ class LineageKind(Labels):
     )
     ROLLS_BACK_TO = "rolls back to", "The downstream deployment replaced the upstream one, and rolls back to it."
     SUPERSEDES = "supersedes", "The downstream row supersedes the upstream one."
-    CONSUMES = "consumes", "The downstream row consumes what the upstream one gives: a feature, a step's output."
-    FEEDS = "feeds", "The upstream row gives data to the downstream one: a tool, or metrics that drift is found in."
+    CONSUMES = "consumes", "The downstream row consumes the upstream one: a feature, the output of a step."
+    FEEDS = "feeds", "The upstream row provides data to the downstream one: a tool, or metrics with drift."
     RAISES = "raises", "The upstream drift raised the downstream alert."
-    TRIGGERS = "triggers", "The upstream row set off the downstream one: an alert a retraining."
+    TRIGGERS = "triggers", "The upstream row triggered the downstream one: an alert a retraining."
     VALIDATES = (
         "validates",
         "The upstream report validates a training run's data, the upstream refutation test what an ROI rests on.",
@@ -84,7 +85,7 @@ class LineageKind(Labels):
         "The upstream experiment's initiative, or what rests on the upstream estimate, is valued downstream by ROI.",
     )
     COMPARED_IN = "compared in", "The upstream row is compared with others in the downstream one."
-    LEARNED_AS = "learned as", "What the upstream experiment taught is the downstream lesson."
+    LEARNED_AS = "learned as", "The downstream lesson was learned from the upstream experiment."
     DESCRIBED_BY = "described by", "The upstream tool is described by the downstream description."
     APPLIES = "applies", "The upstream improvement action put the downstream configuration in place."
     RANKED_IN = (

@@ -29,25 +29,25 @@ class Group(StrEnum):
 
     @property
     def about(self) -> str:
-        """What its rows tell of, in a few words."""
+        """The subjects of its rows, in a few words."""
         return _ABOUT[self]
 
 
 _ABOUT = {
-    Group.MLOPS_CORE: "experiments, models, training runs, features, the quality of data, deployments, traces",
-    Group.CAUSAL_VALIDATION: "refutation tests of causal estimates, the gate that they open, expert reviews",
-    Group.DIGITAL_TWIN: "twin models, interventions simulated on them, how true the simulations proved",
-    Group.TOOL_COMPOSER: "tools, the queries that they answer together, what each call took",
+    Group.MLOPS_CORE: "experiments, models, training runs, features, data quality, deployments, traces",
+    Group.CAUSAL_VALIDATION: "refutation tests of causal estimates, their gate, expert reviews",
+    Group.DIGITAL_TWIN: "twin models, simulated interventions, fidelity of the simulations",
+    Group.TOOL_COMPOSER: "tools, their dependencies, compositions of tools for a query, performance of calls",
     Group.ROI_CALCULATIONS: "return on investment of initiatives, by value driver and cost",
     Group.HPO_STUDIES: "hyperparameter studies and their trials",
     Group.MODEL_MONITORING: "drift, performance over time, alerts, monitoring runs, retrainings",
-    Group.AB_TESTING: "assignment, enrollment, interim analyses, results, sample ratios, predicted and real effects",
-    Group.SELF_IMPROVEMENT: "evaluations of answers, tuned configurations, actions taken, lessons kept",
-    Group.GEPA_OPTIMIZATION: "optimization of prompts, the instructions that it found, the A/B tests that judge them",
-    Group.BENTOML_TRACKING: "services that serve models, and what their serving costs and yields",
-    Group.FEAST_TRACKING: "feature views, their materialization, how fresh their features are",
+    Group.AB_TESTING: "assignment, enrollment, interim analyses, results, sample ratios, predicted and actual effects",
+    Group.SELF_IMPROVEMENT: "evaluations of answers, tuned configurations, improvement actions, lessons learned",
+    Group.GEPA_OPTIMIZATION: "optimization of prompts, the instructions found, their A/B tests",
+    Group.BENTOML_TRACKING: "services that serve models, with their serving metrics",
+    Group.FEAST_TRACKING: "feature views, their materialization and freshness",
     Group.CAUSAL_DISCOVERY: "learned causal graphs, the algorithms that voted on them, driver rankings",
-    Group.COHORT_CONSTRUCTOR: "cohort definitions, their executions, whom each criterion left out, comparisons",
+    Group.COHORT_CONSTRUCTOR: "cohort definitions, their executions, the exclusions of each criterion, comparisons",
 }
 
 

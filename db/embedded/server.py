@@ -270,8 +270,8 @@ class EmbeddedPostgres:
         if recorded_pid(self.cluster) in {process.pid for process in orphans}:
             raise EmbeddedPostgresError(
                 f"process {recorded_pid(self.cluster)} looks like the Postgres on {self.cluster}, but it was not "
-                f"started at the time that its postmaster.pid says (was the clock set?), so it is left alone; "
-                f"stop it: kill -INT {recorded_pid(self.cluster)}"
+                "started at the time that its postmaster.pid says (was the clock changed?), so it is not stopped; "
+                f"stop it yourself: kill -INT {recorded_pid(self.cluster)}"
             )
         end(orphans, (signal.SIGQUIT, 5), (signal.SIGKILL, 5))
         if not wait_until(self._nothing_runs, 1):

@@ -78,7 +78,7 @@ def position_of(text: str) -> int:
     """
     high, slash, low = text.partition("/")
     if not slash or not 0 < len(high) <= 8 or not 0 < len(low) <= 8 or not f"{high}{low}".isalnum():
-        raise ValueError("expected a position as a mutation's answer tells it, such as 0/16B3748")
+        raise ValueError("expected a position from a mutation's `extensions.position`, such as 0/16B3748")
     return (int(high, 16) << 32) + int(low, 16)
 
 
@@ -384,7 +384,7 @@ class Reads:
             return
         is_standby, replayed, server = found
         if not standby.is_seen(server):
-            standby.failed("is several servers behind one address; name each of them in GATEWAY_REPLICA_URL")
+            standby.failed("is an address of several servers; name each of them in GATEWAY_REPLICA_URL")
         elif not is_standby and position is None:
             standby.failed("is no standby of the primary")
         elif self._known.cluster is not None and await self._is_of_another_cluster(standby, engine):

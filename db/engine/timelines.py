@@ -103,7 +103,7 @@ class Timelines:
             self.tells = True
         except _NOT_TOLD as error:
             if self.tells is None:
-                log.debug("the database does not say its timeline: %s", error)
+                log.debug("the timeline of the database is unknown: %s", error)
             self.tells = False
             return
         if standing is None:

@@ -218,13 +218,13 @@ class Transaction:
             OutcomeUnknownError: Nobody can tell, or not in time.
         """
         if self.proof is None or sealed.standing is None:
-            raise OutcomeUnknownError("nothing tells of the change, or the server does not say its timeline")
+            raise OutcomeUnknownError("no record of the change, or the server's timeline is unknown")
         loop = asyncio.get_running_loop()
         began, found = loop.time(), None
         while found is None:
             timeout = began + OUTCOME_SECONDS - loop.time()
             if timeout < 0:
-                raise OutcomeUnknownError("no server that would know could be asked in time")
+                raise OutcomeUnknownError("no server that knows the outcome could be reached in time")
             try:
                 async with asyncio.timeout(timeout):
                     await self._connector.look()

@@ -45,7 +45,7 @@ class AgentLatency(Derived):
         "window_hours": Argument(
             Integer(), "Length of the period, in hours.", default=24, least=1, most=HOURS_OF_A_YEAR
         ),
-        "until": Argument(TIMESTAMP(timezone=True), "End of the period, itself not in it; now unless said."),
+        "until": Argument(TIMESTAMP(timezone=True), "End of the period, exclusive; now by default."),
     }
 
     agent_name: Mapped[AgentName] = column(

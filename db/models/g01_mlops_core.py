@@ -44,12 +44,12 @@ from db.models.shared import Brand, DataSplit, Region
 class ModelStage(Labels, pg_name="model_stage_enum"):
     """Lifecycle stage of a model version."""
 
-    DEVELOPMENT = "development", "Being built and evaluated; serves nobody."
+    DEVELOPMENT = "development", "Being built and evaluated; not served."
     STAGING = "staging", "Candidate under review before it sees traffic."
-    SHADOW = "shadow", "Receives copies of production requests; its answers are recorded, not used."
+    SHADOW = "shadow", "Receives copies of production requests; its predictions are recorded, not used."
     PRODUCTION = "production", "Serves production requests."
-    ARCHIVED = "archived", "Kept for the record; can no longer be promoted."
-    DEPRECATED = "deprecated", "Left production; to be archived."
+    ARCHIVED = "archived", "Archived; can no longer be promoted."
+    DEPRECATED = "deprecated", "No longer in production; to be archived."
 
 
 class Experiment(Entity):
@@ -219,7 +219,7 @@ class Model(Entity):
     champion_of = linked_by(
         "Experiment",
         "{that}.id = {this}.experiment_id AND {this}.is_champion",
-        "The experiment whose champion the model is; null if it is none's.",
+        "The experiment whose champion the model is; null if it is not a champion.",
         this_columns=("experiment_id", "is_champion"),
         that_columns=("id",),
         many=False,
@@ -232,9 +232,9 @@ class Model(Entity):
     mlflow_training_run = belongs_to(
         "TrainingRun",
         {"mlflow_run_id": "mlflow_run_id"},
-        "The training run that MLflow says produced the model.",
+        "The training run that produced the model, according to MLflow.",
         inverse="mlflow_models",
-        inverse_doc="Models that MLflow says the run produced.",
+        inverse_doc="Models that the run produced, according to MLflow.",
         lineage=comes_from(LineageKind.LINKED_TO),
     )
 

@@ -18,8 +18,8 @@ CLOSED = "('resolved', 'dismissed')"
 class ChampionState(Labels):
     """Whether a model is the champion of its experiment."""
 
-    CONTENDER = "contender", "One of the experiment's models."
-    CHAMPION = "champion", "The one model that the experiment stands for."
+    CONTENDER = "contender", "A model of the experiment that is not its champion."
+    CHAMPION = "champion", "The champion of the experiment."
 
 
 def _number(key: str) -> str:
@@ -189,13 +189,13 @@ STAGE = Lifecycle(
 
 
 class TrainingStatus(Labels):
-    """Where a training run stands."""
+    """Status of a training run."""
 
     RUNNING = "running", "Training."
-    COMPLETED = "completed", "Ended with its metrics."
-    FINISHED = "finished", "Ended with its metrics, in the platform's other word for it."
-    FAILED = "failed", "Ended by an error."
-    KILLED = "killed", "Ended by somebody."
+    COMPLETED = "completed", "Completed with its metrics."
+    FINISHED = "finished", "Completed with its metrics; another label of the platform for `completed`."
+    FAILED = "failed", "Ended with an error."
+    KILLED = "killed", "Killed by a person."
 
 
 _RUN_ENDED = {"completed_at": NOW, "duration_seconds": duration_since("started_at")}
@@ -212,23 +212,23 @@ TRAINING_RUN = Lifecycle(
     changes=(
         Change(
             "completeTrainingRun",
-            "Ends a training run with what it has reached.",
+            "Completes a training run with its metrics.",
             _TRAINED,
             {
                 "train_metrics": Given(JSONB(), "Metrics on the training split."),
                 "validation_metrics": Given(JSONB(), "Metrics on the validation split."),
                 "test_metrics": Given(JSONB(), "Metrics on the test split."),
-                "model_registry_id": Given("Model", "The model that the run has made."),
+                "model_registry_id": Given("Model", "The model that the run produced."),
             },
             many=False,
         ),
         Change(
             "failTrainingRun",
-            "Ends a training run by an error.",
+            "Ends a training run with an error.",
             (TrainingStatus.FAILED,),
             {"error_message": Given(TEXT(), "Why the run failed.", required=True)},
         ),
-        Change("killTrainingRun", "Records that somebody ended a training run.", (TrainingStatus.KILLED,)),
+        Change("killTrainingRun", "Records that a training run was killed.", (TrainingStatus.KILLED,)),
     ),
 )
 
@@ -256,7 +256,7 @@ CHAMPION = Lifecycle(
                 ),
                 Guard(
                     "NO_EXPERIMENT",
-                    "A champion stands for an experiment.",
+                    "A champion must belong to an experiment.",
                     "SELECT 'the model belongs to no experiment', 'Model:' || {row}.id WHERE "
                     "{row}.experiment_id IS NULL",
                 ),
@@ -310,7 +310,7 @@ DRAIN_REPLACED = Effect(
     writes=(Writes("Deployment", columns=("previous_deployment_id",)),),
     reads=("Model",),
     ways=((_PREDECESSOR,), (_PREDECESSOR, _SERVICES)),
-    beyond="Whatever is active in its environment by then makes room: no edge leads to all of it.",
+    beyond="The deployment that is active in its environment by then is replaced; no edge leads to it.",
 )
 SERVICES_FOLLOW = Effect(
     "services_follow",
@@ -350,7 +350,7 @@ DEPLOYMENT = Lifecycle(
 )
 
 START_DEPLOYMENT = {
-    "deployment_name": Given(VARCHAR(255), "Deployment label; the model's name, version and environment unless said."),
+    "deployment_name": Given(VARCHAR(255), "Deployment label; by default the model's name, version and environment."),
     "environment": Given(VARCHAR(50), "Target environment: development, staging, or production.", required=True),
     "endpoint_name": Given(VARCHAR(255), "Name of the endpoint that answers requests."),
     "endpoint_url": Given(VARCHAR(500), "URL of the endpoint."),

@@ -44,8 +44,8 @@ class DeploymentStatus(Labels, pg_name="deployment_status_enum"):
     PENDING = "pending", "Requested; nothing has started yet."
     DEPLOYING = "deploying", "Being rolled out."
     ACTIVE = "active", "Serving requests."
-    DRAINING = "draining", "Finishing requests in flight; takes no new ones."
-    ROLLED_BACK = "rolled_back", "Taken out in favour of an earlier deployment."
+    DRAINING = "draining", "Finishing requests in flight; accepts no new ones."
+    ROLLED_BACK = "rolled_back", "Replaced by an earlier deployment."
     FAILED = "failed", "The roll-out or the service failed."
 
 
@@ -157,11 +157,11 @@ class Deployment(Entity):
         "{that}.id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT {this}.previous_deployment_id UNION "
         "SELECT d.previous_deployment_id FROM chain AS c JOIN ml_deployments AS d ON d.id = c.id) "
         "SELECT id FROM chain WHERE id IS NOT NULL))",
-        "Every deployment that this one could be rolled back to, through all previous ones; safe against cycles.",
+        "Every deployment that this one could be rolled back to, by following `previousDeployment`; cycles are cut.",
         this_columns=("previous_deployment_id",),
         that_columns=("id",),
         inverse="succeeding_deployments",
-        inverse_doc="Every deployment in whose rollback chain this one is; safe against cycles.",
+        inverse_doc="Every deployment whose rollback chain contains this one; cycles are cut.",
         inverse_sql="{this}.id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT d.id FROM ml_deployments AS d "
         "WHERE d.previous_deployment_id = {that}.id UNION SELECT d.id FROM chain AS c "
         "JOIN ml_deployments AS d ON d.previous_deployment_id = c.id) SELECT id FROM chain))",

@@ -122,11 +122,10 @@ _ESTIMATES = f"""
 
 
 class Estimate(Derived):
-    """A causal estimate by the refutation tests that were run on it: the gate that they open, and why.
-
-    The newest row of each of the five tests counts. All five passed with a confidence of at least 0.7 each: proceed.
-    A required test (placebo_treatment, random_common_cause, sensitivity_e_value) failed: block. Anything else, also
-    a test that was not run: review. An estimate is known by its tests: an id that none was recorded of is null.
+    """A causal estimate, with the gate that its refutation tests decide, and the reasons. The newest row of each of the
+    five tests counts. The gate is `proceed` if all five passed with a confidence of at least 0.7 each; `block` if a
+    required test (placebo_treatment, random_common_cause, sensitivity_e_value) failed; `review` otherwise, also if a
+    test was not run. Estimates exist by their tests: an id without any recorded test is null.
     """
 
     __group__ = Group.CAUSAL_VALIDATION
@@ -151,13 +150,13 @@ class Estimate(Derived):
         values=("causal_paths", "ml_experiments"),
     )
     treatment_variable: Mapped[str | None] = column(
-        VARCHAR(100), "Treatment being analyzed, as the newest test says.", holds=Holds.IDENTIFIER
+        VARCHAR(100), "Treatment being analyzed, according to the newest test.", holds=Holds.IDENTIFIER
     )
     outcome_variable: Mapped[str | None] = column(
-        VARCHAR(100), "Outcome being measured, as the newest test says.", holds=Holds.IDENTIFIER
+        VARCHAR(100), "Outcome being measured, according to the newest test.", holds=Holds.IDENTIFIER
     )
     brand: Mapped[str | None] = column(
-        VARCHAR(50), "Brand that the estimate is about, as the newest test says.", values=BRANDS
+        VARCHAR(50), "Brand of the estimate, according to the newest test.", values=BRANDS
     )
     gate: Mapped[GateDecision] = column(
         pg_enum(GateDecision),
@@ -197,7 +196,7 @@ class Estimate(Derived):
         TIMESTAMP(timezone=True), "When the oldest of the newest tests was recorded."
     )
     last_validated_at: Mapped[datetime | None] = column(
-        TIMESTAMP(timezone=True), "When the newest test was recorded; null where there is none."
+        TIMESTAMP(timezone=True), "When the newest test was recorded; null if there is none."
     )
 
     validations = Relation(
@@ -216,7 +215,7 @@ class Estimate(Derived):
         "WHERE n.estimate_id = {that}.estimate_id AND n.test_type = {that}.test_type AND "
         "(coalesce(n.created_at, '-infinity'), n.validation_id) > "
         "(coalesce({that}.created_at, '-infinity'), {that}.validation_id))",
-        "The rows that the gate rests on: the newest of each test.",
+        "The rows that decide the gate: the newest of each test.",
         this_columns=("estimate_id",),
         that_columns=("estimate_id", "test_type", "created_at", "validation_id"),
         aliases=("decisive tests", "evidence"),
@@ -249,11 +248,11 @@ class Estimate(Derived):
     roi_calculations = linked_by(
         "RoiCalculation",
         "{that}.causal_path_id = {this}.estimate_id AND {this}.estimate_source = 'causal_paths'",
-        "ROI calculations whose value rests on the causal path that is estimated.",
+        "ROI calculations whose value depends on the estimated causal path.",
         this_columns=("estimate_id", "estimate_source"),
         that_columns=("causal_path_id",),
         inverse="estimate",
-        inverse_doc="The estimate of the causal path that the value rests on, with its gate; null where untested.",
+        inverse_doc="The estimate of the causal path that the value depends on, with its gate; null without tests.",
         inverse_many=False,
         lineage=leads_to(LineageKind.VALUED_BY),
     )
@@ -312,10 +311,9 @@ _REVIEW_REASON = """
 
 
 class EstimateUse(Derived):
-    """Whether an estimate may be used, given the DAG that it was estimated with: the gate and the experts together.
-
-    A gate of review becomes proceed by an approved and valid expert review of the DAG, and block by a rejected or
-    expired latest one. Experts never lift a block, and need not be asked where the gate is proceed.
+    """Whether an estimate may be used with the DAG that it was estimated with: the gate and the expert reviews
+    together. The gate `review` becomes `proceed` by an approved and valid review of the DAG, and `block` if the latest
+    review is rejected or expired. Reviews never lift the gate `block`, and are not needed for the gate `proceed`.
     """
 
     __group__ = Group.CAUSAL_VALIDATION
@@ -344,9 +342,10 @@ class EstimateUse(Derived):
     __reads__ = ("CausalValidation", "ExpertReview")
     __arguments__: ClassVar = {
         "dag_hash": Argument(
-            TEXT(), "SHA256 hash of the DAG that the estimate was made with; without it no expert counts."
+            TEXT(), "SHA256 hash of the DAG that the estimate was made with; without it no review counts."
         ),
-        "brand": Argument(TEXT(), "Brand that reviews must be about, or of no brand; any unless said."),
+        "brand": Argument(TEXT(), "Brand of the reviews that count, beside those without a brand; any brand by "
+        "default."),
     }
     __plural__ = "estimateUses"
 
@@ -363,7 +362,7 @@ class EstimateUse(Derived):
         {"estimate_id": "estimate_id"},
         "The estimate.",
         inverse="usable",
-        inverse_doc="Whether the estimate may be used, given its DAG: the gate and the experts together.",
+        inverse_doc="Whether the estimate may be used with a given DAG: the gate and the expert reviews together.",
         inverse_many=False,
     )
     review = Relation(
@@ -372,18 +371,17 @@ class EstimateUse(Derived):
 
 
 class DagApprovalState(Labels):
-    """How experts stand to a DAG, by the latest decided review that is not superseded."""
+    """State of the expert approval of a DAG, by the latest decided review that is not superseded."""
 
     APPROVED = "approved", "Approved, and the approval is valid today (UTC)."
-    EXPIRED = "expired", "Approved once; its last valid day is past, or the review is marked as expired."
+    EXPIRED = "expired", "Was approved; its last valid day is past, or the review is marked as expired."
     REJECTED = "rejected", "Rejected."
-    UNDECIDED = "undecided", "No review of it has been decided."
+    UNDECIDED = "undecided", "No review of the DAG has been decided."
 
 
 class DagApproval(Derived):
-    """Whether experts approve of a DAG today: the latest decided review that is not superseded says so.
-
-    An approval counts as expired from the day after `valid_until` (UTC).
+    """The expert approval of a DAG today, by the latest decided review that is not superseded. An approval counts as
+    expired from the day after `valid_until` (UTC).
     """
 
     __group__ = Group.CAUSAL_VALIDATION
@@ -410,14 +408,15 @@ class DagApproval(Derived):
     __single__ = True
     __arguments__: ClassVar = {
         "hash": Argument(TEXT(), "SHA256 hash of the DAG.", required=True),
-        "brand": Argument(TEXT(), "Brand that reviews must be about, or of no brand; any unless said."),
+        "brand": Argument(TEXT(), "Brand of the reviews that count, beside those without a brand; any brand by "
+        "default."),
     }
 
     dag_version_hash: Mapped[str] = column(
-        VARCHAR(64), "The hash that was asked for.", primary_key=True, holds=Holds.IDENTIFIER
+        VARCHAR(64), "The requested hash.", primary_key=True, holds=Holds.IDENTIFIER
     )
-    brand: Mapped[str | None] = column(VARCHAR(50), "The brand that was asked for.", holds=Holds.LABEL)
-    state: Mapped[DagApprovalState] = column(pg_enum(DagApprovalState), "How experts stand to the DAG.")
+    brand: Mapped[str | None] = column(VARCHAR(50), "The requested brand.", holds=Holds.LABEL)
+    state: Mapped[DagApprovalState] = column(pg_enum(DagApprovalState), "State of the expert approval.")
     approved: Mapped[bool] = column(Boolean(), "Whether the DAG is approved today.")
     reason: Mapped[str] = column(TEXT(), "Why, in words.", holds=Holds.PROSE)
     review_id: Mapped[UUID | None] = column(Uuid(), "The review that decides; null where none does.")
@@ -428,7 +427,7 @@ class DagApproval(Derived):
         unit=Unit.DAYS,
     )
     pending_reviews: Mapped[int] = column(
-        Integer(), "Reviews of the DAG that are asked for and not decided.", unit=Unit.COUNT
+        Integer(), "Number of requested reviews of the DAG that are not decided.", unit=Unit.COUNT
     )
 
     review = Relation("ExpertReview", "The review that decides; null where none does.", on={"review_id": "review_id"})

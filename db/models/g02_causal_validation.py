@@ -262,9 +262,9 @@ class ExpertReview(Entity):
     supersedes = belongs_to(
         "ExpertReview",
         {"supersedes_review_id": "review_id"},
-        "The previous review that this one replaces, once it is approved and as far as both are of one DAG and brand.",
+        "The previous review that this one replaces when it is approved, if both have the same DAG and brand.",
         inverse="superseded_by",
-        inverse_doc="Later reviews that name this one as replaced; approved ones of its DAG and brand take its place.",
+        inverse_doc="Later reviews that name this one as replaced; approved ones of the same DAG and brand replace it.",
         lineage=comes_from(LineageKind.SUPERSEDES),
         aliases=("replaces", "earlier review"),
         inverse_aliases=("replaced by", "later review"),

@@ -68,11 +68,11 @@ REVIEW = Lifecycle(
     changes=(
         Change(
             "approveReview",
-            "Approves what was reviewed; an approval of the same DAG and brand that it supersedes expires.",
+            "Approves a review; a superseded approval of the same DAG and brand expires.",
             (ReviewStatus.APPROVED,),
             {
                 "checklist_json": Given(JSONB(), "Completed review checklist: items, each true."),
-                "valid_until": Given(Date(), "Last valid day of the approval; without end unless said."),
+                "valid_until": Given(Date(), "Last valid day of the approval; unlimited by default."),
                 "conditions": Given(TEXT(), "Conditions on which the approval depends."),
             },
             checks=("valid_until_ahead",),
@@ -80,14 +80,14 @@ REVIEW = Lifecycle(
         ),
         Change(
             "rejectReview",
-            "Does not approve what was reviewed.",
+            "Rejects a review.",
             (ReviewStatus.REJECTED,),
             {"concerns_raised": Given(ARRAY(TEXT()), "Concerns that the reviewer raised, one by one.")},
             reason_due=True,
             many=False,
         ),
         Change(
-            "expireReview", "Ends an approval, or writes down that its last valid day is past.", (ReviewStatus.EXPIRED,)
+            "expireReview", "Expires an approval, before or after its last valid day.", (ReviewStatus.EXPIRED,)
         ),
     ),
     lapses=(
@@ -96,7 +96,7 @@ REVIEW = Lifecycle(
             ReviewStatus.EXPIRED,
             f"{{row}}.valid_until < {TODAY}",
             ("valid_until",),
-            "An approval is EXPIRED from the day after `validUntil` (UTC), whatever `approvalStatus` still says.",
+            "An approval is EXPIRED from the day after `validUntil` (UTC), independent of `approvalStatus`.",
         ),
     ),
     ended=(ReviewStatus.EXPIRED,),
@@ -109,7 +109,7 @@ REQUEST_REVIEW = {
     "reviewer_name": Given(VARCHAR(200), "Reviewer's display name."),
     "reviewer_role": Given(VARCHAR(100), "Reviewer's role: commercial_ops, medical_affairs, data_science."),
     "dag_version_hash": Given(VARCHAR(64), "SHA256 hash of the DAG that is to be reviewed."),
-    "brand": Given(VARCHAR(50), "Brand that the review is about; every brand unless said."),
+    "brand": Given(VARCHAR(50), "Brand that the review is about; every brand by default."),
     "analysis_context": Given(TEXT(), "Analysis that the review covers, in prose."),
     "treatment_variable": Given(VARCHAR(100), "Treatment being analyzed."),
     "outcome_variable": Given(VARCHAR(100), "Outcome being measured."),

@@ -41,10 +41,10 @@ class TwinType(Labels, pg_name="twin_type"):
 class SimulationStatus(Labels, pg_name="simulation_status"):
     """Lifecycle status of a simulation."""
 
-    PENDING = "pending", "Requested; waits to be run."
+    PENDING = "pending", "Requested; has not started yet."
     RUNNING = "running", "Being simulated."
     COMPLETED = "completed", "Finished with results."
-    FAILED = "failed", "Ended by an error."
+    FAILED = "failed", "Ended with an error."
 
 
 class SimulationRecommendation(Labels, pg_name="simulation_recommendation"):
@@ -143,9 +143,9 @@ class TwinModel(Entity):
     training_run = belongs_to(
         "TrainingRun",
         {"mlflow_run_id": "mlflow_run_id"},
-        "The training run that MLflow says produced the model.",
+        "The training run that produced the model, according to MLflow.",
         inverse="twin_models",
-        inverse_doc="Twin models that MLflow says the run produced.",
+        inverse_doc="Twin models that the run produced, according to MLflow.",
         lineage=comes_from(LineageKind.LINKED_TO),
     )
 
@@ -371,8 +371,9 @@ class TwinFidelity(Entity):
     effect_grade = computed(
         grade_of("{row}.simulated_ate", "{row}.actual_ate"),
         TEXT(),
-        "Grade of the predicted beside the real effect, by one rule on every database, whatever is stored: excellent "
-        "(an error below 10 % of the real effect), good (below 20 %), fair (up to 35 %) or poor; null without both.",
+        "Grade of the predicted effect against the actual one, by one rule on every database, independent of the "
+        "stored grade: excellent (an error below 10 % of the actual effect), good (below 20 %), fair (up to 35 %) or "
+        "poor; null if either effect is missing.",
         columns=("simulated_ate", "actual_ate"),
         values=GRADES,
         aliases=("exact grade",),

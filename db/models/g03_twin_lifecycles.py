@@ -56,7 +56,7 @@ SIMULATION = Lifecycle(
         Change("startSimulation", "Starts a simulation.", (SimulationStatus.RUNNING,)),
         Change(
             "completeSimulation",
-            "Ends a simulation with its result.",
+            "Completes a simulation with its result.",
             (SimulationStatus.COMPLETED,),
             {
                 "simulated_ate": Given(
@@ -64,7 +64,7 @@ SIMULATION = Lifecycle(
                 ),
                 "simulated_ci_lower": Given(Double(), "95% CI lower bound of the effect.", required=True),
                 "simulated_ci_upper": Given(Double(), "95% CI upper bound of the effect.", required=True),
-                "recommendation": Given(SimulationRecommendation, "What the simulation advises.", required=True),
+                "recommendation": Given(SimulationRecommendation, "Recommendation of the simulation.", required=True),
                 "recommendation_rationale": Given(TEXT(), "Why it advises so."),
                 "recommended_sample_size": Given(Integer(), "Suggested real experiment sample size, in participants."),
                 "simulation_confidence": Given(Double(), "Confidence in the prediction (0-1)."),
@@ -74,7 +74,7 @@ SIMULATION = Lifecycle(
         ),
         Change(
             "failSimulation",
-            "Ends a simulation by an error.",
+            "Ends a simulation with an error.",
             (SimulationStatus.FAILED,),
             {"error_message": Given(TEXT(), "Why the simulation failed.", required=True)},
         ),
@@ -97,7 +97,7 @@ RECORD_ACTUAL_EFFECT = {
     "actual_ci_lower": Given(Double(), "95% CI lower bound of the real effect.", stored=False),
     "actual_ci_upper": Given(Double(), "95% CI upper bound of the real effect.", stored=False),
     "actual_sample_size": Given(Integer(), "Number of participants of the real experiment.", stored=False),
-    "actual_experiment_id": Given("Experiment", "Experiment that gave the real effect.", stored=False),
+    "actual_experiment_id": Given("Experiment", "The experiment with the actual effect.", stored=False),
     "validation_notes": Given(TEXT(), "Remarks of whoever validated it.", stored=False),
 }
 """What the record of a real outcome takes."""

@@ -14,19 +14,19 @@ from db.models.g04_tool_composer import CompositionStatus, RoutingPattern
 
 
 class RoutingFeedback(Labels):
-    """Whether a query was routed rightly."""
+    """Feedback on the routing of a query."""
 
-    PENDING = "pending", "Nobody has said yet."
-    CORRECT = "correct", "The routing was right."
-    INCORRECT = "incorrect", "Another routing would have been right."
+    PENDING = "pending", "No feedback yet."
+    CORRECT = "correct", "The routing was correct."
+    INCORRECT = "incorrect", "Another routing would have been correct."
 
 
 class EpisodeFeedback(Labels):
-    """Whether a composition served its user."""
+    """Feedback on a composition."""
 
-    PENDING = "pending", "Nobody has said yet."
-    SUCCESS = "success", "It was a success."
-    FAILURE = "failure", "It was none."
+    PENDING = "pending", "No feedback yet."
+    SUCCESS = "success", "The composition was successful."
+    FAILURE = "failure", "The composition was not successful."
 
 
 _PHASES = (
@@ -106,12 +106,12 @@ STEP = Lifecycle(
     changes=(
         Change(
             "moveStep",
-            "Starts or ends a step of a composition; its end is a measurement of its tool.",
+            "Starts or ends a step of a composition; the end records a measurement of its tool.",
             given={
                 "output_result": Given(JSONB(), "Output data."),
                 "latency_ms": Given(
                     Double(),
-                    "Step execution time, in ms; the time since its start unless said, null if it never started.",
+                    "Step execution time, in ms; by default the time since its start, null if it never started.",
                 ),
                 "error_message": Given(TEXT(), "Why the step failed; needed for FAILED."),
             },
@@ -132,10 +132,10 @@ CLASSIFICATION_FEEDBACK = Lifecycle(
     changes=(
         Change(
             "recordClassificationFeedback",
-            "Says whether a query was routed rightly.",
+            "Records whether a query was routed correctly.",
             (RoutingFeedback.CORRECT, RoutingFeedback.INCORRECT),
             {
-                "correct_pattern": Given(RoutingPattern, "The routing that would have been right."),
+                "correct_pattern": Given(RoutingPattern, "The correct routing."),
                 "feedback_notes": Given(TEXT(), "The feedback, in prose."),
             },
             checks=("correct_pattern_of_a_wrong_routing",),
@@ -159,7 +159,7 @@ EPISODE_FEEDBACK = Lifecycle(
     changes=(
         Change(
             "recordEpisodeFeedback",
-            "Says whether a composition served its user.",
+            "Records whether a composition was successful for its user.",
             (EpisodeFeedback.SUCCESS, EpisodeFeedback.FAILURE),
             {
                 "user_rating": Given(Integer(), "The user's rating of the response (1-5)."),

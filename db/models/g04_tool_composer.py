@@ -53,14 +53,14 @@ class RoutingPattern(Labels, pg_name="routing_pattern"):
 
 
 class DependencyType(Labels, pg_name="dependency_type"):
-    """Why one sub-question of a query has to wait for another."""
+    """Why one sub-question of a query depends on another."""
 
-    REFERENCE_CHAIN = "REFERENCE_CHAIN", "It refers to an earlier result (that, those)."
-    CONDITIONAL = "CONDITIONAL", "It is asked only if an earlier result holds (if X, then Y)."
-    LOGICAL_SEQUENCE = "LOGICAL_SEQUENCE", "Its order follows from logic: cause, then effect, then intervention."
+    REFERENCE_CHAIN = "REFERENCE_CHAIN", "Refers to an earlier result, such as 'that' or 'those'."
+    CONDITIONAL = "CONDITIONAL", "Asked only if an earlier result holds (if X, then Y)."
+    LOGICAL_SEQUENCE = "LOGICAL_SEQUENCE", "The order follows from logic: cause, effect, intervention."
     ENTITY_TRANSFORMATION = (
         "ENTITY_TRANSFORMATION",
-        "It works on entities that an earlier step filtered or transformed.",
+        "Uses entities that an earlier step filtered or transformed.",
     )
 
 
@@ -76,7 +76,7 @@ class ToolCategory(Labels, pg_name="tool_category"):
 
 
 class CompositionStatus(Labels, pg_name="composition_status"):
-    """Where the execution of a composition, or of one of its steps, stands."""
+    """Status of a composition or of one of its steps."""
 
     PENDING = "PENDING", "Queued; nothing has started yet."
     DECOMPOSING = "DECOMPOSING", "Phase 1: breaking the query into sub-questions."
@@ -84,8 +84,8 @@ class CompositionStatus(Labels, pg_name="composition_status"):
     EXECUTING = "EXECUTING", "Phase 3: running the tools."
     SYNTHESIZING = "SYNTHESIZING", "Phase 4: combining the tools' outputs into a response."
     COMPLETED = "COMPLETED", "Finished with a result."
-    FAILED = "FAILED", "Ended by an error."
-    TIMEOUT = "TIMEOUT", "Ended by its time limit."
+    FAILED = "FAILED", "Ended with an error."
+    TIMEOUT = "TIMEOUT", "Ended at its time limit."
 
 
 class Tool(Entity):
@@ -171,7 +171,7 @@ class ToolDependency(Entity):
         {"consumer_tool_id": "tool_id"},
         "The tool that consumes the data.",
         inverse="consumes",
-        inverse_doc="Dependencies in which the tool is the consumer: whose output it can take.",
+        inverse_doc="Dependencies in which the tool is the consumer of another tool's output.",
         lineage=leads_to(LineageKind.CONSUMES),
         aliases=("consumer", "downstream tool", "target tool"),
         inverse_aliases=("dependencies", "upstream tools", "inputs from"),
@@ -181,7 +181,7 @@ class ToolDependency(Entity):
         {"producer_tool_id": "tool_id"},
         "The tool that produces the data.",
         inverse="feeds",
-        inverse_doc="Dependencies in which the tool is the producer: who can take its output.",
+        inverse_doc="Dependencies in which the tool is the producer for another tool.",
         lineage=comes_from(LineageKind.FEEDS),
         aliases=("producer", "upstream tool", "source tool"),
         inverse_aliases=("dependents", "downstream tools", "outputs to"),
@@ -371,7 +371,7 @@ class ComposerEpisode(Entity):
         "query_embedding",
         "episode_id",
         "Compositions whose queries are most similar to a given one, by the cosine similarity of their embeddings.",
-        {"only_successful": ("{row}.success", "Only episodes whose feedback is that they were a success.")},
+        {"only_successful": ("{row}.success", "Only episodes whose feedback is a success.")},
         ("{row}.query_text",),
     )
 

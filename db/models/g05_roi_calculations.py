@@ -231,15 +231,15 @@ class RoiCalculation(Entity):
     causal_validations = linked_by(
         "CausalValidation",
         "{that}.estimate_id = {this}.causal_path_id AND {that}.estimate_source = 'causal_paths'",
-        "Refutation tests of the causal path that the value rests on.",
+        "Refutation tests of the causal path that the value depends on.",
         this_columns=("causal_path_id",),
         that_columns=("estimate_id", "estimate_source"),
         inverse="roi_calculations",
-        inverse_doc="ROI calculations whose value rests on the causal path that the test is of.",
+        inverse_doc="ROI calculations whose value depends on the tested causal path.",
         lineage=comes_from(LineageKind.VALIDATES),
     )
     breakdown = computed_object(
-        "Totals of the itemised value drivers and costs, beside what the calculation states.",
+        "Totals of the itemized value drivers and costs, to compare with the totals of the calculation.",
         {
             "value_total": (
                 (

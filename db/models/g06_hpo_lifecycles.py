@@ -15,8 +15,8 @@ class TrialState(Labels):
     WAITING = "WAITING", "Queued; has not started yet."
     RUNNING = "RUNNING", "Being evaluated."
     COMPLETE = "COMPLETE", "Ended with a value."
-    PRUNED = "PRUNED", "Stopped early, since others were better."
-    FAIL = "FAIL", "Ended by an error."
+    PRUNED = "PRUNED", "Stopped early because other trials were better."
+    FAIL = "FAIL", "Ended with an error."
 
 
 _ENDED = {"datetime_complete": NOW, "duration_seconds": duration_since("datetime_start", "9999999")}
@@ -36,12 +36,12 @@ COUNT_TRIALS = Effect(
 
 
 class StudyStatus(Labels):
-    """Where a study stands."""
+    """Status of a study."""
 
-    RUNNING = "running", "Its trials are made."
-    COMPLETED = "completed", "All of its trials were made."
-    FAILED = "failed", "Ended by an error."
-    PRUNED = "pruned", "Ended early, since it led nowhere."
+    RUNNING = "running", "Trials are running."
+    COMPLETED = "completed", "All trials have run."
+    FAILED = "failed", "Ended with an error."
+    PRUNED = "pruned", "Ended early, without useful results."
 
 
 COUNT_OWN_TRIALS = Effect(
@@ -64,13 +64,13 @@ STUDY = Lifecycle(
     changes=(
         Change(
             "completeHpoStudy",
-            "Ends a study; its counts and its best trial are those of its trials, where there are any.",
+            "Completes a study; its counts and best trial are computed from its trials, if it has any.",
             (StudyStatus.COMPLETED,),
             many=False,
         ),
         Change(
             "endHpoStudy",
-            "Ends a study before all of its trials were made.",
+            "Ends a study before all trials have run.",
             (StudyStatus.FAILED, StudyStatus.PRUNED),
             {"error_message": Given(TEXT(), "Why the study failed; needed for FAILED.")},
             needs={StudyStatus.FAILED: ("error_message",)},
@@ -99,7 +99,7 @@ TRIAL = Lifecycle(
     changes=(
         Change(
             "moveTrial",
-            "Starts or ends a trial; its study's counts and best trial follow.",
+            "Starts or ends a trial; the counts and the best trial of its study are updated.",
             given={
                 "value": Given(
                     Numeric(10, 6), "Objective function value, on the scale of the study's metric; needed for COMPLETE."

@@ -231,11 +231,11 @@ class DriftRecord(Entity):
         "{that}.service_id = ANY (ARRAY(SELECT s.id FROM ml_bentoml_services AS s "
         "WHERE s.deployment_id = {this}.deployment_id)) "
         "AND {that}.recorded_at BETWEEN {this}.current_start AND {this}.current_end",
-        "Serving metrics of the deployment's services from the period that the drift was looked for in.",
+        "Serving metrics of the deployment's services in the period of the drift test.",
         this_columns=("deployment_id", "current_start", "current_end"),
         that_columns=("service_id", "recorded_at"),
         inverse="drift_history",
-        inverse_doc="Drift that was looked for in the deployment's current period, which the measurement lies in.",
+        inverse_doc="Drift tests of the deployment whose current period contains the measurement.",
         inverse_sql="{this}.deployment_id = (SELECT s.deployment_id FROM ml_bentoml_services AS s "
         "WHERE s.id = {that}.service_id) "
         "AND {this}.current_start <= {that}.recorded_at AND {this}.current_end >= {that}.recorded_at",
@@ -247,7 +247,7 @@ class DriftRecord(Entity):
         on={"feature_name": "feature_name"},
         many=True,
         inverse="drift_history",
-        inverse_doc="Drift that was looked for in a feature of this name.",
+        inverse_doc="Drift tests of features of this name.",
         lineage=comes_from(LineageKind.MONITORED_BY),
     )
 

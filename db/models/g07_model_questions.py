@@ -54,7 +54,7 @@ class DriftTrendDay(Derived):
     __order__ = "check_date"
     __arguments__: ClassVar = {
         "days": Argument(Integer(), "Length of the period, in days.", default=7, least=1, most=DAYS_OF_TEN_YEARS),
-        "until": Argument(TIMESTAMP(timezone=True), "End of the period, itself not in it; now unless said."),
+        "until": Argument(TIMESTAMP(timezone=True), "End of the period, exclusive; now by default."),
     }
 
     model_id: Mapped[UUID] = column(Uuid(), "Model monitored.", primary_key=True)
@@ -86,7 +86,7 @@ class DriftTrendDay(Derived):
 class MetricComparison(Derived):
     """One performance metric of two models side by side: the newest value of each, on one split and segment.
 
-    Metrics that only one of them was measured by are there too, with null for the other.
+    Metrics of only one of them are included, with null for the other.
     """
 
     __group__ = Group.MODEL_MONITORING
@@ -157,8 +157,8 @@ class MetricComparison(Derived):
     )
     other_is_better: Mapped[bool | None] = column(
         Boolean(),
-        "Whether the other model is better by this metric; null where one of them lacks it, or where the gateway does "
-        "not know whether higher or lower is better.",
+        "Whether the other model is better by this metric; null if one of them lacks it, or if it is unknown whether "
+        "higher is better.",
     )
 
     model = belongs_to(
@@ -166,6 +166,6 @@ class MetricComparison(Derived):
         "model_id",
         "The model that is compared.",
         inverse="compare",
-        inverse_doc="The model's performance metrics beside those of another model.",
+        inverse_doc="The model's performance metrics compared with those of another model.",
     )
     other_model = Relation("Model", "The model that it is compared with.", on={"other_model_id": "id"})

@@ -42,11 +42,11 @@ from db.models.g07_model_monitoring import DriftSeverity, DriftType
 class AlertStatus(Labels, pg_name="alert_status_enum"):
     """Lifecycle status of a monitoring alert."""
 
-    ACTIVE = "active", "Raised; nobody has taken notice yet."
-    ACKNOWLEDGED = "acknowledged", "Seen by a person who takes it on."
-    INVESTIGATING = "investigating", "Its cause is being looked for."
-    RESOLVED = "resolved", "Its cause has been dealt with."
-    DISMISSED = "dismissed", "Closed as no issue."
+    ACTIVE = "active", "Raised; not acknowledged yet."
+    ACKNOWLEDGED = "acknowledged", "Acknowledged by a person who handles it."
+    INVESTIGATING = "investigating", "Its cause is under investigation."
+    RESOLVED = "resolved", "Its cause has been removed."
+    DISMISSED = "dismissed", "Closed without action."
 
 
 class MonitoringAlert(Entity):

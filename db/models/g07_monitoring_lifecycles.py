@@ -16,31 +16,31 @@ class ResolutionAction(Labels):
 
     RETRAINED = "retrained", "The model was retrained."
     ROLLED_BACK = "rolled_back", "An earlier deployment was put back."
-    DISMISSED = "dismissed", "Nothing had to be done."
+    DISMISSED = "dismissed", "No action was needed."
     FIXED_DATA = "fixed_data", "The data were corrected."
 
 
 class RetrainingStatus(Labels):
-    """Where a retraining stands."""
+    """Status of a retraining."""
 
-    PENDING = "pending", "Asked for; has not started yet."
-    APPROVED = "approved", "Agreed to; has not started yet."
+    PENDING = "pending", "Requested; has not started yet."
+    APPROVED = "approved", "Approved; has not started yet."
     TRAINING = "training", "The new version is being trained."
     VALIDATING = "validating", "The new version is being compared with the old one."
     COMPLETED = "completed", "Ended with a new version; the platform counts its cooldown from it."
-    DEPLOYED = "deployed", "The new version took over."
-    FAILED = "failed", "Ended by an error."
+    DEPLOYED = "deployed", "The new version is deployed."
+    FAILED = "failed", "Ended with an error."
     REJECTED = "rejected", "The new version was not good enough."
-    CANCELLED = "cancelled", "Called off."
-    ROLLED_BACK = "rolled_back", "The new version was taken back."
+    CANCELLED = "cancelled", "Cancelled before it ended."
+    ROLLED_BACK = "rolled_back", "The new version was rolled back."
 
 
 class RunStatus(Labels):
-    """Where a monitoring run stands."""
+    """Status of a monitoring run."""
 
     RUNNING = "running", "Checking."
     COMPLETED = "completed", "Every check was made."
-    FAILED = "failed", "Ended by an error."
+    FAILED = "failed", "Ended with an error."
 
 
 _CLOSED = {"resolved_at": NOW, "resolved_by": ACTOR}
@@ -74,19 +74,19 @@ ALERT = Lifecycle(
     changes=(
         Change(
             "acknowledgeAlert",
-            "Takes notice of an alert.",
+            "Acknowledges an alert.",
             (AlertStatus.ACKNOWLEDGED,),
             {"acknowledgement_notes": Given(TEXT(), "Note left when acknowledging.")},
         ),
-        Change("investigateAlert", "Begins to look for the cause of an alert.", (AlertStatus.INVESTIGATING,)),
+        Change("investigateAlert", "Starts the investigation of an alert.", (AlertStatus.INVESTIGATING,)),
         Change(
             "resolveAlert",
-            "Closes an alert whose cause has been dealt with.",
+            "Resolves an alert.",
             (AlertStatus.RESOLVED,),
             {"resolution_action": Given(ResolutionAction, "What resolved it.", required=True)} | _NOTES,
         ),
-        Change("dismissAlert", "Closes an alert as no issue.", (AlertStatus.DISMISSED,), _NOTES),
-        Change("reopenAlert", "Opens a closed alert again.", (AlertStatus.ACTIVE,), reason_due=True),
+        Change("dismissAlert", "Closes an alert that needs no action.", (AlertStatus.DISMISSED,), _NOTES),
+        Change("reopenAlert", "Reopens a closed alert.", (AlertStatus.ACTIVE,), reason_due=True),
     ),
 )  # fmt: skip
 
@@ -164,14 +164,14 @@ RETRAINING = Lifecycle(
     changes=(
         Change(
             "moveRetraining",
-            "Moves a retraining on, ends it without its new version taking over, or takes that back.",
+            "Moves a retraining to a status of its lifecycle, other than deployed.",
             (
                 RetrainingStatus.APPROVED, RetrainingStatus.TRAINING, RetrainingStatus.VALIDATING,
                 RetrainingStatus.COMPLETED, RetrainingStatus.REJECTED, RetrainingStatus.CANCELLED,
                 RetrainingStatus.FAILED, RetrainingStatus.ROLLED_BACK,
             ),
             {
-                "training_run_id": Given("TrainingRun", "Training run that carries it out."),
+                "training_run_id": Given("TrainingRun", "Training run of the retraining."),
                 "new_model_version": Given(VARCHAR(100), "New version, of the same model name."),
                 "notes": Given(TEXT(), "Remarks on the retraining."),
             },
@@ -179,7 +179,7 @@ RETRAINING = Lifecycle(
         ),
         Change(
             "completeRetraining",
-            "Ends a retraining whose new version takes over: links the version and the metric before and after.",
+            "Completes a retraining whose new version is deployed: links the version and the metric before and after.",
             (RetrainingStatus.DEPLOYED,),
             {
                 "new_model_version": Given(VARCHAR(100), "New version, of the same model name.", required=True),
@@ -209,7 +209,7 @@ MONITORING_RUN = Lifecycle(
     changes=(
         Change(
             "completeMonitoringRun",
-            "Ends a monitoring run that made every check.",
+            "Completes a monitoring run.",
             (RunStatus.COMPLETED,),
             {
                 "overall_health_score": Given(Numeric(5, 2), "Health score (0-100, higher is better)."),
@@ -220,15 +220,15 @@ MONITORING_RUN = Lifecycle(
                 "high_count": Given(Integer(), "Findings of high severity."),
                 "medium_count": Given(Integer(), "Findings of medium severity."),
                 "low_count": Given(Integer(), "Findings of low severity."),
-                "requires_attention": Given(Boolean(), "Whether somebody must look at it."),
-                "summary": Given(JSONB(), "What was found."),
+                "requires_attention": Given(Boolean(), "Whether the findings require attention."),
+                "summary": Given(JSONB(), "Summary of the findings."),
             },
             checks=("health_score_in_range", "counts_not_negative"),
             many=False,
         ),
         Change(
             "failMonitoringRun",
-            "Ends a monitoring run by an error.",
+            "Ends a monitoring run with an error.",
             (RunStatus.FAILED,),
             {"error_message": Given(TEXT(), "Why the run failed.", required=True)},
         ),
@@ -236,7 +236,7 @@ MONITORING_RUN = Lifecycle(
 )
 
 TRIGGER_RETRAINING = {
-    "trigger_reason": Given(TEXT(), "Why the model is retrained; the alert's own words unless said."),
+    "trigger_reason": Given(TEXT(), "Why the model is retrained; the text of the alert by default."),
 }
 """What a retraining that an alert triggers takes."""
 

@@ -179,7 +179,7 @@ class ActiveAlertsSummary(View):
         "model_id",
         "The affected model.",
         inverse="active_alerts_summary",
-        inverse_doc="Open alerts on the model, counted by severity; null where there are none.",
+        inverse_doc="Open alerts on the model, counted by severity; null if there are none.",
         inverse_many=False,
     )
 
@@ -267,6 +267,7 @@ class ModelHealth(View):
         "model_id",
         "The model that the row is about.",
         inverse="health",
-        inverse_doc="Health of the model: drift, alerts and latest performance; null for a model that is not watched.",
+        inverse_doc="Health of the model: drift, alerts and latest performance; null for a model that is not "
+        "monitored.",
         inverse_many=False,
     )

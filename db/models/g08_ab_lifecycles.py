@@ -15,8 +15,8 @@ class WithdrawalInitiator(Labels):
     """Who initiated a withdrawal."""
 
     SUBJECT = "subject", "The unit itself."
-    INVESTIGATOR = "investigator", "Whoever conducts the experiment."
-    SPONSOR = "sponsor", "Whoever pays for it."
+    INVESTIGATOR = "investigator", "The investigator of the experiment."
+    SPONSOR = "sponsor", "The sponsor of the experiment."
     SYSTEM = "system", "The platform."
 
 
@@ -41,15 +41,15 @@ ENROLLMENT = Lifecycle(
     changes=(
         Change(
             "withdrawEnrollment",
-            "Records that a unit no longer takes part; the reason is kept with it.",
+            "Records that a unit has withdrawn, with the reason.",
             (EnrollmentStatus.WITHDRAWN,),
             {"withdrawal_initiated_by": Given(WithdrawalInitiator, "Who initiated the withdrawal.")},
             reason_due=True,
         ),
-        Change("excludeEnrollment", "Excludes a unit.", (EnrollmentStatus.EXCLUDED,), reason_due=True),
-        Change("completeEnrollment", "Records that a unit took part to the end.", (EnrollmentStatus.COMPLETED,)),
+        Change("excludeEnrollment", "Excludes a unit from the experiment.", (EnrollmentStatus.EXCLUDED,), reason_due=True),
+        Change("completeEnrollment", "Records that a unit completed the experiment.", (EnrollmentStatus.COMPLETED,)),
         Change(
-            "loseEnrollment", "Records that a unit can no longer be followed.", (EnrollmentStatus.LOST_TO_FOLLOWUP,)
+            "loseEnrollment", "Records that a unit is lost to follow-up.", (EnrollmentStatus.LOST_TO_FOLLOWUP,)
         ),
     ),
 )  # fmt: skip
@@ -67,7 +67,7 @@ INTERIM_DECISION = Lifecycle(
     changes=(
         Change(
             "recordInterimDecision",
-            "Records what was decided after an interim analysis, and why. To stop is final.",
+            "Records the decision after an interim analysis, and its reason. A decision to stop is final.",
             given={
                 "target_sample_size": Given(Integer(), "Planned number of units, over all arms; for MODIFY_SAMPLE.")
             },
@@ -94,7 +94,7 @@ RECORDING_ROOT_CAUSE = Effect(
 )
 
 RECORD_DEVIATION = {
-    "deviation": Given(JSONB(), "The deviation, as an object of the caller's own.", required=True, stored=False),
+    "deviation": Given(JSONB(), "The deviation, as a JSON object.", required=True, stored=False),
 }
 """What the report of a protocol deviation takes."""
 

@@ -390,8 +390,9 @@ class FidelityComparison(Entity):
     effect_grade = computed(
         grade_of("{row}.predicted_effect", "{row}.actual_effect"),
         TEXT(),
-        "Grade of the predicted beside the real effect, by one rule on every database, whatever is stored: excellent "
-        "(an error below 10 % of the real effect), good (below 20 %), fair (up to 35 %) or poor; null without both.",
+        "Grade of the predicted effect against the actual one, by one rule on every database, independent of the "
+        "stored grade: excellent (an error below 10 % of the actual effect), good (below 20 %), fair (up to 35 %) or "
+        "poor; null if either effect is missing.",
         columns=("predicted_effect", "actual_effect"),
         values=GRADES,
         aliases=("exact grade",),

@@ -60,11 +60,11 @@ class EnrollmentStatus(Labels, pg_name="enrollment_status"):
 class InterimDecision(Labels, pg_name="interim_decision"):
     """Decision of an interim analysis."""
 
-    CONTINUE = "continue", "Go on as planned."
+    CONTINUE = "continue", "Continue as planned."
     STOP_EFFICACY = "stop_efficacy", "Stop early: the effect is shown."
-    STOP_FUTILITY = "stop_futility", "Stop early: significance has become improbable."
+    STOP_FUTILITY = "stop_futility", "Stop early: a significant effect has become improbable."
     STOP_SAFETY = "stop_safety", "Stop because of safety concerns."
-    MODIFY_SAMPLE = "modify_sample", "Go on with another sample size."
+    MODIFY_SAMPLE = "modify_sample", "Continue with another sample size."
 
 
 class Assignment(Entity):

@@ -19,16 +19,17 @@ from db.models.grades import GRADES, grade_of
 
 
 class AbTestHealth(Labels):
-    """Verdict on an A/B test, the first that applies."""
+    """Status of an A/B test: the first of these that applies."""
 
     CRITICAL = "critical", "The newest SRM check is severe and unresolved, or the newest decision is stop_safety."
     STOPPED = "stopped", "The newest interim decision stops the test: for efficacy or for futility."
     WARNING = (
         "warning",
-        "The newest SRM check detects a mismatch, a fifth of those enrolled left, or the sample is to be modified.",
+        "The newest SRM check detects a mismatch, a fifth of the enrolled units have left, or the decision is to "
+        "modify the sample.",
     )
     NOT_STARTED = "not_started", "No unit has been assigned."
-    HEALTHY = "healthy", "None of that."
+    HEALTHY = "healthy", "None of the above."
 
 
 def _newest(table: str, time: str, columns: str) -> str:
@@ -40,7 +41,7 @@ def _newest(table: str, time: str, columns: str) -> str:
 
 
 class ExperimentHealth(Derived):
-    """How the A/B test of an experiment stands: its assignments, enrolments, SRM, decisions, result and fidelity."""
+    """State of an experiment's A/B test: assignments, enrollments, SRM, decisions, result and fidelity."""
 
     __group__ = Group.AB_TESTING
     __aliases__ = ("ab test health", "trial health")
@@ -187,20 +188,20 @@ class ExperimentHealth(Derived):
         "experiment_id",
         "The experiment.",
         inverse="health",
-        inverse_doc="How the experiment's A/B test stands, in one row.",
+        inverse_doc="State of the experiment's A/B test, in one row.",
         inverse_many=False,
     )
     champion_health = linked_by(
         "ModelHealth",
         "{that}.model_id = (SELECT m.id FROM ml_model_registry AS m WHERE m.experiment_id = {this}.experiment_id "
         "AND m.is_champion ORDER BY m.registered_at DESC NULLS LAST, m.id DESC LIMIT 1)",
-        "Health of the experiment's champion, which its A/B test's own status does not count; null without a champion "
-        "in production.",
+        "Health of the experiment's champion, which does not affect the status of the A/B test; null without a "
+        "champion in production.",
         this_columns=("experiment_id",),
         that_columns=("model_id",),
         many=False,
         inverse="experiments_health",
-        inverse_doc="How the A/B tests stand of the experiments whose champion the model is.",
+        inverse_doc="State of the A/B tests of the experiments whose champion is the model.",
         inverse_sql="{this}.experiment_id = (SELECT m.experiment_id FROM ml_model_registry AS m "
         "WHERE m.id = {that}.model_id AND m.is_champion)",
     )
@@ -260,7 +261,7 @@ class SegmentResult(Derived):
     experiment_id: Mapped[UUID] = column(Uuid(), "The experiment that the result is of.")
     dimension: Mapped[str] = column(
         TEXT(),
-        "What is segmented by (specialty, decile, ...); empty where the result does not say.",
+        "Dimension of the segment (specialty, decile, ...); empty if the result has none.",
         primary_key=True,
         holds=Holds.LABEL,
     )

@@ -11,29 +11,29 @@ from db.models.g03_twin_lifecycles import Activation
 
 
 class ActionStatus(Labels):
-    """Whether an improvement is in place."""
+    """Status of an improvement action."""
 
-    PENDING = "pending", "Proposed; not in place yet."
-    APPLIED = "applied", "In place."
-    ROLLED_BACK = "rolled_back", "Taken back."
+    PENDING = "pending", "Proposed; not applied yet."
+    APPLIED = "applied", "Applied."
+    ROLLED_BACK = "rolled_back", "Rolled back."
 
 
 DEACTIVATE_OTHER_CONFIGURATIONS = Effect(
     "deactivate_other_configurations",
     moves=(Moves("RetrievalConfiguration.activation", (Activation.INACTIVE,)),),
-    beyond="The configuration that is in use makes room: no edge leads there.",
+    beyond="The active configuration is replaced; no edge leads to it.",
 )
 
 DEACTIVATE_OTHER_PROMPTS = Effect(
     "deactivate_other_prompts",
     moves=(Moves("PromptConfiguration.activation", (Activation.INACTIVE,)),),
-    beyond="The version of the prompt that the agent uses makes room: no edge leads there.",
+    beyond="The active version of the agent's prompt is replaced; no edge leads to it.",
 )
 
 PROMPT = activation(
     "PromptConfiguration",
     what="a version of a prompt",
-    instead_of="the one that its agent uses",
+    instead_of="the active one of its agent",
     activate="activatePromptConfiguration",
     deactivate="deactivatePromptConfiguration",
     activated="activated_at",
@@ -49,7 +49,7 @@ PROMPT = activation(
 RETRIEVAL = activation(
     "RetrievalConfiguration",
     what="a retrieval configuration",
-    instead_of="the one that is in use",
+    instead_of="the active one",
     activate="activateRetrievalConfiguration",
     deactivate="deactivateRetrievalConfiguration",
     activated="activated_at",
@@ -71,8 +71,8 @@ ACTION = Lifecycle(
     },
     entering={ActionStatus.ROLLED_BACK: Step(stamps={"rolled_back_at": NOW, "rollback_reason": REASON})},
     changes=(
-        Change("applyImprovement", "Puts a proposed improvement in place.", (ActionStatus.APPLIED,)),
-        Change("rollBackImprovement", "Takes an improvement back.", (ActionStatus.ROLLED_BACK,), reason_due=True),
+        Change("applyImprovement", "Applies a proposed improvement.", (ActionStatus.APPLIED,)),
+        Change("rollBackImprovement", "Rolls an improvement back.", (ActionStatus.ROLLED_BACK,), reason_due=True),
     ),
 )
 

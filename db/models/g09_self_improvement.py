@@ -317,11 +317,11 @@ class PromptConfiguration(Entity):
         "{that}.prompt_id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT {this}.parent_prompt_id UNION "
         "SELECT p.parent_prompt_id FROM chain AS c JOIN prompt_configurations AS p ON p.prompt_id = c.id) "
         "SELECT id FROM chain WHERE id IS NOT NULL))",
-        "Every prompt that this one descends from, through all parents; safe against cycles.",
+        "Every prompt that this one descends from; cycles are cut.",
         this_columns=("parent_prompt_id",),
         that_columns=("prompt_id",),
         inverse="descendants",
-        inverse_doc="Every prompt that descends from this one; safe against cycles.",
+        inverse_doc="Every prompt that descends from this one; cycles are cut.",
         inverse_sql="{this}.prompt_id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT p.prompt_id "
         "FROM prompt_configurations AS p WHERE p.parent_prompt_id = {that}.prompt_id UNION SELECT p.prompt_id "
         "FROM chain AS c JOIN prompt_configurations AS p ON p.parent_prompt_id = c.id) SELECT id FROM chain))",
@@ -503,7 +503,7 @@ class ExperimentKnowledge(Entity):
         "knowledge_id",
         "Lessons that are most similar to a given one, by the cosine similarity of their embeddings.",
         {
-            "only_active": ("{row}.is_active", "Only lessons that are in use."),
+            "only_active": ("{row}.is_active", "Only active lessons."),
             "only_validated": ("{row}.validated", "Only lessons that have been validated."),
         },
         (

@@ -54,8 +54,8 @@ class OptimizationStatus(Labels, pg_name="optimization_status"):
     PENDING = "pending", "Scheduled; has not started yet."
     RUNNING = "running", "Optimizing."
     COMPLETED = "completed", "Finished with a result."
-    FAILED = "failed", "Ended by an error."
-    CANCELLED = "cancelled", "Ended by hand."
+    FAILED = "failed", "Ended with an error."
+    CANCELLED = "cancelled", "Cancelled by a person."
     ROLLED_BACK = "rolled_back", "Its result was taken back in favour of the previous version."
 
 
@@ -441,13 +441,13 @@ class PromptAbTest(Entity):
         aliases=("variant", "challenger", "candidate"),
     )
     outcome = computed_object(
-        "What the test came to: how the treatment did against the baseline.",
+        "Outcome of the test: the treatment compared with the baseline.",
         {
             "winner": ("{row}.winner", pg_enum(AbTestVariant), "Which variant won; null while nothing is decided."),
             "treatment_won": (
                 "{row}.winner IN ('gepa', 'gepa_v2')",
                 Boolean(),
-                "Whether an optimized variant won; null while nothing is decided.",
+                "Whether an optimized variant won; null while the test is undecided.",
             ),
             "score_lift": (
                 "{row}.treatment_score_avg - {row}.baseline_score_avg",

@@ -15,7 +15,7 @@ from db.models.g10_gepa_optimization import AbTestVariant, OptimizationStatus
 
 
 class PromptTestStatus(Labels):
-    """Where a prompt A/B test stands."""
+    """Status of a prompt A/B test."""
 
     DRAFT = "draft", "Planned; gets no traffic."
     RUNNING = "running", "Gets its share of the traffic."
@@ -31,16 +31,16 @@ class Rollout(Labels):
 
 
 _IN_USE = "OptimizedInstruction.activation"
-_MAKES_ROOM = "The instruction that the agent and predictor use makes room: no edge leads there."
+_REPLACED = "The active instruction of the agent and predictor is replaced; no edge leads to it."
 _SETTLED = Writes("OptimizedInstruction", columns=("is_active",))
 DEACTIVATE_OTHER_INSTRUCTIONS = Effect(
-    "deactivate_other_instructions", moves=(Moves(_IN_USE, (Activation.INACTIVE,)),), beyond=_MAKES_ROOM
+    "deactivate_other_instructions", moves=(Moves(_IN_USE, (Activation.INACTIVE,)),), beyond=_REPLACED
 )
 SETTLE_INSTRUCTIONS = Effect("settle_instructions", writes=(_SETTLED,))
 DEACTIVATE_OTHER_DESCRIPTIONS = Effect(
     "deactivate_other_descriptions",
     moves=(Moves("OptimizedToolDescription.activation", (Activation.INACTIVE,)),),
-    beyond="The description that the agent uses of the tool makes room: no edge leads there.",
+    beyond="The active description of the agent's tool is replaced; no edge leads to it.",
 )
 SETTLE_DESCRIPTIONS = Effect(
     "settle_descriptions", writes=(Writes("OptimizedToolDescription", columns=("is_active",)),)
@@ -50,14 +50,14 @@ TAKE_BACK_INSTRUCTIONS = Effect(
     moves=(Moves(_IN_USE, (Activation.ACTIVE, Activation.INACTIVE)),),
     writes=(_SETTLED,),
     ways=(("OptimizedInstruction.run~",),),
-    beyond="What was in use before the run's instructions comes back: no edge leads there.",
+    beyond="The versions before the run's instructions are activated again; no edge leads to them.",
 )
 ACTIVATE_WINNER = Effect(
     "activate_winner",
     moves=(Moves(_IN_USE, (Activation.ACTIVE, Activation.INACTIVE)),),
     writes=(_SETTLED,),
     ways=(("PromptAbTest.baseline_instruction",), ("PromptAbTest.treatment_instruction",)),
-    beyond=_MAKES_ROOM,
+    beyond=_REPLACED,
 )
 
 _ENDED = {"completed_at": NOW, "duration_seconds": f"({duration_since('started_at', '2147483647')})::integer"}
@@ -85,8 +85,8 @@ OPTIMIZATION_RUN = Lifecycle(
     changes=(
         Change(
             "moveOptimizationRun",
-            "Moves an optimization run to a status of its lifecycle. Rolled back, the versions before its instructions "
-            "are active again.",
+            "Moves an optimization run to a status of its lifecycle. A rollback activates the versions before its "
+            "instructions again.",
             given={
                 "baseline_score": Given(Numeric(5, 4), "Score before optimization (0-1)."),
                 "optimized_score": Given(Numeric(5, 4), "Score after optimization (0-1)."),
@@ -153,7 +153,7 @@ class Slot:
         first, second = self.columns
         return Guard(
             f"NO_ROOM_FOR_{self.what.upper()}",
-            f"Where the database keeps {self.what}s unique by their use, there must be room.",
+            f"If the database allows only one active {self.what}, no other one may be active.",
             f"""
         SELECT 'the database''s constraint ' || u.name || ' allows one {self.what} in use and two that are not for '
                 || {{row}}.{first} || ' and ' || {{row}}.{second}
@@ -179,7 +179,7 @@ DESCRIPTION_SLOT = Slot(
 INSTRUCTION = activation(
     "OptimizedInstruction",
     what="an instruction",
-    instead_of="the one that its agent and predictor use",
+    instead_of="the active one of its agent and predictor",
     activate="activateOptimizedInstruction",
     deactivate="deactivateOptimizedInstruction",
     activated="activated_at",
@@ -195,7 +195,7 @@ INSTRUCTION = activation(
 DESCRIPTION = activation(
     "OptimizedToolDescription",
     what="a tool's description",
-    instead_of="the one that its agent uses",
+    instead_of="the active one of its agent",
     activate="activateOptimizedToolDescription",
     deactivate="deactivateOptimizedToolDescription",
     states=Activation,
@@ -278,7 +278,7 @@ ROLLOUT_OF_WINNER = Lifecycle(
     changes=(
         Change(
             "rollOutPromptAbTest",
-            "Activates the instruction of a test's winner.",
+            "Activates the winning instruction of a test.",
             (Rollout.ROLLED_OUT,),
             many=False,
         ),

@@ -14,13 +14,13 @@ from db.models.g01_mlops_serving import DeploymentStatus
 class HealthStatus(Labels):
     """Health of a service."""
 
-    HEALTHY = "healthy", "Answers, in time and without errors."
-    DEGRADED = "degraded", "Answers, but with more than 1 % errors or a p99 latency above 250 ms."
+    HEALTHY = "healthy", "Responds in time, without errors."
+    DEGRADED = "degraded", "Responds, with more than 1 % errors or a p99 latency above 250 ms."
     UNHEALTHY = "unhealthy", "More than 5 % of the requests fail."
-    UNKNOWN = "unknown", "Nothing has been measured of late, or not by numbers."
-    STARTING = "starting", "Is being started; does not answer yet."
-    STOPPED = "stopped", "Was stopped; does not answer."
-    UNAVAILABLE = "unavailable", "Should answer, and does not."
+    UNKNOWN = "unknown", "No recent metrics, or metrics without values."
+    STARTING = "starting", "Starting; does not respond yet."
+    STOPPED = "stopped", "Stopped; does not respond."
+    UNAVAILABLE = "unavailable", "Does not respond, although it should."
 
 
 _MODEL = (
@@ -88,9 +88,9 @@ HEALTH = Lifecycle(
 
 REPORT_HEALTH = {
     "health_status": Given(
-        HealthStatus, "The health, as somebody found it; computed from the recent metrics unless said.", stored=False
+        HealthStatus, "The observed health; computed from the recent metrics by default.", stored=False
     ),
-    "window_minutes": Given(Integer(), "How recent the metrics must be, 60 minutes unless said.", stored=False),
+    "window_minutes": Given(Integer(), "Maximum age of the metrics, in minutes; 60 by default.", stored=False),
 }
 """What a health report takes."""
 

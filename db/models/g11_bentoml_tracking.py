@@ -117,7 +117,7 @@ class BentoService(Entity):
         lineage=comes_from(LineageKind.SERVED_BY),
     )
     metrics_summary = computed_object(
-        "What the service's metrics of a period come to; null values where it emitted none.",
+        "Summary of the service's metrics in a period; its values are null without metrics.",
         {
             "measurements": ("count(*)", BigInteger(), "Number of measurements.", Unit.COUNT),
             "first_at": ("min(m.recorded_at)", TIMESTAMP(timezone=True), "When the first one was taken."),
@@ -155,8 +155,8 @@ class BentoService(Entity):
         columns=("id",),
         sums_up="ServingMetric",
         arguments={
-            "since": Argument(TIMESTAMP(timezone=True), "From this time on; from the beginning unless said."),
-            "until": Argument(TIMESTAMP(timezone=True), "Before this time; to the end unless said."),
+            "since": Argument(TIMESTAMP(timezone=True), "From this time on; without a lower limit by default."),
+            "until": Argument(TIMESTAMP(timezone=True), "Before this time; without an upper limit by default."),
         },
     )
 

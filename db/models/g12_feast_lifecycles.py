@@ -9,13 +9,13 @@ from db.base.vocabulary import Labels
 
 
 class JobStatus(Labels):
-    """Where a materialization job stands."""
+    """Status of a materialization job."""
 
     PENDING = "pending", "Queued; has not started yet."
     RUNNING = "running", "Writing."
     SUCCESS = "success", "Everything was written."
-    COMPLETED = "completed", "Everything was written, in the platform's other word for it."
-    FAILED = "failed", "Ended by an error."
+    COMPLETED = "completed", "Everything was written; another label of the platform for `success`."
+    FAILED = "failed", "Ended with an error."
 
 
 _ENDED = {"completed_at": NOW, "duration_seconds": duration_since("started_at")}

@@ -183,25 +183,25 @@ class CohortExecution(Entity):
         lineage=comes_from(LineageKind.EXECUTED_AS),
     )
     sla = computed_object(
-        "Whether the execution met its service level: 120 seconds for each 100,000 patients of the input. One that "
-        "failed has none.",
+        "Whether the execution met its service level: 120 seconds per 100,000 patients of the input. Null for a failed "
+        "execution.",
         {
             "target_ms": (
                 f"CASE WHEN {_ENDED_WELL} THEN {{row}}.input_row_count * 1.2 END",
                 Numeric(),
-                "Time that it may take, in milliseconds; null for one that failed.",
+                "Allowed time, in milliseconds; null for a failed execution.",
                 Unit.MILLISECONDS,
             ),
             "actual_ms": (
                 "{row}.execution_time_ms",
                 Integer(),
-                "Time that it took, in milliseconds.",
+                "Actual time, in milliseconds.",
                 Unit.MILLISECONDS,
             ),
             "met": (
                 f"CASE WHEN {_ENDED_WELL} THEN {{row}}.execution_time_ms <= {{row}}.input_row_count * 1.2 END",
                 Boolean(),
-                "Whether it was in time; null for one that failed.",
+                "Whether it met its target; null for a failed execution.",
             ),
         },
         columns=("status", "input_row_count", "execution_time_ms"),

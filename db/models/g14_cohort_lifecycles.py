@@ -11,10 +11,10 @@ from db.base.vocabulary import Labels
 class CohortStatus(Labels):
     """State of a cohort definition."""
 
-    DRAFT = "draft", "Being written."
-    ACTIVE = "active", "In use; can still be changed."
-    LOCKED = "locked", "In use; its criteria cannot change any more."
-    ARCHIVED = "archived", "Kept for the record."
+    DRAFT = "draft", "Being drafted."
+    ACTIVE = "active", "In use; its criteria can still change."
+    LOCKED = "locked", "In use; its criteria can no longer change."
+    ARCHIVED = "archived", "No longer in use; kept for the record."
 
 
 COHORT = Lifecycle(
@@ -36,9 +36,9 @@ COHORT = Lifecycle(
 class ExecutionStatus(Labels):
     """How an execution of a cohort definition ended."""
 
-    SUCCESS = "success", "Every node of it ended well."
-    PARTIAL = "partial", "Some of its nodes ended well; it can still be completed, or given up."
-    FAILED = "failed", "Ended by an error."
+    SUCCESS = "success", "All nodes succeeded."
+    PARTIAL = "partial", "Some nodes succeeded; the execution can still be completed or marked as failed."
+    FAILED = "failed", "Ended with an error."
 
 
 EXECUTION = Lifecycle(
@@ -51,7 +51,7 @@ EXECUTION = Lifecycle(
     changes=(
         Change(
             "completeCohortExecution",
-            "Completes an execution of which a part had ended well, with what came of the whole.",
+            "Completes a partial execution with its final result.",
             (ExecutionStatus.SUCCESS,),
             {
                 "eligible_row_count": Given(Integer(), "Eligible population size, in patients."),
@@ -64,7 +64,7 @@ EXECUTION = Lifecycle(
         ),
         Change(
             "failCohortExecution",
-            "Gives up an execution of which a part had ended well.",
+            "Marks a partial execution as failed.",
             (ExecutionStatus.FAILED,),
             {
                 "error_message": Given(TEXT(), "Why the execution failed.", required=True),

@@ -21,7 +21,7 @@ class DataSplit(Labels, pg_name="data_split_type"):
     TRAIN = "train", "Used to fit."
     VALIDATION = "validation", "Used to tune."
     TEST = "test", "Used once, to report."
-    HOLDOUT = "holdout", "Kept aside, never looked at during development."
+    HOLDOUT = "holdout", "Kept aside; not used during development."
     UNASSIGNED = "unassigned", "Not assigned to a split."
 
 

@@ -189,7 +189,7 @@ async def approve(connection: AsyncConnection, id_: str) -> KeptPreview:
     """
     kept = await found(connection, id_)
     if kept.state not in {"open", "confirmed"}:
-        raise PreviewError(f"the preview {id_} is {kept.state}; have the agent preview the change anew")
+        raise PreviewError(f"the preview {id_} is {kept.state}; have the agent preview the change again")
     await connection.execute(
         text(
             "UPDATE gateway.change_previews SET confirmed_at = coalesce(confirmed_at, now()), "

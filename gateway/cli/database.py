@@ -28,7 +28,8 @@ def add(areas: Areas) -> None:
     for name, run, text in (
         ("init", migrate, "build the whole schema on an empty database"),
         ("migrate", migrate, "bring a database that the gateway built up to date"),
-        ("check", check, "say how a database differs from what the graph expects; exits with 1 if it costs fields"),
+        ("check", check, "list how a database differs from what the graph expects; exits with 1 if fields are not "
+        "available"),
     ):
         parsers.add_parser(name, help=text).set_defaults(run=run)
     one = parsers.add_parser("attach", help="prepare the platform's own database: changes none of its tables")
@@ -43,10 +44,11 @@ def add(areas: Areas) -> None:
     one = parsers.add_parser("demo", help="load demo data into an empty database")
     one.add_argument("--size", choices=["small", "large"], default="small", help="large has a million serving metrics")
     one.set_defaults(run=demo)
-    one = parsers.add_parser("retention", help="say which rows a policy no longer keeps, and remove them")
+    one = parsers.add_parser("retention", help="list the rows that a policy no longer keeps, or remove them")
     one.add_argument("policy", type=Path, help="a TOML file: a table [keep] with days by names of lists")
-    one.add_argument("--apply", action="store_true", help="remove them; without it they are counted alone")
-    one.add_argument("--minutes", type=float, default=60.0, help="begin no further slice after that; 60 if not said")
+    one.add_argument("--apply", action="store_true", help="remove the rows; without it they are only counted")
+    one.add_argument("--minutes", type=float, default=60.0, help="begin no further slice after this time; 60 by "
+    "default")
     one.set_defaults(run=retention)
     one = parsers.add_parser("revision", help="write the migration for a change of the models")
     one.add_argument("-m", "--message", required=True, help="what changes, in a few words")
@@ -135,5 +137,5 @@ def revision(options: argparse.Namespace, settings: Settings) -> int:
     from db.migrations.revise import new_revision  # noqa: PLC0415 - slow to import, and needed by this command alone
 
     path = ENDING.run(new_revision(settings.database_url, options.message))
-    say(f"Wrote {path}: read it before you commit it." if path else "The migrations say what the models say already.")
+    say(f"Wrote {path}: read it before you commit it." if path else "The migrations already match the models.")
     return 0

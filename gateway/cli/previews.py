@@ -16,7 +16,7 @@ def add(areas: Areas) -> None:
         required=True, metavar="command"
     )
     parsers.add_parser("list", help="list those that are kept, the newest first").set_defaults(run=list_all)
-    one = parsers.add_parser("show", help="say what one would change")
+    one = parsers.add_parser("show", help="print what a preview would change")
     one.add_argument("id", help="its previewId")
     one.set_defaults(run=show)
     one = parsers.add_parser("approve", help="confirm one: its agent can apply it then, for as long as it is open")

@@ -24,7 +24,7 @@ def add(areas: Areas) -> None:
         required=True, metavar="command"
     )
     one = parsers.add_parser("create", help="make a token; it is shown once")
-    one.add_argument("name", help="whose it is: the record of changes says token:NAME")
+    one.add_argument("name", help="name of the caller: the record of changes has token:NAME")
     one.add_argument(
         "--scope", action="append", required=True, metavar="SCOPE", help="a role or a scope; several times for several"
     )

@@ -379,5 +379,5 @@ def _failed(reply: Reply, before: int) -> RequestFailedError:
         for one in body["rows"]
     ]
     kept = f"the {before:,} rows of the batches before it are" if before else "nothing is"
-    words = f"{len(rows)} of the rows are in the way of their batch; {kept} recorded"
+    words = f"{len(rows)} rows cannot be recorded; {kept} recorded"
     return RejectedRowsError(words, reply.status, body, rows, before)

@@ -115,8 +115,8 @@ def _session(settings: Settings, found: Checkup) -> Iterator[Finding]:
     if wrong:
         yield error(
             name,
-            f"what the gateway asks for when it connects is not heard: {'; '.join(wrong)}",
-            "set GATEWAY_PREPARED_STATEMENTS=off, which says them in each transaction, or connect to Postgres itself",
+            f"session settings that the gateway sends at the connect are ignored: {'; '.join(wrong)}",
+            "set GATEWAY_PREPARED_STATEMENTS=off, which sets them in each transaction, or connect to Postgres directly",
         )
     else:
         yield ok(name, "settings that change answers are those of the gateway")
@@ -177,12 +177,12 @@ def _connections(settings: Settings, found: Checkup) -> Iterator[Finding]:
 def _role(found: Checkup) -> Iterator[Finding]:
     name, advice = "database.role", "connect as a role of its own; `e2i-gateway db role` prints the SQL that makes it"
     if found.superuser:
-        yield error(name, f"{found.role} is a superuser: nothing that goes wrong in the gateway has a limit", advice)
+        yield error(name, f"{found.role} is a superuser: no rights limit what a fault of the gateway can change", advice)
         return
     if found.owned:
         yield error(name, f"{found.role} may alter and drop {_some(found.owned)}, as their owner", advice)
     if found.bypasses_rls:
-        yield warning(name, f"{found.role} sees all rows, whatever policies say (BYPASSRLS)", advice)
+        yield warning(name, f"{found.role} reads all rows, regardless of policies (BYPASSRLS)", advice)
     if not found.owned and not found.bypasses_rls:
         yield ok(name, f"{found.role} owns nothing and is no superuser")
 

@@ -67,7 +67,7 @@ async def _redis(url: str) -> Finding:
 
 async def _embeddings(settings: Settings) -> Finding:
     name = "services.embeddings"
-    advice = "correct GATEWAY_EMBEDDINGS_URL, _MODEL and _KEY; meanwhile texts are searched for by their words alone"
+    advice = "correct GATEWAY_EMBEDDINGS_URL, _MODEL and _KEY; until then texts are searched by words only"
     try:
         check_library(settings)
     except SettingsError as problem:

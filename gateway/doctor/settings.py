@@ -50,11 +50,11 @@ def _exposure(settings: Settings) -> Iterator[Finding]:
             "set GATEWAY_AUTH to jwt or token (or both) before anything forwards requests here",
         )
     else:
-        yield ok("settings.host", f"{settings.host} is reached from this host alone")
+        yield ok("settings.host", f"{settings.host} can be reached from this host only")
     if settings.metrics and not _is_private(address(settings.metrics)[0]):
         yield error(
             "settings.metrics",
-            f"metrics are told to everybody who reaches {settings.metrics}",
+            f"everyone who can connect to {settings.metrics} can read the metrics",
             "set GATEWAY_METRICS to an address of a network that Prometheus is in, or of this host",
         )
 
@@ -71,8 +71,8 @@ def _times(settings: Settings) -> Iterator[Finding]:
     if settings.statement_timeout >= settings.request_timeout:
         yield warning(
             "settings.timeouts",
-            f"a statement may take {settings.statement_timeout:g} s, a request {settings.request_timeout:g} s: they "
-            f"are given up before Postgres ends their statements, which says less to who asked",
+            f"a statement may take {settings.statement_timeout:g} s, a request {settings.request_timeout:g} s: "
+            "requests time out before Postgres ends their statements, and the error says less",
             "set GATEWAY_STATEMENT_TIMEOUT below GATEWAY_REQUEST_TIMEOUT",
         )
     else:

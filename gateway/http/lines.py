@@ -100,7 +100,7 @@ class _Inflater:
             try:
                 part = self._member.decompress(data, min(STEP, self._most - self._size + 1))
             except zlib.error:
-                raise bad_request("The body is no gzip, though its Content-Encoding says so.") from None
+                raise bad_request("The body is not gzip, although Content-Encoding is gzip.") from None
             self._is_begun = True
             self._size += len(part)
             if self._size > self._most:

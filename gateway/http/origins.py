@@ -41,7 +41,8 @@ class _Cors(CORSMiddleware):
 
     def _reasons(self, asked: Headers) -> Iterator[str]:
         if not self.is_allowed_origin(asked["origin"]):
-            yield f"The origin {asked['origin'][:200]!r} may not ask; GATEWAY_CORS_ORIGINS names those that may."
+            yield f"The origin {asked['origin'][:200]!r} is not allowed; GATEWAY_CORS_ORIGINS lists the allowed "
+            "origins."
         if (method := asked["access-control-request-method"]) not in self.allow_methods:
             yield f"The method {method[:20]!r} means nothing here; send {' or '.join(self.allow_methods)}."
         given = (name.strip().lower() for name in asked.get("access-control-request-headers", "").split(","))
@@ -50,7 +51,7 @@ class _Cors(CORSMiddleware):
             names = ", ".join(name[:80] for name in refused[:5])
             yield f"Pages may not send the header {names}; GATEWAY_CORS_HEADERS names those that they may."
         if "access-control-request-private-network" in asked:
-            yield "Pages of public sites may not ask a private network."
+            yield "Pages of public sites may not send requests to a private network."
 
 
 def cors(graph: ASGIApp, settings: Settings, headers: tuple[str, ...] = ()) -> ASGIApp:
@@ -110,8 +111,8 @@ def _name_in(header: bytes) -> bytes:
 async def refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuses a request to another name: a page can make its own name mean this machine, and read answers then."""
     message = (
-        "The server is not known by this name, which any page could have made to mean it. Set GATEWAY_HOSTS to the "
-        "names that it is asked by; unset, and with GATEWAY_AUTH=none, they are localhost, 127.0.0.1 and [::1]."
+        "The Host header is not a name of this server (DNS rebinding). Set GATEWAY_HOSTS to its names; the default "
+        "with GATEWAY_AUTH=none is localhost, 127.0.0.1 and [::1]."
     )
     await _refusal(message, 421, {"connection": "close"})(scope, receive, send)
 

@@ -94,8 +94,8 @@ class RequestReader:
         if "*" in origins or origin in origins or any(name.encode() in headers for name in PREFLIGHT):
             return
         message = (
-            "A page of another site sent this GET without asking first. Send POST with application/json, or the "
-            f"header {PREFLIGHT[0]}; GATEWAY_CORS_ORIGINS says which sites may read answers."
+            "A page of another site sent this GET without a preflight request. Send POST with application/json, or "
+            f"the header {PREFLIGHT[0]}; GATEWAY_CORS_ORIGINS lists the sites that may read responses."
         )
         raise RefusedError(403, request_error(ErrorCode.CROSS_SITE, message))
 

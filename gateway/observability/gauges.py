@@ -95,7 +95,7 @@ def readings(reads: Reads) -> Callable[[], Iterable[Metric]]:
             sent.add_metric([where], count)
         yield sent
         usable = GaugeMetricFamily("e2i_replica_usable", "Whether reads may go to the replica.", labels=["replica"])
-        lag = GaugeMetricFamily("e2i_replica_lag_seconds", "Seconds that the replica is behind.", labels=["replica"])
+        lag = GaugeMetricFamily("e2i_replica_lag_seconds", "Lag of the replica in seconds.", labels=["replica"])
         position = GaugeMetricFamily(
             "e2i_replica_position_bytes", "Where the replica is in the primary's log.", labels=["replica"]
         )

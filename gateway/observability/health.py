@@ -93,7 +93,7 @@ class Health:
 
 _WELL = {"ok", "busy"}
 _STANDBY = "is a standby: reads are answered, changes are not"
-_DIFFERS = "differs; `e2i-gateway db check` says how"
+_DIFFERS = "differs; `e2i-gateway db check` lists the differences"
 
 
 def _schema(planner: Planner) -> str:

@@ -45,7 +45,7 @@ class WorkerMetrics:
                 finally:
                     writer.close()
         except (OSError, TimeoutError, orjson.JSONDecodeError) as error:
-            log.warning("worker %d does not tell its metrics: %s", index, error or "no answer in time")
+            log.warning("worker %d does not send its metrics: %s", index, error or "no answer in time")
             return None
         return answer
 

@@ -225,7 +225,7 @@ class Budgets:
             headers = {}
         else:
             seconds = max(math.ceil((points - left.there) * MINUTE / self.limit), 1)
-            advice = f"Try again in {seconds} seconds, or ask for less at once."
+            advice = f"Try again in {seconds} seconds, or request less at once."
             headers = {"retry-after": str(seconds)}
         message = f"This costs {points:,} points, and {left.remaining:,} of {self.limit:,} a minute are left. {advice}"
         return RefusedError(429, request_error(ErrorCode.BUDGET_EXCEEDED, message, **details), **headers)

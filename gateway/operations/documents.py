@@ -76,7 +76,7 @@ class Document:
                 "it in the document."
             )
         elif name is None:
-            message = f"The document has {len(self.operations)} operations ({names}); say which one in operationName."
+            message = f"The document has {len(self.operations)} operations ({names}); name one in operationName."
         else:
             message = f"The document has no operation {name!r}; its operations are: {names}."
         raise GatewayError(ErrorCode.OPERATION_NOT_FOUND, message)
@@ -90,7 +90,7 @@ class NoServiceRule(ValidationRule):
 
     def enter_field(self, node: FieldNode, *_args: Any) -> None:
         if (name := node.name.value) in {SERVICE, COLUMN_FACTS}:
-            self.report_error(GraphQLError(f"Introspection is turned off, and {name} tells the schema.", node))
+            self.report_error(GraphQLError(f"Introspection is disabled, and {name} reads the schema.", node))
 
 
 class Documents:

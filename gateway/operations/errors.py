@@ -118,7 +118,7 @@ def _known(cause: BaseException) -> tuple[ErrorCode, str] | None:  # noqa: PLR09
         case NotPermittedError():
             return (
                 ErrorCode.MISSING_IN_DATABASE,
-                "The gateway's role may not read what this field needs. `e2i-gateway db check` says what to grant.",
+                "The gateway's role may not read what this field needs. `e2i-gateway db check` prints the grants.",
             )
         case InvalidValueError():
             return (

@@ -180,9 +180,9 @@ class Planner:
         return known
 
     def _too_costly(self, cost: int, room: int) -> RefusedDocumentError:
-        advice = "Lower `first` on the lists along the path, or ask in requests of their own."
+        advice = "Lower `first` on the lists along the path, or split the request."
         if room == self._settings.max_untrusted_cost:
-            advice = "Only trusted documents may ask for more. Lower `first` on the lists along the path."
+            advice = "Only trusted documents may request more. Lower `first` on the lists along the path."
         return RefusedDocumentError(refuse(ErrorCode.COST_LIMIT, room, cost, advice))
 
     def _measure(self, operation: Operation, reads: Missing) -> int:

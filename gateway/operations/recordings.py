@@ -101,7 +101,7 @@ class LineBatches:
             if not type_.named_by:
                 raise _bad_option(f"onConflict: {type_.name} rows have no natural key; leave it out.")
             if conflict not in OnConflict.__members__:
-                raise _bad_option(f"onConflict: {conflict[:80]!r} is none of {', '.join(OnConflict.__members__)}.")
+                raise _bad_option(f"onConflict: {conflict[:80]!r} is not one of {', '.join(OnConflict.__members__)}.")
         dry_run, ids = (_flag(name, options.get(name, "false")) for name in ("dryRun", "ids"))
         return AskedBatch(mutation, type_, conflict, key, dry_run, ids)
 

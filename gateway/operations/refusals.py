@@ -62,5 +62,6 @@ def too_late(seconds: float, *, changes: bool = False) -> RefusedError:
     """What is said of an operation, which may change something, that was given up after so many seconds."""
     message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
     if changes:
-        message += " A change that was being committed may have been made: the same idempotencyKey tells."
+        message += " A change that was being committed may have been made: repeat it with the same idempotencyKey to "
+        "find out."
     return RefusedError(504, request_error(ErrorCode.REQUEST_TIMEOUT, message, limit=seconds))

@@ -65,15 +65,15 @@ class ScanKind(NamedTuple):
 
 PATTERN = ScanKind(
     "compares about {rows:,} rows with a pattern, which no index serves",
-    "Narrow the rows by an equality beside it (a key or a reference), or use `startsWith` or `eq`.",
+    "Add an equality filter (a key or a reference), or use `startsWith` or `eq`.",
 )
 FILTER = ScanKind(
-    "looks at about {rows:,} rows, which no index finds",
-    "Narrow the rows by an equality or a range beside it that an index serves: a key, a reference, the type's time.",
+    "reads about {rows:,} rows without an index",
+    "Add an equality or range filter that an index serves: a key, a reference, the type's time.",
 )
 RELATION = ScanKind(
     "goes through relations for about {rows:,} rows",
-    "Narrow the rows by an equality beside it (a key or a reference), or ask from the other end of the relation.",
+    "Add an equality filter (a key or a reference), or query from the other end of the relation.",
 )
 SORT = ScanKind(
     "sorts about {rows:,} rows, which no index serves",
@@ -81,7 +81,7 @@ SORT = ScanKind(
 )
 SUM = ScanKind(
     "sums up about {rows:,} rows",
-    "Narrow the rows, or ask for fewer functions; each percentile sorts them.",
+    "Filter the rows, or request fewer functions; each percentile sorts them.",
 )
 
 

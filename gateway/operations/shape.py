@@ -94,7 +94,7 @@ class ShapeWatch:
         found = await inspect(self._engine)
         if self._digest is not None:
             self.changes += 1
-            log.warning("the database has changed its shape; requests are planned anew")
+            log.warning("the schema of the database has changed; requests are planned again")
         self._digest = digest  # of before the inspection: what has changed since then is seen by the next look
         self._learn(*found)
 

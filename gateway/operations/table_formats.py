@@ -113,7 +113,7 @@ class ArrowWriter:
         except ImportError as error:
             message = (
                 f"Arrow needs pyarrow, which this gateway lacks ({error}); its operator can install "
-                f"e2i-gateway[arrow]. Until then ask for {CSV} or {JSON_LINES}."
+                f"e2i-gateway[arrow]. Until then request {CSV} or {JSON_LINES}."
             )
             raise RefusedError(406, request_error(ErrorCode.NOT_ACCEPTABLE, message)) from None
         self._table = table
@@ -161,7 +161,7 @@ class ArrowWriter:
         try:
             read = self._csv.read_csv(io.BytesIO(text), self._reading, self._parsing, self._converting)
         except self._invalid as error:
-            raise request_error(ErrorCode.UNREPRESENTABLE_VALUE, f"Arrow cannot say a value: {error}") from None
+            raise request_error(ErrorCode.UNREPRESENTABLE_VALUE, f"Arrow cannot represent a value: {error}") from None
         self._stream.write_table(read)
         return self._written()
 

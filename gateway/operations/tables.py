@@ -31,7 +31,7 @@ from schema.runner import Outcome
 from schema.schema import Schema
 from schema.sql.indexes import Indexes
 
-GO_ON = "Ask for `first` rows at a time, with `edges { cursor node { ... } }`, and go on `after` the last cursor."
+GO_ON = "Read `first` rows at a time, with `edges { cursor node { ... } }`, and continue with `after`, the last cursor."
 
 Begin = Callable[[int], Awaitable[None]]
 """Says how many rows come, before the first of them."""

@@ -118,7 +118,7 @@ class ClientConnection(HttpProtocol):
                 self._stopped(error, data)
         elif rest:
             self._becomes_socket = False
-            self._refuse(BAD, "Who asks for a WebSocket waits for the answer before it sends anything.")
+            self._refuse(BAD, "A client that requests a WebSocket waits for the response before it sends anything.")
         else:
             self.handle_websocket_upgrade()
 

@@ -333,7 +333,7 @@ class ChangeFeed:
         return before, reading
 
     def _sever(self) -> None:
-        log.error("the database is another one, or an older state of it; its subscribers are told so")
+        log.error("the database is another one, or an older state of it; subscribers receive HISTORY_CHANGED")
         self._tell(Turn())
 
     def _tell(self, turn: Turn) -> None:
@@ -382,8 +382,9 @@ def _forget(reading: asyncio.Future[Any]) -> None:
 
 
 _HIDDEN = (
-    "Alerts cannot be followed here: row level security hides them from the role that looks for new ones. Whoever runs "
-    "the gateway gives a role with BYPASSRLS in GATEWAY_LISTEN_URL; callers are told of what their own policies show."
+    "The subscription `alerts` is not available: row level security hides alerts from the role that looks for new "
+    "ones. The operator sets a role with BYPASSRLS in GATEWAY_LISTEN_URL; callers still receive only what their own "
+    "policies show."
 )
 
 

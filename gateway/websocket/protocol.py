@@ -71,8 +71,8 @@ class WebSocketApp:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if not self._is_allowed(headers):
             message = (
-                f"Pages of {headers[b'origin'][:200]!r} may not connect here. GATEWAY_WS_ORIGINS names those that may, "
-                f"beside the gateway's own."
+                f"Pages of {headers[b'origin'][:200]!r} may not connect. GATEWAY_WS_ORIGINS lists the allowed origins, "
+                "in addition to the gateway's own."
             )
             await _refuse(send, 403, ErrorCode.ORIGIN_NOT_ALLOWED, message)
         elif self._leaving or len(self.open) >= self.settings.ws_sockets:
@@ -193,7 +193,7 @@ class Socket:
 
     async def _converse(self, protocol: str | None) -> None:
         if protocol is None:
-            raise ClosedError(NOT_ACCEPTABLE, f"Subprotocol not acceptable: ask for {PROTOCOL}")
+            raise ClosedError(NOT_ACCEPTABLE, f"Subprotocol not acceptable: request {PROTOCOL}")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._sockets.settings.ws_init_timeout
         while True:
@@ -244,7 +244,7 @@ class Socket:
         try:
             text = exact_json.dumps(message).decode()  # a ping may have said something in numbers
         except (TypeError, RecursionError):  # in more levels than can be written, though not than can be read
-            raise ClosedError(INVALID, "Invalid message: its payload is nested too deeply to be said again") from None
+            raise ClosedError(INVALID, "Invalid message: its payload is nested too deeply") from None
         await self._write(text)
 
     async def _write(self, text: str) -> None:

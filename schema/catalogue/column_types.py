@@ -123,7 +123,7 @@ def _flat(wire: str) -> str:
 
 
 def _finite(value: Any, column: str) -> Any:
-    return value if math.isfinite(value) else unreadable_value(column, f"{value}, which JSON numbers cannot say")
+    return value if math.isfinite(value) else unreadable_value(column, f"{value}, which JSON numbers cannot represent")
 
 
 def _time(value: Any, column: str) -> Any:

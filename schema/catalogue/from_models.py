@@ -238,7 +238,7 @@ def _roots(entity: RowClass, type_: Type) -> Iterator[Root]:
     single = issubclass(entity, Derived) and entity.__single__
     if single or type_.is_node:
         lookups = [] if single else [*entity.__lookups__, *_unique_lookups(type_)]
-        doc = f"{type_.description}" if single else f"One {type_.name}, null where there is none. {type_.description}"
+        doc = f"{type_.description}" if single else f"One {type_.name} row; null if there is none. {type_.description}"
         named = tuple({camel(argument): column for argument, column in one.items()} for one in lookups)
         yield Root(type_.singular, type_.name, doc, many=False, lookups=named)
     if not single:

@@ -1,4 +1,4 @@
-"""The map of the graph, which is the schema's own description: what there is to ask for, by the groups of the data.
+"""The map of the graph, which is the description of the schema: its roots by the groups of the data.
 
 It is Markdown, which GraphiQL shows first in its documentation: rows and questions of each group, questions over all of
 them, changes, and what serves every client.
@@ -18,10 +18,10 @@ _MACHINERY = {
     "now": "the database's clock",
 }
 _CHANGES = """\
-- **Moves** of a row from state to state (`promoteModel`, `acknowledgeAlert`, `rollbackDeployment`): each takes
-  `dryRun`, `reason`, `expectedVersion` and `idempotencyKey`, and answers what it changed or what is in its way.
-  `lifecycle` of a row says which are open to you.
-- **Rows**: `record...` takes facts in batches; `create...`, `update...` and `retire...` take one row of the others.
+- **Transitions** of a row from state to state (`promoteModel`, `acknowledgeAlert`, `rollbackDeployment`): each takes
+  `dryRun`, `reason`, `expectedVersion` and `idempotencyKey`, and returns what it changed or what blocks it.
+  `lifecycle` of a row lists the mutations that are open to you.
+- **Rows**: `record...` adds facts in batches; `create...`, `update...` and `retire...` write one row of another type.
 - **Removal** of old rows: `purge...`."""
 
 
@@ -35,8 +35,8 @@ def graph_map(models: Catalogue, fields: Collection[str]) -> str:
         if root.name not in fields or not (root.many or type_.plural not in models.roots):
             continue
         group = classes[root.target].__group__
-        asks = type_.is_view or type_.is_derived or root.nearest is not None
-        (questions if asks and group else rows).setdefault(group, []).append(f"`{root.name}`")
+        is_question = type_.is_view or type_.is_derived or root.nearest is not None
+        (questions if is_question and group else rows).setdefault(group, []).append(f"`{root.name}`")
     groups = [
         f"{number}. **{group}**: {group.about}. {' '.join(rows[group])}"
         + (f". Questions: {' '.join(questions[group])}" if group in questions else "")
@@ -48,17 +48,19 @@ def graph_map(models: Catalogue, fields: Collection[str]) -> str:
     return "\n\n".join(
         [
             (
-                "The metadata of the platform's machine learning as one typed graph. Each list below has a root for one"
-                " row (`model`), takes `where`, `orderBy`, `first` and `after`, and sums up with `aggregate`."
+                "The machine-learning metadata of the platform as one typed graph. Each list below takes `where`, "
+                "`orderBy`, "
+                "`first` and `after`, has `aggregate`, and has a second root for one row (`models`, `model`)."
             ),
             "## Rows by group",
-            "Reading a group takes the scope `read:` and its name.",
+            "Reading a group needs the scope `read:<group>`.",
             "\n".join(groups),
             "## Questions over all groups",
             " ".join(others),
             "## Changes",
             _CHANGES,
             "## Machinery",
-            "; ".join([*machinery, *recorded]) + ". The subscriptions `lifecycleEvents` and `alerts` tell of changes.",
+            "; ".join([*machinery, *recorded]) + ". The subscriptions `lifecycleEvents`, `alerts` and `recordings` "
+            "deliver changes.",
         ]
     )

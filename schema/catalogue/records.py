@@ -175,7 +175,7 @@ def _object(made: ObjectField, text: str | None) -> Record | None:
 
 def _decoded(kind: ColumnKind, value: Any, what: str) -> Any:
     if kind.graphql == "Float" and isinstance(value, str):  # how JSON in Postgres says NaN and infinity
-        return unreadable_value(what, f"{value}, which JSON numbers cannot say")
+        return unreadable_value(what, f"{value}, which JSON numbers cannot represent")
     assert kind.decode is not None  # noqa: S101 - asked before
     return kind.decode(value, what)
 
@@ -188,3 +188,15 @@ def object_name(selection: Selection) -> str:
 def key_name(column: str) -> str:
     """Where a record keeps the text of a column that a relation or a cursor reads."""
     return f"={column}"
+
+
+def columns_read(type_: Type, selections: Iterable[Selection]) -> list[str]:
+    """The table's columns that the fields of a row read; one at least, since a query needs one to be named."""
+    used: dict[str, None] = {}
+    for selection in selections:
+        for child in selection.on(type_.name).values():
+            if made := type_.columns.get(child.name) or type_.objects.get(child.name):
+                used |= dict.fromkeys(made.columns)
+            elif relation := type_.relations.get(child.name):
+                used |= dict.fromkeys(relation.join.local_columns)
+    return list(used) or list(type_.key[:1])

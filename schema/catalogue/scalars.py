@@ -253,7 +253,7 @@ SCALARS: dict[object, Any] = {
     BigInt: _scalar("BigInt", "A 64-bit integer as a JSON number; JavaScript keeps 53 bits of it.", _parse_bigint),
     Vector: strawberry.scalar(
         name="Vector",
-        description="An embedding: a list of numbers, of a fixed length. Large; it is sent only where it is asked for.",
+        description="An embedding: a list of numbers of a fixed length. Large; it is read only if selected.",
     ),
     float: _standard(GraphQLFloat, _parse_float, _float_literal),
     int: _standard(GraphQLInt, _parse_int, _int_literal),

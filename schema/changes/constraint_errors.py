@@ -47,19 +47,19 @@ async def violation(  # noqa: PLR0911 - one line for each kind
             by = _fields(found.referenced_columns, _of_table(catalogue, found.referenced))
             return BlockerCode.STILL_REFERENCED, f"other rows still refer to this one by {by or 'its key'}"
         case errors.FOREIGN_KEY:
-            return BlockerCode.NO_SUCH_ROW, f"{fields or 'a reference'} of {row} would name a row that does not exist"
+            return BlockerCode.NO_SUCH_ROW, f"{fields or 'a reference'} of {row} names a row that does not exist"
         case errors.CHECK:
-            return BlockerCode.CHECK_FAILED, f"{row} would hold a value that a rule of the database does not allow"
+            return BlockerCode.CHECK_FAILED, f"{row} has a value that a check constraint of the database does not allow"
         case errors.EXCLUSION:
             return (
                 BlockerCode.NOT_EXCLUSIVE,
-                f"{row} would stand beside another one that excludes it{fields and f', by {fields}'}",
+                f"{row} conflicts with another row{fields and f' on {fields}'} (an exclusion constraint)",
             )
         case errors.NOT_NULL:
             by = _fields((said.column,), type_)
             return (
                 BlockerCode.VALUE_MISSING,
-                f"the database wants a value in {by} of {row}, which the gateway does not know",
+                f"the database requires a value in {by} of {row}, a column that the gateway does not know",
             )
         case errors.INSUFFICIENT_PRIVILEGE:
             return BlockerCode.REFUSED_BY_DATABASE, f"a policy of the database does not let you make {row} so"
@@ -75,8 +75,8 @@ async def unable(error: NotPermittedError | MissingObjectError, catalogue: Catal
     """
     if isinstance(error, ReadOnlyError):
         return (
-            "the database takes no changes at the moment: it is a standby, or was made read-only (this is a read-only "
-            "transaction). Reads go on; send the change again later, with the same idempotencyKey."
+            "the database accepts no changes at the moment: it is a standby, or read-only (this is a read-only "
+            "transaction). Reads work; send the change again later, with the same idempotencyKey."
         )
     named = {place: one for one in catalogue if (place := _place(one, error.statement)) is not None}
     type_ = None
@@ -85,7 +85,7 @@ async def unable(error: NotPermittedError | MissingObjectError, catalogue: Catal
         hidden = await constraints.hidden(run, [one.sql_name for one in tables]) if len(tables) > 1 else None
         type_ = _of_table(catalogue, hidden) or written
     what = f"the gateway's role may not write {type_.name}" if type_ else "the gateway's own tables cannot be written"
-    return f"{what}. `e2i-gateway db attach` makes what is missing, `e2i-gateway db check` says what to grant."
+    return f"{what}. `e2i-gateway db attach` creates what is missing, `e2i-gateway db check` prints the grants."
 
 
 def _is_referenced(statement: str, table: str, referenced: str) -> bool:

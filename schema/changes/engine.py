@@ -365,7 +365,8 @@ class Work:
         for column in computed:
             if self.given.get(column) is not None:
                 raise invalid(
-                    camel(column), f"{type_.sql_name}.{column} is computed by the database, which takes no other value"
+                    camel(column), f"{type_.sql_name}.{column} is computed by the database, which accepts no other "
+                    "value"
                 )
         return {column: value for column, value in values.items() if column not in computed}
 
@@ -440,7 +441,7 @@ class Work:
 
     def _refuse_computed(self, lifecycle: Lifecycle, row: Row) -> None:
         if (row.type.sql_name, lifecycle.column) in self.missing.computed:
-            what = f"the database computes the {lifecycle.name} of {row.type.name}, and nobody can change it"
+            what = f"the database computes the {lifecycle.name} of {row.type.name}, so it cannot be changed"
             raise blocked(Blocker(code=BlockerCode.REFUSED_BY_DATABASE, message=what, overridable=False))
 
     async def shift(self, lifecycle: Lifecycle, row: Row, to: Labels) -> None:

@@ -48,34 +48,34 @@ class _Place:
 
 @strawberry.type(description="A state that a row may move to.")
 class AllowedTransition:
-    to: str = strawberry.field(description="The state, as mutations take it.")
-    mutations: list[str] = strawberry.field(description="The mutations that move there.")
+    to: str = strawberry.field(description="The state, as mutations accept it.")
+    mutations: list[str] = strawberry.field(description="The mutations that lead to it.")
     blocked_by: list[Blocker] | None = strawberry.field(
-        description="What is in the way at the moment; empty where nothing is."
+        description="What blocks the transition now; empty if nothing does."
     )
 
 
-@strawberry.type(description="A mutation that may be made of a row as it is now, and what its input needs.")
+@strawberry.type(description="A mutation that applies to a row in its current state, and what its input requires.")
 class PossibleChange:
     mutation: str = strawberry.field(description="The mutation.")
     description: str = strawberry.field(description="What it does.")
     to: str | None = strawberry.field(
-        description="The state that it moves to; null for what is no move in this lifecycle."
+        description="The state that it leads to; null for a mutation that is not a transition of this lifecycle."
     )
     input_type: str = strawberry.field(description="The type of its `input`.")
     id_field: str = strawberry.field(description="The field of the input that takes the row's id.")
     required: list[str] = strawberry.field(
-        description="The fields that its input must have, for this state, the row's id among them."
+        description="Required fields of the input for this state, the row's id included."
     )
-    optional: list[str] = strawberry.field(description="The fields that it may have.")
-    allowed: bool = strawberry.field(description="Whether the caller may use it; a dry run may need less.")
+    optional: list[str] = strawberry.field(description="Optional fields of the input.")
+    allowed: bool = strawberry.field(description="Whether the caller's scopes allow it; a dry run may need fewer.")
     scope: str = strawberry.field(
-        description="The scope that it needs. `change:<mutation>` is enough as well, unless it writes columns of the "
-        "row (`write:<group>`)."
+        description="The scope that it needs. `change:<mutation>` also suffices, unless the mutation writes columns of "
+        "the row (`write:<group>`)."
     )
     blocked_by: list[Blocker] | None = strawberry.field(
-        description="What is in the way at the moment; empty where nothing is. Null where only a dry run tells, which "
-        "is so of what is no move."
+        description="What blocks the mutation now; empty if nothing does. Null if only a dry run can tell, as for "
+        "every mutation that is not a transition."
     )
 
 
@@ -94,7 +94,8 @@ class LifecycleFields:
     def __call__(self, types: Types, type_: Type) -> dict[str, Any]:
         """The fields that a type has beside those of the catalogue."""
         if type_.is_record:
-            return {"node": strawberry.field(resolver=_node, description="The row that changed; null if it is gone.")}
+            return {"node": strawberry.field(resolver=_node, description="The row that changed; null if it no longer "
+            "exists.")}
         lifecycle = lifecycle_of(type_.name)
         if lifecycle is None:
             return {CHANGES: _changes_of(type_)} if CHANGES in type_.extras else {}
@@ -118,10 +119,10 @@ class LifecycleFields:
 
         resolve.__annotations__["return"] = self._type | None
         words = [lapse.doc for lapse in lifecycle.lapses]
-        at = f"State of the row in its lifecycle ({lifecycle.name}), and the states that it may move to."
+        at = f"State of the row in its lifecycle ({lifecycle.name}), and its possible transitions."
         fields = {LIFECYCLE: _described(resolve, LIFECYCLE, " ".join([at, *words]))}
         if _STATE in type_.extras:
-            doc = f"Current state ({lifecycle.name}), as mutations take it."
+            doc = f"Current state ({lifecycle.name}), as mutations accept it."
             fields[_STATE] = _described(state, _STATE, " ".join([doc, *words]))
         return fields
 
@@ -132,7 +133,8 @@ class LifecycleFields:
         setattr(
             cls,
             LIFECYCLE,
-            strawberry.field(name=LIFECYCLE, description="State in the lifecycle, and the states that it may move to."),
+            strawberry.field(name=LIFECYCLE, description="State of the row in its lifecycle, and its possible "
+            "transitions."),
         )
         strawberry.interface(
             cls, name="Stateful", description="A row that has a lifecycle: `... on Stateful` selects it of any type."
@@ -151,18 +153,18 @@ def _lifecycle_type(types: Types) -> Any:
     returns = types.connections[events.name] | None
     history = taking(types.list_arguments(events, NESTED_PAGE), returns, _history)
     cls: Any = type("Lifecycle", (), {"__annotations__": {"state": str}})
-    cls.state = strawberry.field(description="The state that the row is in, as mutations take it.")
+    cls.state = strawberry.field(description="Current state of the row, as mutations accept it.")
     cls.allowed_transitions = strawberry.field(
         resolver=_allowed_transitions,
-        description="The states that the row may move to, and what is in the way of each.",
+        description="The states that the row may move to, and what blocks each transition.",
     )
     cls.changes = strawberry.field(
         resolver=_changes,
-        description="All mutations that may be made of the row as it is now in one list, with what their inputs need: "
-        "moves, what is more than a move, and what writes its columns or retires it.",
+        description="All mutations that apply to the row in its current state, with what their inputs require: "
+        "transitions, other changes, updates of its columns, and retirement.",
     )
     cls.history = strawberry.field(resolver=history, description="Every recorded change of the row, newest first.")
-    return strawberry.type(cls, name="Lifecycle", description="A row's place in its lifecycle.")
+    return strawberry.type(cls, name="Lifecycle", description="The state of a row in its lifecycle.")
 
 
 def _history(place: _Place, info: Info) -> Any:

@@ -92,7 +92,7 @@ class Mutations:
         if mutation.forces:
             fields["force"] = (bool, "Overrides the guards that can be overridden; recorded as forced.", False)
         fields["idempotencyKey"] = (str, _KEY, False)
-        fields["dryRun"] = (bool, "Runs the change, answers a `TransitionPreview`, and rolls it back.", False)
+        fields["dryRun"] = (bool, "Runs the change, returns a `TransitionPreview`, and rolls back.", False)
         return self._input(mutation.input_type, f"Input of `{mutation.name}`.", fields)
 
     def _annotation(self, given: Given) -> Any:
@@ -114,31 +114,22 @@ class Mutations:
         return strawberry.input(cls, name=name, description=description)
 
 
-_EXPECTED = "The `rowVersion` that was read: the change is refused where the row has another one now."
+_EXPECTED = "The `rowVersion` that was read. The change is refused if the row has another version now."
 _KEY = (
     "A key chosen by the client, such as a UUID: a repeated request with the same key and input returns the first "
     "answer and changes nothing."
 )
 _DESCRIPTION = (
-    "Everything that can be changed. Each change is one transaction, with `@transaction` on the operation all of them "
-    "together: guarded, recorded as a LifecycleEvent, and safe to repeat with an idempotency key. The answer is "
-    "read inside the transaction, as long as that is quick."
+    "All mutations. Each one is one transaction; `@transaction` on the operation runs all of them in one. A change is "
+    "checked by guards, recorded as a LifecycleEvent, and safe to repeat with an idempotency key. The result is read "
+    "inside the transaction if that takes less than `GATEWAY_CHANGE_READ_TIMEOUT`."
 )
 
 
 def _resolver(mutation: Mutation, applied: Any) -> Callable[..., Any]:
     async def resolve(info: Info, input: Any) -> Any:  # noqa: A002, ARG001 - read from the selection
         context: Any = info.context
-        around = Surroundings(
-            context.transaction,
-            context.loaders.catalogue,
-            context.loaders.missing,
-            context.caller,
-            context.request_id,
-            context.key_hours,
-            applied,
-            context.together,
-        )
+        around = Surroundings.of(context, applied)
         selection = selection_of(info)
         return await run(mutation, selection.key, selection.arguments["input"], around)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from sqlalchemy.types import String
 
@@ -112,6 +112,15 @@ class Surroundings:
     """The type of the result of an applied change."""
     together: OperationTransaction | None = None
     """The transaction of the whole operation, where it has one."""
+
+    @classmethod
+    def of(cls, context: Any, applied: Any = None) -> Self:
+        """Those of the mutation that a context is of."""
+        loaders = context.loaders
+        return cls(
+            context.transaction, loaders.catalogue, loaders.missing, context.caller, context.request_id,
+            context.key_hours, applied, context.together,
+        )  # fmt: skip
 
 
 _MUTATIONS: dict[str, Mutation] = {}
@@ -313,9 +322,9 @@ def dry_run_of(input_: Mapping[str, Any], together: OperationTransaction | None)
     if together is None:
         return dry_run
     if input_.get("idempotencyKey") is not None:
-        raise invalid("idempotencyKey", "belongs to the whole transaction: say @transaction(idempotencyKey:)")
+        raise invalid("idempotencyKey", "belongs to the whole transaction: pass it as @transaction(idempotencyKey:)")
     if dry_run and not together.dry_run:
-        raise invalid("dryRun", "belongs to the whole transaction: say @transaction(dryRun: true)")
+        raise invalid("dryRun", "belongs to the whole transaction: pass it as @transaction(dryRun: true)")
     return together.dry_run
 
 
@@ -354,7 +363,7 @@ def _request(mutation_: Mutation, input_: Mapping[str, Any], around: Surrounding
         reason = reason.strip() or None
     force = bool(input_.get("force"))
     if reason is None and (mutation_.reason_due or force):
-        why = "overrides guards, and the record must say why" if force else "must be said for this change"
+        why = "is required with `force`" if force else "is required for this change"
         raise invalid("reason", f"is missing or empty; it {why}")
     return Request(mutation_.name, around.caller.name, around.request_id, reason, force, dry_run)
 

@@ -45,56 +45,56 @@ async def _others(root: strawberry.Parent[Any], info: Info) -> list[Node]:
     return await rows(info, root.others)
 
 
-@strawberry.type(description="Something that is in the way of a change.")
+@strawberry.type(description="A condition that blocks a change.")
 class Blocker:
-    code: str = strawberry.field(description="What it is, stable and machine-readable.")
-    message: str = strawberry.field(description="What is in the way, and what would be right.")
+    code: str = strawberry.field(description="Code of the blocker, stable and machine-readable.")
+    message: str = strawberry.field(description="What blocks the change and what would remove the blocker.")
     overridable: bool = strawberry.field(description="Whether `force` with a reason overrides it.")
     node_id: Private[str | None] = None
 
     node: Node | None = strawberry.field(
-        resolver=_node_or_none, description="The row that is in the way, where it is one."
+        resolver=_node_or_none, description="The row that blocks the change, if it is a row."
     )
 
 
-@strawberry.interface(description="Why a change was not made. Nothing was changed.")
+@strawberry.interface(description="The reason why a change was not made. Nothing was changed.")
 class Problem:
-    code: str = strawberry.field(description="What kind of problem it is, stable and machine-readable.")
-    message: str = strawberry.field(description="What was wrong, and what would be right.")
-    path: list[str] = strawberry.field(description="Where in the input, such as `input`, `items`, `3`, `id`.")
+    code: str = strawberry.field(description="Code of the problem, stable and machine-readable.")
+    message: str = strawberry.field(description="What is wrong and what would be valid.")
+    path: list[str] = strawberry.field(description="Path in the input, such as `input`, `items`, `3`, `id`.")
 
 
-@strawberry.type(description="The move is not one of the lifecycle's; not even `force` makes it one.")
+@strawberry.type(description="The lifecycle has no such transition; `force` does not allow it either.")
 class IllegalTransition(Problem):
     from_: str = strawberry.field(name="from", description="The state that the row is in.")
-    to: str = strawberry.field(description="The state that was asked for.")
+    to: str = strawberry.field(description="The requested state.")
     allowed: list[str] = strawberry.field(description="The states that the row may move to.")
     node_id: Private[str] = ""
 
-    node: Node = strawberry.field(resolver=_node, description="The row, as it is.")
+    node: Node = strawberry.field(resolver=_node, description="The row, unchanged.")
 
 
-@strawberry.type(description="Guards are in the way of the move: all of them are named.")
+@strawberry.type(description="Guards block the transition; all of them are listed.")
 class TransitionBlocked(Problem):
-    blockers: list[Blocker] = strawberry.field(description="Everything that is in the way.")
+    blockers: list[Blocker] = strawberry.field(description="All blockers.")
 
 
-@strawberry.type(description="The row has changed since the version that was expected.")
+@strawberry.type(description="The row has changed since the expected version.")
 class StaleVersion(Problem):
-    expected: str = strawberry.field(description="The version that was expected.")
+    expected: str = strawberry.field(description="The expected version.")
     current_id: Private[str] = ""
 
     current: Node | None = strawberry.field(
-        resolver=_current, description="The row, as it is now; its `rowVersion` is the one to expect."
+        resolver=_current, description="The current row; pass its `rowVersion` to try again."
     )
 
 
-@strawberry.type(description="There is no row with this id.")
+@strawberry.type(description="No row has this id.")
 class NotFound(Problem):
-    node_id: strawberry.ID = strawberry.field(description="The id that was asked for.")
+    node_id: strawberry.ID = strawberry.field(description="The requested id.")
 
 
-@strawberry.type(description="The caller may not do this.")
+@strawberry.type(description="The caller lacks a scope that the change needs.")
 class Forbidden(Problem):
     pass
 
@@ -105,38 +105,39 @@ class InvalidInput(Problem):
 
 
 @strawberry.type(
-    description="Another field of the operation was not changed, and the operation is one transaction (`@transaction`)."
+    description="Another field of the operation has a problem, and the operation is one transaction (`@transaction`)."
 )
 class TransactionUndone(Problem):
-    cause: str = strawberry.field(description="The response key of the field whose problem has stopped all of them.")
-    cause_code: str = strawberry.field(description="The code of that problem.")
+    cause: str = strawberry.field(description="Response key of the field that has the problem.")
+    cause_code: str = strawberry.field(description="Code of that problem.")
 
 
 @strawberry.type(
-    description="A row that a change would alter or make. It has no `id` field, so that a client's cache does not take "
-    "what may never be for the row."
+    description="A row that a change would update or insert. It has no `id` field, so that client caches do not "
+    "mistake the preview for the row."
 )
 class PlannedChange:
     node_id: strawberry.ID | None = strawberry.field(
-        description="Global id of the row; null for one that would be made, which has none yet."
+        description="Global id of the row; null for a row that would be inserted."
     )
     type: str = strawberry.field(description="The row's type.")
     before: JSON | None = strawberry.field(
-        description="The fields that would change, by their GraphQL names, as they are stored; null for a row that "
-        "would be made."
+        description="Stored values of the fields that would change, by GraphQL name; null for a row that would be "
+        "inserted."
     )
     after: JSON = strawberry.field(
-        description="The same fields as the change would leave them; of a row that would be made, those that are not "
-        "null. Times are those of the dry run, and references to rows that would be made are null."
+        description="The same fields after the change; for a row that would be inserted, its fields that are not null. "
+        "Times are those of the dry run; references to rows that would be inserted are null."
     )
 
 
-@strawberry.type(description="What a dry run found: the change was made, looked at and undone.")
+@strawberry.type(description="Result of a dry run: the change was made, read and rolled back.")
 class TransitionPreview:
-    blockers: list[Blocker] = strawberry.field(description="What is in the way; nothing would change while there is.")
+    blockers: list[Blocker] = strawberry.field(description="What blocks the change; nothing would change while there "
+    "are any.")
     would_force: list[str] = strawberry.field(description="Codes of the guards that `force` would override.")
     would_change: list[PlannedChange] = strawberry.field(
-        description="Every row that would change, the change's own rows first; empty while something is in the way."
+        description="Every row that would change, the requested rows first; empty while there are blockers."
     )
 
 
@@ -149,7 +150,7 @@ class Results:
             self.applied, TransitionPreview, IllegalTransition, TransitionBlocked, StaleVersion, NotFound, Forbidden,
             InvalidInput, TransactionUndone,
         )  # fmt: skip
-        named = strawberry.union("TransitionResult", description="What a change answers.")
+        named = strawberry.union("TransitionResult", description="Result of a mutation that changes state.")
         self.union: Any = Annotated[Union[members], named]  # noqa: UP007 - a tuple of classes
 
 
@@ -165,7 +166,7 @@ def _applied(event_type: Any) -> Any:
 
     class TransitionApplied:
         replayed: bool = strawberry.field(
-            description="Whether it was made before, by a request with the same idempotency key; rows are shown as "
+            description="Whether an earlier request with the same idempotency key made the change; rows are shown as "
             "they are now."
         )
         subjects: Private[Sequence[str]] = ()
@@ -173,16 +174,18 @@ def _applied(event_type: Any) -> Any:
         events_: Private[Sequence[str]] = ()
 
         node: Node = strawberry.field(
-            resolver=_first, description="The row that the change is about; for a batch the first one."
+            resolver=_first, description="The row that was changed; for a batch the first one."
         )
         nodes: list[Node] = strawberry.field(
-            resolver=_subjects, description="All rows that the change is about, in the order of the input."
+            resolver=_subjects, description="All rows of the input that were changed, in its order."
         )
-        also_changed: list[Node] = strawberry.field(resolver=_others, description="Rows that changed with it.")
+        also_changed: list[Node] = strawberry.field(resolver=_others, description="Other rows that the change updated "
+        "or inserted.")
 
     made: Any = TransitionApplied
     made.event = strawberry.field(resolver=event, description="The record of the change; for a batch the first one.")
     made.events = strawberry.field(
-        resolver=events, description="All records of the change: of every row that moved, also of those beside it."
+        resolver=events, description="All records of the change: one for each row that changed its state, "
+        "`alsoChanged` included."
     )
     return strawberry.type(made, description="The change was made, and recorded in the same transaction.")

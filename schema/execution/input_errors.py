@@ -69,7 +69,7 @@ def of_variables(
             continue
         for path, message in _wrong(signature.type, value, (), suggestions):
             if len(errors) == most:
-                return [*errors, GraphQLError("There are more errors in the variables than are told.")]
+                return [*errors, GraphQLError("There are more errors in the variables than are listed.")]
             where = path_text((name, *path))
             at = f" at {where}" if path else ""
             said = f"Variable '${name}' has an invalid value{at}: {message}"
@@ -199,7 +199,7 @@ def _told(type_: GraphQLInputType, path: Path, message: str) -> str:
             continue
         type_ = field.type
         if field.extensions.get(CONFIDENTIAL) and not is_input_object_type(get_named_type(type_)):
-            return f"Expected value of type '{type_}'; this is none."
+            return f"Expected value of type '{type_}'."
     if not is_input_object_type(get_named_type(type_)):
         return message
     said = _FOUND.sub("", message, count=1)

@@ -375,7 +375,7 @@ class _Sources(dict[str, Any]):
     """The variables as they were sent, which only literals of JSON read: to compile one would fix what it holds."""
 
     def get(self, _key: str, _default: Any = None) -> Any:
-        raise NotCompilableError("a variable stands in a JSON literal")
+        raise NotCompilableError("a variable is inside a JSON literal")
 
 
 # -- shapes of variables -----------------------------------------------------------------------------------------------

@@ -99,8 +99,8 @@ class SimilaritySearch(Similarity):
         if not vectors:
             raise bad_argument(
                 self.like,
-                f"{self.type.name} {search.like} has no {self.column.name}, or one of zeros alone, which points "
-                "nowhere; pass an `embedding`",
+                f"{self.type.name} {search.like} has no {self.column.name}, or one of zeros only, which has no "
+                "direction; pass an `embedding`",
             )
 
     def arguments(self, where: Any) -> dict[str, Any]:
@@ -117,15 +117,15 @@ class SimilaritySearch(Similarity):
             TEXT: argument(
                 TEXT,
                 str,
-                f"In place of `embedding`: search by the meaning of a text of at most {MAX_TEXT:,} characters. Needs a "
-                "gateway with a service that makes vectors of texts.",
+                f"In place of `embedding`: search by the meaning of a text of at most {MAX_TEXT:,} characters. Needs "
+                "an embedding service (`GATEWAY_EMBEDDINGS_URL`).",
             ),
             "first": argument("first", int, f"Number of rows: 0 to {MAX_PAGE}, {ROOT_PAGE} by default."),
             "after": argument("after", str, "Rows after this cursor of the same search."),
             "minSimilarity": argument("minSimilarity", float, "Minimum cosine similarity (-1 to 1); any by default."),
             "where": argument("where", where, "Only rows that match; all rows by default."),
             "exact": argument(
-                "exact", bool, "Compare every vector in place of asking the index: slower, never cut short."
+                "exact", bool, "Compare every vector instead of using the index: slower, always complete."
             ),
         }
         flags = {camel(name): argument(camel(name), bool, doc) for name, (_, doc) in self.nearest.filters.items()}
@@ -135,8 +135,8 @@ class SimilaritySearch(Similarity):
         """The type that the root answers with; ``totals`` are its fields that count its rows."""
         name = self._root.name[0].upper() + self._root.name[1:]
         edge: Any = type(f"{name}Edge", (), {"__annotations__": {"score": float | None, "cursor": str, "node": node}})
-        edge.score = strawberry.field(description="Cosine similarity to what is searched for (-1 to 1, 1 is the same).")
-        edge.cursor = strawberry.field(description="Where the row stands in this search; pass it as `after`.")
+        edge.score = strawberry.field(description="Cosine similarity to the query vector (-1 to 1; 1 is identical).")
+        edge.cursor = strawberry.field(description="Position of the row in this search; pass it as `after`.")
         edge.node = strawberry.field(description="The row.")
         edge = strawberry.type(edge, description=f"A row of {self.type.name} with its similarity.")
         fields = {
@@ -146,10 +146,11 @@ class SimilaritySearch(Similarity):
             "complete": (
                 bool,
                 (
-                    "Whether it is certain that the page has the nearest rows: every vector was compared, or all that "
-                    "match are on it. False on a full page: an index answered, and nearer rows may be missing (`db "
-                    "check` measures how many it finds); on a page that is not full: the index ended its search "
-                    "early, while more rows match. Ask again with `exact`. Costs a statement when a page is not full."
+                    "Whether the page certainly has the nearest rows: every vector was compared, or all matching rows "
+                    "are on the page. False on a full page means that an approximate index was used and may have "
+                    "missed nearer rows (`db check` measures its recall). False on a page that is not full means that "
+                    "the index ended its search early. Repeat with `exact`. Runs one SQL statement if the page is not "
+                    "full."
                 ),
             ),
         }

@@ -14,7 +14,7 @@ from typing import Any
 from db.base.quoting import literal
 from schema.catalogue.catalogue import Catalogue, ColumnField, ObjectField, RelationField, Type, fill
 from schema.catalogue.column_types import ColumnKind
-from schema.catalogue.records import Missing
+from schema.catalogue.records import Missing, columns_read
 from schema.catalogue.selection import Operation, Selection
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, bad_argument, missing_object
@@ -131,7 +131,7 @@ def connection_of(operation: Operation, catalogue: Catalogue) -> Selection:
     if root is None or not root.many:
         raise not_a_table(f"{selection.key} is no list of rows.")
     if root.nearest:
-        raise not_a_table(f"{selection.key} is a similarity search, which has no end.")
+        raise not_a_table(f"{selection.key} is a similarity search, which has no last row.")
     return selection
 
 
@@ -212,7 +212,7 @@ class _Rows:
                 self._add(child.key, TEXT, cursors.sql(start, places))
         if not self._columns:
             raise not_a_table(f"{connection.key} asks for no field of its rows.")
-        names = self._read_of(type_, [one for one in self._rows_of(connection) if one.name in {"node", "nodes"}])
+        names = columns_read(type_, [one for one in self._rows_of(connection) if one.name in {"node", "nodes"}])
         with_cursor = any(one.name == "cursor" for one in self._rows_of(connection))
         order = slice_.order if with_cursor else ()
         selected = [*(f"t.{name}" for name in names), *(f"{term.over('t')}::text" for term in order)]
@@ -278,7 +278,7 @@ class _Rows:
         if relation.join.remote_columns == target.key:
             values["keys"] = f"ARRAY[{row}.{relation.join.local_columns[0]}::text]"
         rows = target.source(values)
-        names = self._read_of(target, [selection])
+        names = columns_read(target, [selection])
         select = ["true AS there_", *(f"t.{column} AS f{place}" for place, column in enumerate(names))]
         where = [*self._missing.conditions(target, "t"), relation.join.on(row, "t")]
         order = () if relation.unique else self._lists.order(target, relation.join.equal)
@@ -300,17 +300,6 @@ class _Rows:
         self._beside.append(f" LEFT JOIN LATERAL ({source}) {alias} ON {there}")
         for key, leaf in asked.items():
             self._add(f"{name}.{key}", leaf.kind, f"{alias}.{_quoted(leaf.name)}")
-
-    def _read_of(self, type_: Type, selections: Sequence[Selection]) -> list[str]:
-        """The table's columns that the fields of a row read; one at least, since a query needs one to be named."""
-        used: dict[str, None] = {}
-        for selection in selections:
-            for child in selection.on(type_.name).values():
-                if made := type_.columns.get(child.name) or type_.objects.get(child.name):
-                    used |= dict.fromkeys(made.columns)
-                elif relation := type_.relations.get(child.name):
-                    used |= dict.fromkeys(relation.join.local_columns)
-        return list(used) or list(type_.key[:1])
 
     def _need(self, type_: Type, columns: Sequence[str]) -> None:
         if what := self._missing.first(type_, columns):

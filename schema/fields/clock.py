@@ -22,7 +22,8 @@ async def _now(info: Info) -> Any:
 def _make(_types: Types) -> Any:
     return strawberry.field(
         resolver=taking({}, DateTime | None, lambda _root, info: _now(info)),
-        description="The time by the database's clock, which the times of rows are of: one for the whole operation.",
+        description="Current time by the database's clock, which also sets the times of rows; the same for the whole "
+        "operation.",
     )
 
 

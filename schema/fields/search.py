@@ -187,57 +187,58 @@ async def _belongs_to(hit: Any, info: Info) -> Any:
     return await info.context.loaders.node(selection_of(info), hit["owner"]) if hit["owner"] else None
 
 
-@strawberry.type(description="A node that is found.")
+@strawberry.type(description="A node that matches the text.")
 class SearchHit:
     score: float = strawberry.field(
-        description="How well the text fits: 1 its id, 0.95 the whole value or what the row is called, 0.94 the same "
-        "but for case and composition, 0.8 to 0.9 the value's beginning, 0.65 to "
-        "0.75 beginnings of words, 0.5 to 0.6 any part, from 0.4 words in several of the row's values, or the name of "
-        "its type (0.45) or that name's end (0.42), below that with typos, below 0.1 without some of the words. Within "
-        "each, a shorter value scores higher."
+        description="How well the text matches: 1 the id; 0.95 the whole value or the row's name; 0.94 the same except "
+        "for case and Unicode composition; 0.8 to 0.9 the start of the value; 0.65 to 0.75 starts of words; 0.5 to 0.6 "
+        "any part; from 0.4 words of several values of the row, the name of its type (0.45) or the end of that name "
+        "(0.42); below that, a match with typos; below 0.1, a match without some of the words. Within each range a shorter "
+        "value scores higher."
     )
     field: str = strawberry.field(
-        description="The field whose value fits best; `__typename` where the text names the type, whose newest rows "
-        "are found then."
+        description="The field that matches best; `__typename` if the text is the name of the type, which finds its "
+        "newest rows."
     )
-    text: str = strawberry.field(description="That value; the global id where the text is an id.")
+    text: str = strawberry.field(description="The value of that field; the global id if the text is an id.")
     lacks: list[str] = strawberry.field(
-        description="The words of the text that it does not have: with `anyWords` where no row has all of them."
+        description="The words of the text that the row lacks: with `anyWords`, if no row has all of them."
     )
     state: str | None = strawberry.field(
-        description="Its lifecycle state or status, as the graph's enum names it; for other rows that can end ACTIVE, "
-        "INACTIVE, DELETED, DEPRECATED or RETIRED; null where the type has none."
+        description="Lifecycle state or status, as its enum names it. ACTIVE, INACTIVE, DELETED, DEPRECATED or RETIRED "
+        "for types without a lifecycle whose rows can end; null if the type has no state."
     )
     time: DateTime | None = strawberry.field(
-        description="The time that orders its type, such as createdAt; null where it has none."
+        description="The time that orders its type, such as createdAt; null if it has none."
     )
     belongs_to: Node | None = strawberry.field(
         resolver=taking({}, Node | None, _belongs_to),
-        description="The row that it belongs to: a model's experiment, an alert's model; null where it has none.",
+        description="The parent row: a model's experiment, an alert's model; null if it has none.",
     )
     node: Node | None = strawberry.field(
-        resolver=taking({}, Node | None, _node), description="The node; null if it was deleted in this moment."
+        resolver=taking({}, Node | None, _node), description="The node; null if it was deleted at the same time."
     )
 
 
-@strawberry.type(description="Something that was not searched.")
+@strawberry.type(description="Rows or columns that were not searched.")
 class SearchOmission:
-    type: str = strawberry.field(description="The type whose rows may be lacking.")
-    reason: str = strawberry.field(description="What was not searched of it, and why.")
+    type: str = strawberry.field(description="The type whose rows may be missing from the hits.")
+    reason: str = strawberry.field(description="What was not searched, and why.")
 
 
-@strawberry.type(description="What a search finds.")
+@strawberry.type(description="Result of a search.")
 class SearchResult:
     hits: list[SearchHit] = strawberry.field(
-        description="The best hits; equal scores by time, newest first, then by type and id. Each node once."
+        description="The best hits, by score, then newest first, then by type and id. Each node once."
     )
     complete: bool = strawberry.field(
-        description="Whether these are all: false if more nodes fit than `first`, or may fit among rows of a type with "
-        f"more than {MAX_COMPARED:,}. Hits with typos are looked for only where there are not enough others."
+        description="Whether these are all hits: false if more than `first` nodes match, or if a type has more than "
+        f"{MAX_COMPARED:,} rows and others of them may match. Hits with typos are searched only if there are too few "
+        "others."
     )
     omissions: list[SearchOmission] = strawberry.field(
         description="What was not searched: tables and columns that the connected database lacks or the caller may not "
-        "read, old rows of large tables."
+        "read, and old rows of large tables."
     )
 
 
@@ -250,17 +251,17 @@ def _make(types: Types) -> Any:
     search_type: Any = strawberry.enum(cls, description="The types that can be searched, as `__typename` names them.")
     text = strawberry.argument(
         description=f"A name, an id (global or bare) or an external reference, whole or in part; at most {MAX_TEXT} "
-        f"characters and {MAX_WORDS} words, which are found in any order."
+        f"characters and {MAX_WORDS} words, in any order."
     )
-    only = strawberry.argument(description=f"Search these types alone, at most {MAX_TYPES}; all by default.")
-    first = strawberry.argument(description=f"How many hits: 1 to {MAX_HITS}.")
+    only = strawberry.argument(description=f"Search these types only, at most {MAX_TYPES}; all types by default.")
+    first = strawberry.argument(description=f"Maximum number of hits: 1 to {MAX_HITS}.")
     in_use = strawberry.argument(
-        description="Leave out rows that have ended: deleted, deprecated, retired or deactivated, or in a state that "
-        "is kept for the record alone (archived, deprecated, rolled back, expired)."
+        description="Omit ended rows: deleted, deprecated, retired or deactivated, or in an archival state (archived, "
+        "deprecated, rolled back, expired)."
     )
     any_words = strawberry.argument(
-        description="Where no row has all words, nor with typos: rows with some of them, those with most first; "
-        "`lacks` says which words one does not have."
+        description="If no row has all words, even with typos: find rows with some of them, those with most first; "
+        "`lacks` lists the missing words."
     )
     taken = {
         "text": Annotated[str, text],
@@ -271,8 +272,8 @@ def _make(types: Types) -> Any:
     }
     return strawberry.field(
         resolver=taking(taken, SearchResult | None, lambda _root, info: _search(info)),
-        description="Nodes by name, id or external reference (MLflow, Opik, BentoML, Optuna, DAG hashes), best first. "
-        "Case, separators, the order of words and a typo in a word of four letters or more do not matter.",
+        description="Nodes by name, id or external reference (MLflow, Opik, BentoML, Optuna, DAG hashes), best match "
+        "first. Case, separators, the order of words, and one typo in a word of four or more letters are ignored.",
     )
 
 

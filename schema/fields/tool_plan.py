@@ -190,7 +190,7 @@ def _not_composable(unusable: Sequence[tuple[int, str, bool]]) -> GatewayError:
     said = ", ".join(f"{name} ({'deprecated' if gone else 'not composable'})" for _, name, gone in unusable)
     return GatewayError(
         ErrorCode.TOOL_NOT_COMPOSABLE,
-        f"The Tool Composer cannot use: {said}. Leave them out, or plan with tools that are composable and in use.",
+        f"The Tool Composer cannot use: {said}. Omit them, or plan with composable tools that are in use.",
         argument=f"tools[{unusable[0][0]}]",
         tools=[name for _, name, _ in unusable],
     )
@@ -299,7 +299,7 @@ def _make(types: Types) -> Any:
             f"{MAX_SUGGESTED} by the producer's name.",
         )
         suggested_producer_count: int = strawberry.field(
-            description=f"How many such dependencies there are, of which at most {MAX_SUGGESTED} are listed."
+            description=f"Number of such dependencies, of which at most {MAX_SUGGESTED} are listed."
         )
 
     @strawberry.type(name="ToolExecutionLayer", description="Calls that can run at the same time.")
@@ -307,11 +307,12 @@ def _make(types: Types) -> Any:
         position: int = strawberry.field(description="Place of the layer in the order of execution, from 1.")
         steps: list[ToolExecutionStep] = strawberry.field(description="The layer's calls, by the tool's name.")
 
-    @strawberry.type(name="ToolExecutionPlan", description="In which order tools can run, and what flows between them.")
+    @strawberry.type(name="ToolExecutionPlan", description="Order in which tools can run, and the data that flows "
+    "between them.")
     class ToolExecutionPlan:
         layers: list[ToolExecutionLayer] = strawberry.field(
-            description="The layers in order. A tool stands one layer behind the last of the tools whose output it "
-            "takes; those that take none stand in the first."
+            description="The layers in order. A tool is one layer after the last tool whose output it takes; tools "
+            "without inputs from others are in the first layer."
         )
         estimated_latency_ms: float | None = strawberry.field(
             description="Expected duration in ms: the rolling average latency of each layer's slowest tool, summed up. "

@@ -33,8 +33,8 @@ FactHolds: Any = _enum("FactHolds", Holds, "What a text or a JSON document holds
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION, Location.OBJECT],
     name="fact",
-    description="What a field's values mean: the unit of a number, what a text holds, the words of a closed "
-    "vocabulary; and what people call the field, or the rows of a type.",
+    description="Meaning of a field's values: the unit of a number, the kind of a text, the words of a closed "
+    "vocabulary; and other names of the field or type.",
 )
 class FactDirective:
     unit: FactUnit | None = strawberry.directive_field(name="unit", default=UNSET)

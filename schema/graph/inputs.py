@@ -20,14 +20,14 @@ from schema.sql.orders import MAX_TERMS, sortable
 
 @strawberry.enum(description="Direction of an order.")
 class Direction(enum.Enum):
-    ASC = strawberry.enum_value("ASC", description="Least first.")
-    DESC = strawberry.enum_value("DESC", description="Greatest first.")
+    ASC = strawberry.enum_value("ASC", description="Smallest first.")
+    DESC = strawberry.enum_value("DESC", description="Largest first.")
 
 
-@strawberry.enum(description="Where rows without a value stand in an order.")
+@strawberry.enum(description="Position of rows without a value in an order.")
 class Nulls(enum.Enum):
     FIRST = strawberry.enum_value("FIRST", description="Before all values.")
-    LAST = strawberry.enum_value("LAST", description="Behind all values.")
+    LAST = strawberry.enum_value("LAST", description="After all values.")
 
 
 def described(cls: type, fields: dict[str, tuple[Any, str]], description: str) -> Any:
@@ -89,9 +89,9 @@ class Inputs:
     def _define_some(self, type_: Type) -> None:
         own = self.where[type_.name]
         fields: dict[str, tuple[Any, str]] = {
-            "some": (own, "At least one of the rows matches; `{}` means that there is one."),
-            "none": (own, "None of the rows matches; `{}` means that there are none."),
-            "every": (own, "All of the rows match, also where there are none."),
+            "some": (own, "At least one of the rows matches; `{}` matches if there is any row."),
+            "none": (own, "None of the rows matches; `{}` matches if there are no rows."),
+            "every": (own, "All of the rows match; true if there are no rows."),
         }
         described(self._some[type_.name], fields, f"Filter by the {type_.name} rows of a relation.")
 
@@ -100,9 +100,10 @@ class Inputs:
         fields: dict[str, tuple[Any, str]] = {"field": (self.fields[type_.name], "The field to order by.")}
         for relation in reached(self._catalogue, type_):
             if not relation.many:
-                fields[relation.name] = (self.order[relation.target], f"Order by a field of: {relation.description}")
+                fields[relation.name] = (self.order[relation.target], f"Order by a field of `{relation.name}`. "
+                f"{relation.description}")
         fields["direction"] = (Direction, f"Ascending or descending; ASC by default. {_BESIDE}")
-        fields["nulls"] = (Nulls, f"Placement of rows without a value; LAST by default. {_BESIDE}")
+        fields["nulls"] = (Nulls, f"Position of rows without a value; LAST by default. {_BESIDE}")
         described(cls, fields, f"One term of an order of {type_.name} rows: a field, or one relation's order.")
 
     def _fields(self, type_: Type) -> Any:
@@ -118,8 +119,8 @@ class Inputs:
 
     def _group_by(self, type_: Type) -> Any:
         cls: Any = type(f"{type_.name}GroupBy", (), {"__annotations__": {"field": self.fields[type_.name]}})
-        cls.field = strawberry.field(description="The field whose values make the groups.")
-        fields = {"bucket": (TimeBucket, "For times: length of the intervals; exact times by default.")}
+        cls.field = strawberry.field(description="The field to group by.")
+        fields = {"bucket": (TimeBucket, "Length of the intervals, for times; exact times by default.")}
         return described(cls, fields, f"One key by which {type_.name} rows are grouped.")
 
     def _filter(self, kind: ColumnKind) -> Any:
@@ -156,7 +157,8 @@ def list_arguments(where: Any, order: Any) -> dict[str, Any]:
             list[order] | None,
             strawberry.argument(
                 name="orderBy",
-                description=f"Sort order: at most {MAX_TERMS} terms, the first one first; newest first by default. "
+                description=f"Sort order, at most {MAX_TERMS} terms, the most significant first; newest first by "
+                "default. "
                 "Ties are broken by the key.",
             ),
         ],

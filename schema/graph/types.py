@@ -54,8 +54,8 @@ class Node:
     id: strawberry.ID = strawberry.field(description="Global id, readable: the type and the key, `Model:1f0e...`.")
     row_version: str | None = strawberry.field(
         name="rowVersion",
-        description="Version of the row, the database's own: it changes with every update. Opaque text; null for "
-        "rows of views, which have none.",
+        description="Version of the row, kept by the database: it changes with every update. Opaque text; null for "
+        "rows of views.",
     )
 
     @classmethod
@@ -69,15 +69,15 @@ class Node:
         return True
 
 
-@strawberry.type(description="Where a page lies in its list.")
+@strawberry.type(description="Position of a page in its list.")
 class PageInfo:
     has_next_page: bool = strawberry.field(description="Whether more rows follow.")
-    has_previous_page: bool = strawberry.field(description="Whether rows come before.")
+    has_previous_page: bool = strawberry.field(description="Whether rows precede this page.")
     start_cursor: str | None = strawberry.field(
-        description="Cursor of the first row; null when the page is empty. Pass it as `before`."
+        description="Cursor of the first row; null if the page is empty. Pass it as `before`."
     )
     end_cursor: str | None = strawberry.field(
-        description="Cursor of the last row; null when the page is empty. Pass it as `after`."
+        description="Cursor of the last row; null if the page is empty. Pass it as `after`."
     )
 
 
@@ -178,11 +178,12 @@ class Types:
         cls: Any = types.new_class(f"{type_.name}Connection", (generic[self.nodes[type_.name]],))
         aggregate: Any = self._aggregates.aggregate(type_)
         arguments = {"groupBy": group_argument(self.inputs.group_by[type_.name])}
-        for name, field in totals("Costs a statement when selected.").items():
+        for name, field in totals("Runs one SQL statement when selected.").items():
             setattr(cls, name, field)
         cls.aggregate = strawberry.field(
             resolver=taking(arguments, list[aggregate] | None, _aggregate),
-            description="Aggregates over all rows of the list, whatever the page: counts, sums, percentiles, by group.",
+            description="Aggregates over all rows of the list, not only this page: counts, sums, percentiles, by "
+            "group.",
         )
         return strawberry.type(cls, description=f"A page of {type_.name} rows, in a stable order.")
 
@@ -245,9 +246,10 @@ class Types:
     def query(self, own: Mapping[str, Any]) -> type:
         """The query type: the catalogue's roots, ``node`` and ``nodes``, and the fields of ``own``, by name."""
         cls: Any = type("Query", (), {})
-        cls.node = strawberry.field(resolver=_node, description="Any row by its global id; null where there is none.")
+        cls.node = strawberry.field(resolver=_node, description="Any row by its global id; null if there is none.")
         cls.nodes = strawberry.field(
-            resolver=_nodes, description="Rows by their global ids, in that order, null where there is none."
+            resolver=_nodes, description="Rows by their global ids, in the order of `ids`; null for an id without a "
+            "row."
         )
         for root in self.catalogue.roots.values():
             setattr(cls, root.name, self._root(root))

@@ -207,8 +207,8 @@ def reason(answer: LineageAnswer, walked: Walked, question: Question) -> str | N
     said = {
         "maxDepth": f"maxDepth: edges lead on from nodes at depth {question.max_depth}",
         "perNodeLimit": f"perNodeLimit: nodes have more than {question.per_node} neighbours of a kind",
-        "maxNodes": f"maxNodes: there is no room for more than {question.max_nodes} nodes",
-        "maxBytes": "maxBytes: there is no room for all that was found",
+        "maxNodes": f"maxNodes: more than {question.max_nodes} nodes were found",
+        "maxBytes": "maxBytes: the nodes that were found exceed it",
     }
     parts = [text for limit, text in said.items() if counts[limit] or (limit == "maxBytes" and answer.omitted)]
     if answer.elsewhere and not counts["maxDepth"]:
@@ -216,7 +216,7 @@ def reason(answer: LineageAnswer, walked: Walked, question: Question) -> str | N
     if walked.is_full:
         parts.append(f"perNodeLimit: fewer were followed where more than {question.max_read:,} neighbours were met")
     if walked.gone:
-        parts.append(f"missing: {len(walked.gone)} of the nodes asked for do not exist")
+        parts.append(f"missing: {len(walked.gone)} of the requested nodes do not exist")
     if walked.lacking:
         parts.append(lacks(walked.lacking))
     return "; ".join(parts) + "." if parts else None

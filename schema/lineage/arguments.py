@@ -148,15 +148,16 @@ def request_of(
     for place, one in enumerate(resumed):
         if one.depth > depth:
             advice = f"pass a maxDepth of {one.depth} to read edges there, or more to reach further nodes"
-            raise bad_argument(f"after[{place}]", f"stands at depth {one.depth}, beyond the end of this walk; {advice}")
+            raise bad_argument(f"after[{place}]", f"is at depth {one.depth}, beyond maxDepth; {advice}")
     if not resumed and len(starts) > room:
-        raise bad_argument("maxNodes", f"{room} is less than the {len(starts)} nodes of `from`; pass more")
+        raise bad_argument("maxNodes", f"{room} is less than the {len(starts)} nodes of `from`; pass a greater number")
     max_bytes = arguments.get("maxBytes")
     if max_bytes is not None:
         max_bytes = number(arguments, "maxBytes", 0, LEAST_BYTES, MAX_BYTES)
     counted = number(arguments, "countUpTo", COUNTED, COUNTED, MAX_COUNTED)
     if counted > COUNTED and counted * room > ALL_COUNTED:
         most = ALL_COUNTED // counted
-        raise bad_argument("countUpTo", f"{counted:,} is too far for {room:,} nodes; pass a maxNodes of {most} at most")
+        raise bad_argument("countUpTo", f"{counted:,} is too high for {room:,} nodes; pass a maxNodes of at most "
+        f"{most}")
     question = Question(starts, way, depth, per, room, through, since, until, resumed, only_in_use=in_use)
     return LineageRequest(question, shown_types(arguments), max_bytes, counted, signature)

@@ -90,7 +90,7 @@ class DiffReader:
         """Whose recorded changes the caller may not read."""
         withheld = {node.type: self._missing.unrecorded.get(node.type) for node in nodes}
         return [
-            f"Recorded changes of {name} rows are told to callers with the scope {what.scope} alone."
+            f"Recorded changes of {name} rows are shown only to callers with the scope {what.scope}."
             for name, what in sorted(withheld.items())
             if what is not None
         ]
@@ -165,9 +165,9 @@ def _unknown(nodes: Sequence[WalkedNode], times: Mapping[str, _Times], *, told: 
         "Of a row that was updated several times only the last time is known, and not what was changed.",
     ]
     if told:
-        said.append(f"Changes made past the gateway are not recorded; of recorded ones at most {MAX_EVENTS} are told.")
+        said.append(f"Changes by other writers are not recorded; of recorded changes at most {MAX_EVENTS} are shown.")
     else:
-        said.append("The gateway keeps no record of changes here: states may have changed without being told.")
+        said.append("This database has no record of changes: states may have changed without being shown.")
     untimed = Counter(node.type for node in nodes if times[node.id].came is None)
     said += [
         f"{count} {name} rows have no time: when they came to be is unknown." for name, count in sorted(untimed.items())

@@ -110,7 +110,7 @@ class Suggestion:
         if not self.names:
             return f"Did you mean {there}?" if there else ""
         said = f"Did you mean {_either([repr(one) for one in self.names])}?"
-        return f"{said} Elsewhere there is {there}." if there else said
+        return f"{said} Other types have {there}." if there else said
 
 
 def _either(names: Sequence[str]) -> str:

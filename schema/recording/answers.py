@@ -26,33 +26,33 @@ MAX_SHOWN = 100
 """Rows of a dry run that are shown."""
 
 
-@strawberry.enum(description="What becomes of a row whose natural key, or id, another row has already.")
+@strawberry.enum(description="What to do if another row already has the natural key or the id of the row.")
 class OnConflict(Enum):
-    ERROR = strawberry.enum_value("ERROR", description="Nothing is recorded, and the row is named.")
-    KEEP = strawberry.enum_value("KEEP", description="The row that is there stays as it is.")
+    ERROR = strawberry.enum_value("ERROR", description="Record nothing; the problem names the row.")
+    KEEP = strawberry.enum_value("KEEP", description="Keep the existing row unchanged.")
     UPDATE = strawberry.enum_value(
-        "UPDATE", description="The row that is there gets the values that are given, and keeps its others."
+        "UPDATE", description="Update the existing row with the given values; its other values stay."
     )
 
 
 @strawberry.type(description="What is wrong with one of the rows.")
 class RowProblem:
-    code: str = strawberry.field(description="What kind of problem it is, stable and machine-readable.")
-    message: str = strawberry.field(description="What was wrong, and what would be right; quotes no value.")
-    path: list[str] = strawberry.field(description="Where in the input, such as `input`, `rows`, `3`, `p50LatencyMs`.")
-    row: int = strawberry.field(description="The place of the row in its list, such as `rows`, from 0.")
+    code: str = strawberry.field(description="Code of the problem, stable and machine-readable.")
+    message: str = strawberry.field(description="What is wrong and what would be valid; quotes no value.")
+    path: list[str] = strawberry.field(description="Path in the input, such as `input`, `rows`, `3`, `p50LatencyMs`.")
+    row: int = strawberry.field(description="Index of the row in its list, such as `rows`, from 0.")
 
 
-@strawberry.type(description="Rows are in the way, and none was recorded.")
+@strawberry.type(description="Some rows cannot be recorded, so no row was.")
 class RowsRejected(Problem):
-    rows: list[RowProblem] = strawberry.field(description="What is wrong with them, up to 20 problems.")
+    rows: list[RowProblem] = strawberry.field(description="The problems of the rows, at most 20.")
 
 
-@strawberry.type(description="A row that was there and stayed as it was, with other values than were sent.")
+@strawberry.type(description="An existing row that was left unchanged although its values differ from the input.")
 class DifferingRow:
-    row: int = strawberry.field(description="The place of what was sent in its list, such as `rows`, from 0.")
-    id: strawberry.ID = strawberry.field(description="Global id of the row that is there.")
-    fields: list[str] = strawberry.field(description="The fields that were sent whose values are others there.")
+    row: int = strawberry.field(description="Index of the row of the input in its list, such as `rows`, from 0.")
+    id: strawberry.ID = strawberry.field(description="Global id of the existing row.")
+    fields: list[str] = strawberry.field(description="The given fields whose values differ.")
 
 
 def differing_rows(counts: Counts) -> list[DifferingRow] | None:
@@ -70,18 +70,18 @@ async def _nodes(root: strawberry.Parent[Any], info: Info) -> list[Node | None]:
     return await rows(info, root.ids)
 
 
-@strawberry.type(description="Rows that were recorded within the input of the row that they are part of.")
+@strawberry.type(description="Rows that were recorded within the input of their parent row.")
 class RecordedChildren:
-    field: str = strawberry.field(description="The list of the input that they were in, such as `trials`.")
+    field: str = strawberry.field(description="The list of the input that held them, such as `trials`.")
     type: str = strawberry.field(description="Their type.")
-    inserted: int = strawberry.field(description="How many rows are new.")
-    updated: int = strawberry.field(description="How many rows were there and have other values now.")
-    kept: int = strawberry.field(description="How many rows were there and stayed as they were.")
+    inserted: int = strawberry.field(description="Number of rows that were inserted.")
+    updated: int = strawberry.field(description="Number of existing rows that were updated.")
+    kept: int = strawberry.field(description="Number of existing rows that were left unchanged.")
     differing: int | None = strawberry.field(
-        description="How many of the kept rows differ from what was sent; null where the caller may not read them."
+        description="Number of unchanged rows that differ from the input; null if the caller may not read them."
     )
     differing_rows: list[DifferingRow] | None = strawberry.field(
-        description=f"The kept rows that differ, the first {MAX_PROBLEMS} in the order of the input; null where the "
+        description=f"The unchanged rows that differ, the first {MAX_PROBLEMS} in the order of the input; null if the "
         "caller may not read them."
     )
     ids: list[strawberry.ID] = strawberry.field(
@@ -91,38 +91,38 @@ class RecordedChildren:
 
 @strawberry.type(description="The rows were recorded, all of them in one transaction.")
 class Recorded:
-    inserted: int = strawberry.field(description="How many rows are new.")
-    updated: int = strawberry.field(description="How many rows were there and have other values now.")
-    kept: int = strawberry.field(description="How many rows were there and stayed as they were.")
+    inserted: int = strawberry.field(description="Number of rows that were inserted.")
+    updated: int = strawberry.field(description="Number of existing rows that were updated.")
+    kept: int = strawberry.field(description="Number of existing rows that were left unchanged.")
     differing: int | None = strawberry.field(
-        description="How many of the kept rows differ from what was sent, in a column that was given; null where the "
-        "caller may not read them."
+        description="Number of unchanged rows that differ from the input in a given column; null if the caller may not "
+        "read them."
     )
     differing_rows: list[DifferingRow] | None = strawberry.field(
-        description=f"The kept rows that differ, the first {MAX_PROBLEMS} in the order of the input; null where the "
+        description=f"The unchanged rows that differ, the first {MAX_PROBLEMS} in the order of the input; null if the "
         "caller may not read them."
     )
     replayed: bool = strawberry.field(
-        description="Whether it was done before, by a request with the same idempotency key."
+        description="Whether an earlier request with the same idempotency key did this."
     )
-    dry_run: bool = strawberry.field(description="Whether it was undone again, since the input said `dryRun`.")
+    dry_run: bool = strawberry.field(description="Whether this was a dry run, which was rolled back.")
     ids: list[strawberry.ID] = strawberry.field(
-        description="Global ids of the rows, in the order of the input; empty for a dry run, and where rows were there "
-        "that the caller may not read."
+        description="Global ids of the rows, in the order of the input; empty for a dry run, and if there are existing "
+        "rows that the caller may not read."
     )
     would_change: list[PlannedChange] = strawberry.field(
-        description=f"Of a dry run, the rows that would be made or have other values, the first {MAX_SHOWN} in the "
-        "order of the input; empty otherwise.",
+        description=f"For a dry run: the rows that would be inserted or updated, the first {MAX_SHOWN} in the order of "
+        "the input; empty otherwise.",
         default_factory=list,
     )
     node: Node | None = strawberry.field(
-        resolver=_node, description="The row; of several the first one. Null for a dry run."
+        resolver=_node, description="The row, or the first of several. Null for a dry run."
     )
     nodes: list[Node | None] = strawberry.field(
         resolver=_nodes, description="The rows, in the order of the input; empty for a dry run."
     )
     children: list[RecordedChildren] = strawberry.field(
-        description="Rows that were recorded within the input of this one, a list each."
+        description="Rows that were recorded within the input of this row, by list."
     )
 
 
@@ -137,5 +137,5 @@ RecordResult = Annotated[
         InvalidInput,
         TransactionUndone,
     ],
-    strawberry.union("RecordResult", description="What recording answers."),
+    strawberry.union("RecordResult", description="Result of a recording mutation."),
 ]

@@ -324,8 +324,9 @@ class RowBatch(RowValues):
         return found
 
     def _unknown(self, error: Exception) -> Wrong:
-        log.warning("rows are refused together and none of them alone: %s", type(error).__name__)
-        return Wrong(RowCode.REFUSED_BY_DATABASE, 0, "the database refuses the rows together, and none of them alone")
+        log.warning("rows are refused together, but none of them individually: %s", type(error).__name__)
+        return Wrong(RowCode.REFUSED_BY_DATABASE, 0, "the database refuses the rows together, but none of them "
+        "individually")
 
 
 def _parts(columns: tuple[str, ...], places: list[int]) -> list[tuple[tuple[str, ...], list[int]]]:

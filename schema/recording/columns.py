@@ -18,7 +18,7 @@ from schema.catalogue.catalogue import Type
 from schema.catalogue.column_types import ColumnKind
 from schema.sql.filters import text_of
 
-NUL = "contains NUL, which no text in the database has"
+NUL = "contains NUL, which text in Postgres cannot hold"
 
 _NATIVE = {
     "boolean": "boolean", "integer": "integer", "bigint": "bigint", "double": "double precision", "uuid": "uuid",

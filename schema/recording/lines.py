@@ -106,7 +106,7 @@ class LineReader:
             said = (
                 f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else str(error)
             )
-            found.append(Wrong(RowCode.MALFORMED, place, f"is no JSON of one line: {said}"))
+            found.append(Wrong(RowCode.MALFORMED, place, f"is not JSON on one line: {said}"))
             return None
         if not isinstance(value, dict):
             found.append(Wrong(RowCode.MALFORMED, place, "is no JSON object; each line is one row"))

@@ -53,7 +53,8 @@ AUDIT = """
 @strawberry.input(description="Input of the mutations that remove old rows.")
 class PurgeInput:
     before: DateTime = strawberry.field(
-        description="Rows of an earlier time may go; each type says how old they must be at least. `now-90d` works too."
+        description="Remove rows from before this time; each type has a minimum age. Relative times such as `now-90d` "
+        "are allowed."
     )
     limit: int | None = strawberry.field(
         description=f"How many may go at once, the oldest first: 1 to {MAX_PURGED:,}, {PURGED:,} by default. Ask "
@@ -66,29 +67,30 @@ class PurgeInput:
         default=UNSET,
     )
     dry_run: bool | None = strawberry.field(
-        description="Runs the change, answers its result, and rolls it back.", default=UNSET
+        description="Runs the change, returns its result, and rolls back.", default=UNSET
     )
 
 
-@strawberry.type(description="Old rows were removed, all of them in one transaction.")
+@strawberry.type(description="The old rows were removed in one transaction.")
 class Purged:
-    purged: int = strawberry.field(description="How many rows went.")
-    more: bool = strawberry.field(description="Whether there are others that may go, which the same input takes next.")
-    oldest: DateTime | None = strawberry.field(description="The earliest time of those that went.")
-    newest: DateTime | None = strawberry.field(description="The latest time of those that went.")
+    purged: int = strawberry.field(description="Number of rows that were removed.")
+    more: bool = strawberry.field(description="Whether there are more such rows; send the same input again to remove "
+    "them.")
+    oldest: DateTime | None = strawberry.field(description="The earliest time of the removed rows.")
+    newest: DateTime | None = strawberry.field(description="The latest time of the removed rows.")
     referred: int | None = strawberry.field(
         description="How many rows of that age stay since rows of other types, or younger ones, refer to them; counted "
         f"up to {REFERRED:,}. Null for a replay."
     )
     replayed: bool = strawberry.field(
-        description="Whether it was done before, by a request with the same idempotency key."
+        description="Whether an earlier request with the same idempotency key did this."
     )
-    dry_run: bool = strawberry.field(description="Whether it was undone again, since the input said `dryRun`.")
+    dry_run: bool = strawberry.field(description="Whether this was a dry run, which was rolled back.")
 
 
 PurgeResult = Annotated[
     Union[Purged, StaleVersion, Forbidden, InvalidInput, TransitionBlocked, TransactionUndone],  # noqa: UP007 - as others
-    strawberry.union("PurgeResult", description="What removing old rows answers."),
+    strawberry.union("PurgeResult", description="Result of a purge."),
 ]
 
 
@@ -227,7 +229,7 @@ def _field(name: str, one: RecordType) -> Any:
     resolve = _resolver(name, one)
     resolve.__annotations__ = {
         "info": Info,
-        "input": Annotated[PurgeInput, strawberry.argument(description="What is old, and how many rows may go.")],
+        "input": Annotated[PurgeInput, strawberry.argument(description="Age and number of the rows to remove.")],
         "return": PurgeResult | None,
     }
     return strawberry.field(resolver=resolve, name=name, description=doc)
@@ -236,16 +238,7 @@ def _field(name: str, one: RecordType) -> Any:
 def _resolver(name: str, type_: RecordType) -> Callable[..., Awaitable[Any]]:
     async def resolve(info: Any, input: Any) -> Any:  # noqa: A002, ARG001 - read from the selection
         context = info.context
-        around = Surroundings(
-            context.transaction,
-            context.loaders.catalogue,
-            context.loaders.missing,
-            context.caller,
-            context.request_id,
-            context.key_hours,
-            None,
-            context.together,
-        )
+        around = Surroundings.of(context)
         selection = selection_of(info)
         counts = any(field_.name == "referred" for field_ in selection.on("Purged").values())
         return await purge(name, selection.key, type_, selection.arguments["input"], around, counts_referred=counts)

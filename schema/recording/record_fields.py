@@ -59,7 +59,7 @@ _HOW: dict[str, Described] = {
         "A key chosen by the client: a repeated request with the same key and input changes nothing.",
         UNSET,
     ),
-    "dryRun": (bool | None, "Runs the change, answers its result, and rolls it back.", UNSET),
+    "dryRun": (bool | None, "Runs the change, returns its result, and rolls back.", UNSET),
 }
 
 
@@ -81,7 +81,7 @@ class RecordFields:
         fields: dict[str, Described] = {
             "rows": (list[row], f"The rows, at most {MAX_ROWS:,}: all of them are recorded, or none.", ...),  # type: ignore[valid-type]
             "idempotencyKey": (str | None, _KEY, UNSET),
-            "dryRun": (bool | None, "Records the rows, answers the result, and rolls it back.", UNSET),
+            "dryRun": (bool | None, "Records the rows, returns the result, and rolls back.", UNSET),
         }
         fields |= self._conflict(one)
         input_ = self._input(f"{type_name}Input", f"Input of `{name}`.", fields)
@@ -102,7 +102,7 @@ class RecordFields:
         names = [one.by_column[column].name for column in one.named_by if column in one.by_column]
         if not names:
             return {}
-        words = f"What to do with a row whose {' and '.join(names)} another row has: ERROR by default."
+        words = f"What to do if another row has the same {' and '.join(names)}: ERROR by default."
         return {"onConflict": (OnConflict | None, words, UNSET)}
 
     def _entity(self, mutation: EntityMutation) -> Any:
@@ -127,11 +127,11 @@ class RecordFields:
 
     def _children(self, parent: RecordType, rows: ChildRows) -> Described:
         fields = {name: self._row_field(rows.type, field) for name, field in rows.fields.items()}
-        words = f"A {rows.type.name} row that is made with the {parent.name} that it is part of."
+        words = f"A {rows.type.name} row, created together with the {parent.name} that it belongs to."
         row = self._input(f"{rows.type.name}Child", words, fields)
         return (
             list[row] | None,  # type: ignore[valid-type]  # made here
-            f"{rows.description} They are made with it, all of them or none, at most {MAX_ROWS - 1:,} in all lists.",
+            f"{rows.description} They are created in the same transaction, at most {MAX_ROWS - 1:,} in all lists.",
             UNSET,
         )
 
@@ -145,7 +145,7 @@ class RecordFields:
             "id": (strawberry.ID, f"The {name}, by its global id or the bare key.", ...),
             "expectedVersion": (
                 str | None,
-                "The `rowVersion` that was read: the change is refused where the row has another one now.",
+                "The `rowVersion` that was read. The change is refused if the row has another version now.",
                 UNSET,
             ),
         }
@@ -177,8 +177,8 @@ class RecordFields:
                 "id": (strawberry.ID | None, f"The {type_.name} by its global id, or the bare key.", UNSET)
             }
             for way in lookups(self._types.catalogue, type_.name):
-                fields[way.name] = (self._lookup(reference.target, way), f"The {type_.name} by what is unique.", UNSET)
-            words = f"Refers to a row of {type_.name} that exists: exactly one of these fields."
+                fields[way.name] = (self._lookup(reference.target, way), f"The {type_.name} by a unique key.", UNSET)
+            words = f"A reference to an existing {type_.name} row, by exactly one of these fields."
             self._references[name] = self._input(name, words, fields, one_of=True)
         return self._references[name]
 
@@ -271,16 +271,7 @@ def _resolver(name: str, one: RecordType) -> Callable[..., Any]:
     async def resolve(_source: Any, info: Any, **_arguments: Any) -> Any:
         context = info.context
         selection = selection_of(info)
-        around = Surroundings(
-            context.transaction,
-            context.loaders.catalogue,
-            context.loaders.missing,
-            context.caller,
-            context.request_id,
-            context.key_hours,
-            None,
-            context.together,
-        )
+        around = Surroundings.of(context)
         answered = {field.name for field in _answered(selection)}
         keys, shows = bool({"ids", "node", "nodes"} & answered), "wouldChange" in answered
         input_, facts = selection.arguments["input"], context.loaders.facts

@@ -142,10 +142,10 @@ class RetentionRun:
             taken = await self._slice(name, type_, old, before, actor, last=idle == TRIES - 1)
             gone, more = gone + taken.purged, taken.more
             idle = 0 if taken.purged else idle + 1
-        staying = f"; {referred:,} stay, which others refer to" if referred else ""
+        staying = f"; {referred:,} stay because other rows refer to them" if referred else ""
         if referred is None:
-            staying = f"; how many stay, which others refer to, was not counted within {SLICE_SECONDS} seconds"
-        why = "; time is over, others are left" if self._is_over else "; others are left, which somebody else keeps"
+            staying = f"; rows that stay because others refer to them were not counted within {SLICE_SECONDS} seconds"
+        why = "; time is over, others are left" if self._is_over else "; others are left, locked by other transactions"
         self._say(plural, gone if self.applies else found, f" older than {days} days", staying, why if more else "")
 
     async def _slice(self, name: str, type_: RecordType, old: OldRows, before: str, actor: str, *, last: bool) -> Taken:

@@ -118,7 +118,7 @@ class RowValues:
             filled = column in self.type.by_column or column in self.constants
             if fact.not_null and not fact.has_default and not fact.generated and not filled:
                 raise UnwritableError(
-                    f"the connected database wants a value in {column}, which the gateway does not fill"
+                    f"the connected database requires a value in {column}, which the gateway does not fill"
                 )
         if self.conflict != "ERROR" and self.type.key:
             self.arbiter()

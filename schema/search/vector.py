@@ -135,7 +135,7 @@ class Similarity:
                 raise bad_argument(f"embedding[{place}]", f"{value} is not a 32-bit floating point number")
         longest = max(map(abs, embedding))
         if not longest:
-            raise bad_argument("embedding", "is all zeros, which point nowhere: nothing is similar to it")
+            raise bad_argument("embedding", "has only zeros, so it has no direction: no row is similar to it")
         near = [value / longest for value in embedding]  # whose squares are numbers, too
         length = math.sqrt(math.fsum(value * value for value in near))
         return f"[{','.join(repr(value / length) for value in near)}]"

@@ -76,7 +76,7 @@ def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) 
             argument, f"belongs to another order ({str(ordering)[:200]}) than this list's ({signature(order)})"
         )
     if any(value is None and not term.nullable for value, term in zip(values, order, strict=True)):
-        raise invalid(argument, "holds null in a key, which no row has; pass a cursor as a list has given it")
+        raise invalid(argument, "holds null in a key, which no row has; pass a cursor unchanged, as a list returned it")
     return tuple(values)
 
 

@@ -49,7 +49,7 @@ def entity_keys(catalogue: Catalogue, representations: Sequence[Any], place: int
     """
     if len(representations) > MAX_IDS:
         raise bad_argument(
-            REPRESENTATIONS, f"{len(representations)} entities are too many; ask for at most {MAX_IDS} at once"
+            REPRESENTATIONS, f"{len(representations)} entities are too many; pass at most {MAX_IDS} at once"
         )
     natural = natural_keys(catalogue)
     return [

@@ -275,7 +275,7 @@ class Where:
         for name, value in where.items():
             here = f"{path}.{name}"
             if value is None:
-                raise bad_argument(_shown(here), "is null; leave it out, or say `isNull: true` of a column")
+                raise bad_argument(_shown(here), "is null; omit it, or pass `isNull: true` for a column")
             if name == "and":
                 for one in self._listed(value, here):
                     yield from self._parts(one)
@@ -368,7 +368,7 @@ def known_word(words: Sequence[str], field_: str, path: str, value: Any) -> Any:
         if word is not None and word not in words:
             meant = closest(word, words)
             hint = f" Did you mean '{meant}'?" if meant else ""
-            said = f"{exact_json.shown(word)} is none of the values of `{field_}`. Known: {', '.join(words)}.{hint}"
+            said = f"{exact_json.shown(word)} is not a value of `{field_}`. Known: {', '.join(words)}.{hint}"
             raise GatewayError(ErrorCode.BAD_USER_INPUT, f"{path}: {said}", argument=path, values=list(words))
     return value
 

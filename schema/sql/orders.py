@@ -55,7 +55,7 @@ def _said(asked: Mapping[str, Any], outside: Mapping[str, str | None], path: str
         if value is not None:
             if found[name] not in {None, value.value}:
                 raise bad_argument(
-                    f"{path}.{name}", f"is {value.value}, and {found[name]} is said outside; say it once"
+                    f"{path}.{name}", f"is {value.value}, but {found[name]} outside the relation; pass it once"
                 )
             found[name] = value.value
     return found

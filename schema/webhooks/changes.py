@@ -47,9 +47,9 @@ class WebhookChanged:
     )
     resent: int | None = strawberry.field(description="How many messages are sent again, of `resendWebhookMessages`.")
     replayed: bool = strawberry.field(
-        description="Whether it was done before, by a request with the same idempotency key."
+        description="Whether an earlier request with the same idempotency key did this."
     )
-    dry_run: bool = strawberry.field(description="Whether it was undone again, since the input said `dryRun`.")
+    dry_run: bool = strawberry.field(description="Whether this was a dry run, which was rolled back.")
 
 
 WebhookResult = Annotated[
@@ -303,16 +303,7 @@ def _class(name: str, description: str, fields: Mapping[str, tuple[Any, str, Any
 def _field(name: str, description: str, input_: Any, perform: Perform) -> Any:
     async def resolve(info: Any, input: Any) -> Any:  # noqa: A002, ARG001 - read from the selection
         context = info.context
-        around = Surroundings(
-            context.transaction,
-            context.loaders.catalogue,
-            context.loaders.missing,
-            context.caller,
-            context.request_id,
-            context.key_hours,
-            None,
-            context.together,
-        )
+        around = Surroundings.of(context)
         selection = selection_of(info)
         return await _run(name, selection.key, selection.arguments["input"], perform, context.webhooks, around)
 

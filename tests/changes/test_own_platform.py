@@ -58,7 +58,7 @@ async def test_attach_says_what_is_left_to_which_trigger(own_platform: Database,
 
     own = await of("own trigger")
     assert set(own) == {table for table, *_ in platform_own.TRIGGERS.values()}
-    assert "trg_log_step_performance: it measures the tool of a step that ends" in own["composition_steps"]
+    assert "trg_log_step_performance: it records the measurement of a step that ends" in own["composition_steps"]
     assert await of("missing trigger") == {}
     await sql.execute("ALTER FUNCTION trg_log_step_performance RENAME TO whatever")
     await sql.execute("ALTER TABLE ml_drift_history DISABLE TRIGGER trg_drift_alert")

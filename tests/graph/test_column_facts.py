@@ -56,4 +56,4 @@ async def test_bad_names_are_refused(demo: Client, types: str, said: str) -> Non
 async def test_a_closed_schema_does_not_tell_it(demo_database: Database) -> None:
     async with serving(demo_database.gateway_url, introspection=False) as client:
         answer = await client.ask("{ columnFacts { field } }")
-    assert answer["errors"][0]["message"] == "Introspection is turned off, and columnFacts tells the schema."
+    assert answer["errors"][0]["message"] == "Introspection is disabled, and columnFacts reads the schema."

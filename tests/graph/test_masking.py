@@ -70,21 +70,21 @@ CONSTRAINTS = {
     ),
     "CHECK_FAILED": (
         "ALTER TABLE ml_model_registry ADD CONSTRAINT secret_check CHECK (stage <> 'staging') NOT VALID",
-        "Model would hold a value that a rule of the database does not allow",
+        "Model has a value that a check constraint of the database does not allow",
     ),
     "NOT_EXCLUSIVE": (
         (
             "ALTER TABLE ml_model_registry ADD CONSTRAINT secret_other "
             "EXCLUDE USING btree (stage WITH =) WHERE (stage = 'staging')"
         ),
-        "Model would stand beside another one that excludes it, by stage",
+        "Model conflicts with another row on stage (an exclusion constraint)",
     ),
     "NO_SUCH_ROW": (
         (
             "CREATE TABLE secret_actors (name text PRIMARY KEY); ALTER TABLE gateway.lifecycle_events "
             "ADD CONSTRAINT secret_actor FOREIGN KEY (actor) REFERENCES secret_actors"
         ),
-        "actor of LifecycleEvent would name a row that does not exist",
+        "actor of LifecycleEvent names a row that does not exist",
     ),
     "STILL_REFERENCED": (
         (
@@ -101,7 +101,7 @@ CONSTRAINTS = {
             "ALTER TABLE gateway.lifecycle_events ADD COLUMN tenant text; "
             "ALTER TABLE gateway.lifecycle_events ALTER COLUMN tenant SET NOT NULL"
         ),
-        "the database wants a value in tenant of LifecycleEvent, which the gateway does not know",
+        "the database requires a value in tenant of LifecycleEvent, a column that the gateway does not know",
     ),
     "REFUSED_BY_DATABASE": (
         (

@@ -115,7 +115,7 @@ async def test_a_closed_schema_suggests_nothing_and_tells_no_words(demo_database
             assert "mean" not in message
             assert "lsewhere" not in message
         error = await client.error('{ deployments(where: {environment: {eq: "Production"}}) { totalCount } }')
-        assert error["message"] == 'where.environment.eq: "Production" is none of the values of \u2026.'
+        assert error["message"] == 'where.environment.eq: "Production" is not a value of \u2026.'
         assert "values" not in error["extensions"]
 
 

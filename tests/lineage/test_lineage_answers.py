@@ -392,7 +392,7 @@ async def test_starts_that_do_not_exist_are_named(demo: Client) -> None:
     assert data["lineage"]["missing"] == many
     assert [node["id"] for node in data["lineage"]["nodes"]] == known
     assert not data["lineage"]["complete"]
-    assert "998 of the nodes asked for do not exist" in data["lineage"]["reason"]
+    assert "998 of the requested nodes do not exist" in data["lineage"]["reason"]
 
 
 async def test_a_start_may_be_named_twice_and_in_any_form(demo: Client) -> None:

@@ -250,7 +250,7 @@ async def test_scopes(own: Database, sql: asyncpg.Connection) -> None:
         ('[{unitId: "secret-1", unitType: HCP, variant: "a"}]', "to include required field 'experiment'."),
         ('[{unitId: "secret-1", unitTyp: HCP}]', "not to include unknown field 'unitTyp'"),
         ('["secret-1"]', "to be an object."),
-        ('[{unitId: {a: "secret-1"}, experiment: {id: "1"}, unitType: HCP, variant: "a"}]', "'String!'; this is none."),
+        ('[{unitId: {a: "secret-1"}, experiment: {id: "1"}, unitType: HCP, variant: "a"}]', "'String!'."),
         ('[{unitId: "u", experiment: {ids: "secret-1"}, unitType: HCP, variant: "a"}]', "unknown field 'ids'"),
     ],
 )

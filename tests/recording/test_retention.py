@@ -53,7 +53,7 @@ async def test_what_it_would_take_and_its_removal_in_slices(
     await old_rows(sql)
     counted = await ran(own, applies=False)
     assert counted == [
-        "driftRecords: 0 older than 90 days would go; 1 stay, which others refer to",
+        "driftRecords: 0 older than 90 days would go; 1 stay because other rows refer to them",
         "monitoringAlerts: 0 older than 90 days would go",
         "servingMetrics: 5 older than 90 days would go",
         "gateway.idempotency_keys: 1 would go",

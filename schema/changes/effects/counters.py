@@ -13,7 +13,7 @@ from schema.error_codes import BlockerCode
 
 @mutation(
     RECORDING_DEVIATION,
-    "Adds a deviation from the protocol to those of an enrollment.",
+    "Adds a protocol deviation to an enrollment.",
     subject="Enrollment",
     given=RECORD_DEVIATION,
 )
@@ -30,7 +30,7 @@ async def record_protocol_deviation(work: Work) -> None:
 
 @mutation(
     RECORDING_APPLICATION,
-    "Counts that a lesson was applied, and whether it helped; its success rate follows.",
+    "Counts one application of a lesson, and whether it helped; its success rate is updated.",
     subject="ExperimentKnowledge",
     given=RECORD_APPLICATION,
 )

@@ -100,7 +100,7 @@ async def _follow(work: Work, deployment: Row, to: DeploymentStatus) -> None:
 @check
 def known_environment(given: Mapping[str, Any]) -> tuple[str, str] | None:
     if given["environment"] not in ENVIRONMENTS:
-        return "environment", f"{given['environment'][:40]!r} is none of {', '.join(ENVIRONMENTS)}"
+        return "environment", f"{given['environment'][:40]!r} is not one of {', '.join(ENVIRONMENTS)}"
     return None
 
 
@@ -118,8 +118,8 @@ _ACTIVE = f"""
 
 @mutation(
     STARTING_DEPLOYMENT,
-    "Requests a deployment of a model. It is linked to the active one of that environment; what it replaces is decided "
-    "when it becomes active: whatever is active there by then.",
+    "Requests a deployment of a model. It is linked to the active deployment of its environment. When it becomes "
+    "active, it replaces the deployment that is active then.",
     given={"model_id": Given("Model", "The model to deploy.", required=True)} | START_DEPLOYMENT,
     checks=("known_environment",),
 )
@@ -152,7 +152,8 @@ async def start_deployment(work: Work) -> None:
 
 @mutation(
     ROLLING_BACK,
-    "Rolls a deployment back: the newest healthy one on its chain becomes active, in the same step.",
+    "Rolls a deployment back: the newest healthy deployment on its rollback chain becomes active in the same "
+    "transaction.",
     subject="Deployment",
     reason_due=True,
 )
@@ -213,7 +214,7 @@ async def _healthy_predecessor(work: Work, row: Row) -> Row:
     elif not chain:
         code, message = (
             BlockerCode.CHAIN_IS_EMPTY,
-            "it has replaced no other deployment, so there is none to go back to",
+            "it replaced no other deployment, so there is none to roll back to",
         )
     else:
         code = BlockerCode.NO_HEALTHY_PREDECESSOR
@@ -238,8 +239,9 @@ def window_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
 
 @mutation(
     REPORTING_HEALTH,
-    "Sets the health of a service: as it was found, or from its recent metrics. More than 5 % errors are unhealthy; "
-    "more than 1 % errors or a p99 latency above 250 ms degraded; none, or some without their numbers, unknown.",
+    "Sets the health of a service: as observed, or computed from its recent metrics. More than 5 % errors is "
+    "unhealthy; more than 1 % errors or a p99 latency above 250 ms is degraded; no metrics, or metrics without values, "
+    "is unknown.",
     subject="BentoService",
     given=REPORT_HEALTH,
     checks=("window_in_range",),

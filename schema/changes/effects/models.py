@@ -56,7 +56,7 @@ async def _rows(work: Work, subjects: list[Subject]) -> list[Row]:
 
 
 @mutation(
-    SETTING_CHAMPION, "Makes a model the champion of its experiment, in place of whichever it has.", subject="Model"
+    SETTING_CHAMPION, "Makes a model the champion of its experiment, in place of the current one.", subject="Model"
 )
 async def set_champion(work: Work) -> None:
     """Appoints the model; the one that it replaces is among what changed with it."""
@@ -67,11 +67,13 @@ async def set_champion(work: Work) -> None:
 
 @mutation(
     SWAPPING_CHAMPION,
-    "Makes a model the champion of its experiment in place of the one that is named: both in one step, or neither.",
+    "Makes a model the champion of its experiment in place of the given champion: both change in one transaction, or "
+    "neither.",
     subject="Model",
     given={
-        "current_id": Given("Model", "The champion that is to be replaced.", required=True),
-        "current_version": Given(TEXT(), "Its `rowVersion` as it was read: if it is another now, nothing changes."),
+        "current_id": Given("Model", "The champion to replace.", required=True),
+        "current_version": Given(TEXT(), "The `rowVersion` of that champion as it was read. The change is refused if "
+        "it has another version now."),
     },
 )
 async def swap_champion(work: Work) -> None:

@@ -38,7 +38,7 @@ def sample_size_positive(given: Mapping[str, Any]) -> tuple[str, str] | None:
 
 @mutation(
     TRIGGERING_RETRAINING,
-    "Asks for a retraining of an alert's model, once: creates it and marks the alert.",
+    "Requests one retraining of an alert's model: creates it and marks the alert.",
     subject="MonitoringAlert",
     given=TRIGGER_RETRAINING,
 )
@@ -94,7 +94,7 @@ async def _require_first(work: Work, alert: Row) -> None:
 
 @mutation(
     RECORDING_ROOT_CAUSE,
-    "Records what an investigation of a sample ratio mismatch found, and what was done about it.",
+    "Records the root cause of a sample ratio mismatch, and the action taken.",
     subject="SrmCheck",
     given=RECORD_ROOT_CAUSE,
 )

@@ -48,7 +48,7 @@ async def expire_superseded(work: Work, moved: Moved) -> None:
 
 @mutation(
     REQUESTING_REVIEW,
-    "Asks for an expert review, which may supersede an earlier one once it is approved.",
+    "Requests an expert review, which supersedes an earlier one when it is approved, if one is named.",
     given=REQUEST_REVIEW,
 )
 async def request_review(work: Work) -> None:

@@ -43,8 +43,8 @@ def actual_within_interval(given: Mapping[str, Any]) -> tuple[str, str] | None:
 
 @mutation(
     RECORDING_ACTUAL_EFFECT,
-    "Records the effect that a real experiment had beside a simulation's prediction; errors, coverage and grade are "
-    "computed by the database's trigger.",
+    "Records the actual effect of an experiment beside a simulation's prediction; a trigger of the database computes "
+    "errors, coverage and grade.",
     subject="TwinSimulation",
     given=RECORD_ACTUAL_EFFECT,
     checks=("actual_within_interval",),

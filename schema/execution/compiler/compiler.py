@@ -27,7 +27,7 @@ from typing import Any
 from db.engine.engine import NO_SETTINGS
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Arguments, Catalogue, ObjectField, OrderTerm, RelationField, Root, Type, fill
-from schema.catalogue.records import Missing
+from schema.catalogue.records import Missing, columns_read
 from schema.catalogue.selection import Selection, is_unsized, node_selections
 from schema.catalogue.value_sizes import Sizes
 from schema.errors import GatewayError
@@ -352,7 +352,7 @@ class Compiler:
         """The JSON of one row at most; ``row`` makes its query of the select items, with ``ord`` where ``ordered``."""
         alias = self.alias("r")
         made = self.object(type_, selection, alias)
-        columns = self.columns(type_, [selection])
+        columns = columns_read(type_, [selection])
         names = ", ".join([*(["ord"] if ordered else []), *columns])
         source = row([f"t.{column} AS f{place}" for place, column in enumerate(columns)])
         ord_ = f"{alias}.ord, " if ordered else ""
@@ -388,17 +388,6 @@ class Compiler:
     def need(self, type_: Type, columns: Iterable[str]) -> None:
         if what := self._missing.first(type_, columns):
             raise NotCompilableError(f"{what} is missing")
-
-    def columns(self, type_: Type, selections: Iterable[Selection]) -> list[str]:
-        """The table's columns that the fields of a row read; one at least, since a query needs one to be named."""
-        used: dict[str, None] = {}
-        for selection in selections:
-            for child in selection.on(type_.name).values():
-                if made := type_.columns.get(child.name) or type_.objects.get(child.name):
-                    used |= dict.fromkeys(made.columns)
-                elif relation := type_.relations.get(child.name):
-                    used |= dict.fromkeys(relation.join.local_columns)
-        return list(used) or list(type_.key[:1])
 
     def _relation(self, relation: RelationField, selection: Selection, row: str) -> Query:
         target = self._catalogue[relation.target]

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from db.base.quoting import literal
 from schema.catalogue.catalogue import Type
+from schema.catalogue.records import columns_read
 from schema.catalogue.selection import Selection, is_unsized, node_selections
 from schema.execution.compiler.statements import InlineBinds, NotCompilableError, Object, Query
 from schema.search.texts import TEXT
@@ -47,7 +48,6 @@ class RowCompiler(Protocol):
     def cut(self, connection: Selection, condition: str) -> str: ...
     def object(self, type_: Type, selection: Selection, row: str) -> Object: ...
     def need(self, type_: Type, columns: Iterable[str]) -> None: ...
-    def columns(self, type_: Type, selections: Iterable[Selection]) -> list[str]: ...
     def filters(self, type_: Type, where: Any, *, of_all: bool) -> list[str]: ...
     def pinned(self, value: Any, function: Callable[[Any], Any], what: str) -> Any: ...
     def alias(self, letter: str) -> str: ...
@@ -165,7 +165,7 @@ class ConnectionPage:
     def _queries(self) -> str:
         if not self._wants_rows:
             return ""
-        columns = self._compiler.columns(self._type, node_selections(self._selection))
+        columns = columns_read(self._type, node_selections(self._selection))
         rows, beside = self._page(columns)
         queries = f"WITH {self._p} ({', '.join([*columns, *beside])}) AS ({rows})"
         if self._ends:

@@ -91,9 +91,9 @@ async def _diff(info: Info) -> Record:
 @strawberry.type(description="A change of a node between two moments.")
 class LineageChange:
     node: LineageNode = strawberry.field(description="The node, as it is now.")
-    at: DateTime = strawberry.field(description="When it changed; of several unrecorded changes the last.")
+    at: DateTime = strawberry.field(description="Time of the change; for several unrecorded changes, of the last one.")
     lifecycle: str | None = strawberry.field(
-        description="The lifecycle that it moved in; null for an update of which nothing is recorded."
+        description="Lifecycle of the transition; null for an update that was not recorded."
     )
     from_: str | None = strawberry.field(name="from", description="The state before.")
     to: str | None = strawberry.field(description="The state after.")
@@ -104,37 +104,38 @@ class LineageChange:
 def _result(types: Types) -> Any:
     edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that names an enum of the models
 
-    @strawberry.type(description="A part of a lineage that came or went.")
+    @strawberry.type(description="Nodes and edges that were added or removed.")
     class LineagePart:
         nodes: list[LineageNode] = strawberry.field(description="The nodes, nearest first.")
-        edges: edges_ = strawberry.field(description="The edges, those between these nodes and older ones among them.")
+        edges: edges_ = strawberry.field(description="The edges, including those between these nodes and older nodes.")
 
-    @strawberry.type(description="What happened to a lineage between two moments, and what cannot be known of it.")
+    @strawberry.type(description="Changes of a lineage between two moments, and what cannot be known about them.")
     class LineageDiff:
-        added: LineagePart = strawberry.field(description="Rows that came to be in that time, and their edges.")
+        added: LineagePart = strawberry.field(description="Rows that were created in that time, and their edges.")
         removed: LineagePart = strawberry.field(
-            description="Rows that went out of use in that time (deactivated, retired), and their edges."
+            description="Rows that ended in that time (deactivated, retired), and their edges."
         )
         changed: list[LineageChange] = strawberry.field(
-            description="Changes that the gateway has recorded, in order; then rows that were updated otherwise."
+            description="Recorded changes, in order; then rows with unrecorded updates."
         )
-        unknown: list[str] = strawberry.field(description="What the rows' times and the record cannot tell.")
+        unknown: list[str] = strawberry.field(description="What the times of rows and the record of changes cannot "
+        "show.")
         complete: bool = strawberry.field(description="Whether the whole lineage was compared.")
-        reason: str | None = strawberry.field(description="What was cut of it; null if nothing was.")
-        as_of: DateTime = strawberry.field(description="The moment of the snapshot that everything was read in.")
+        reason: str | None = strawberry.field(description="What was truncated; null if nothing was.")
+        as_of: DateTime = strawberry.field(description="Time of the snapshot from which everything was read.")
         missing: list[strawberry.ID] = strawberry.field(description="Ids of `from` that do not exist.")
 
     return LineageDiff
 
 
 def _make(types: Types) -> Any:
-    two = "The moments, exactly 2, the earlier first: what happened after the first, up to the second."
+    two = "Exactly 2 times, the earlier first: changes after the first, up to the second."
     moments: Any = list[DateTime]
     taken = {"between": argument(moments, two)} | walk_arguments(types)
     return strawberry.field(
         resolver=taking(taken, _result(types) | None, lambda _root, info: _diff(info)),
-        description="What happened to a lineage, as it stands now, between two moments: from the rows' times and from "
-        "the changes that the gateway has recorded.",
+        description="Changes of a lineage between two moments, from the times of rows and the recorded changes. The "
+        "lineage is walked as it is now.",
     )
 
 

@@ -51,10 +51,10 @@ NEIGHBOURS = 100
 
 @strawberry.input(description="A change of state.")
 class LineageTransition:
-    to: str = strawberry.field(description="The state that the row would move to, as the graph names it: PRODUCTION.")
+    to: str = strawberry.field(description="The new state, as the graph names it: PRODUCTION.")
     lifecycle: str | None = strawberry.field(
         default=None,
-        description="The lifecycle that it moves in; the type's own, such as stage or status, by default.",
+        description="Lifecycle of the transition; the type's main one, such as stage or status, by default.",
     )
 
 
@@ -194,7 +194,7 @@ async def _impact(info: Info) -> Record:
         "edges": [edge_record(link, closes=closes) for link, closes in answer.links.items()],
         "unknown": impact.unknown(move.lifecycle, origin, move.to) if origin is not None and allowed else [],
         "complete": not cut and is_complete(answer, walked),
-        "reason": f"maxNodes: the change concerns more than {room} rows." if cut else reason(answer, walked, question),
+        "reason": f"maxNodes: the change affects more than {room} rows." if cut else reason(answer, walked, question),
         "as_of": walked.as_of,
     }
 
@@ -203,44 +203,44 @@ async def _impact(info: Info) -> Record:
 def _result(types: Types) -> Any:
     edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that names an enum of the models
 
-    @strawberry.type(description="What a change of state would touch. Nothing is changed.")
+    @strawberry.type(description="What a change of state would affect. Nothing is changed.")
     class LineageImpact:
-        node: LineageNode = strawberry.field(description="The row that would move, in the state that it is in.")
-        lifecycle: str = strawberry.field(description="The lifecycle that it would move in.")
-        from_: str | None = strawberry.field(name="from", description="The state that it is in.")
-        to: str = strawberry.field(description="The state that it would move to.")
+        node: LineageNode = strawberry.field(description="The row that would change its state.")
+        lifecycle: str = strawberry.field(description="Lifecycle of the transition.")
+        from_: str | None = strawberry.field(name="from", description="Current state.")
+        to: str = strawberry.field(description="State after the transition.")
         allowed: bool = strawberry.field(
-            description="Whether its lifecycle has that move; if not, nothing is followed."
+            description="Whether the lifecycle has this transition; if not, nothing is followed."
         )
         blocked_by: list[Blocker] = strawberry.field(
-            description="What is in the way at the moment; empty where nothing is."
+            description="What blocks the transition now; empty if nothing does."
         )
         changes: list[LineageNode] = strawberry.field(
-            description="Other rows that the move would change: those that its effects look at, of which they change "
-            "what is in a state to be changed. A dry run of the mutation says which."
+            description="Other rows that the transition may change: the rows that its effects read. A dry run of the "
+            "mutation shows which of them change."
         )
         nodes: list[LineageNode] = strawberry.field(
-            description="All of these, and what is served by them, downstream: what depends on the change."
+            description="These rows and the rows downstream of them, which depend on the change."
         )
         edges: edges_ = strawberry.field(description="The edges among them.")
-        unknown: list[str] = strawberry.field(description="What the move would change that no edge leads to.")
-        complete: bool = strawberry.field(description="Whether everything was followed.")
-        reason: str | None = strawberry.field(description="What was cut; null if nothing was.")
-        as_of: DateTime = strawberry.field(description="The moment of the snapshot that everything was read in.")
+        unknown: list[str] = strawberry.field(description="What the transition would change that no edge leads to.")
+        complete: bool = strawberry.field(description="Whether nothing was truncated.")
+        reason: str | None = strawberry.field(description="What was truncated; null if nothing was.")
+        as_of: DateTime = strawberry.field(description="Time of the snapshot from which everything was read.")
 
     return LineageImpact
 
 
 def _make(types: Types) -> Any:
     taken = {
-        "of": argument(strawberry.ID, "Global id of the row that would move."),
+        "of": argument(strawberry.ID, "Global id of the row that would change its state."),
         "if_": argument(LineageTransition, "The change of state.", name="if"),
-        "maxNodes": argument(int | None, f"How many nodes to reach: 1 to {parsing.MAX_NODES}.", parsing.NODES),
+        "maxNodes": argument(int | None, f"Maximum number of nodes: 1 to {parsing.MAX_NODES}.", parsing.NODES),
     }
     return strawberry.field(
         resolver=taking(taken, _result(types) | None, lambda _root, info: _impact(info)),
-        description="What a change of state, such as a promotion or a rollback, would touch: what is in its way, the "
-        "rows that change with it, and what depends on them.",
+        description="What a change of state, such as a promotion or a rollback, would affect: its blockers, the rows "
+        "that change with it, and the rows that depend on them.",
     )
 
 

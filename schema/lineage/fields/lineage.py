@@ -42,19 +42,20 @@ def _taken(types: Types) -> dict[str, Any]:
     return walk_arguments(types) | {
         "maxBytes": argument(
             int | None,
-            "How many bytes of JSON the answer may have, aside from what is selected below `node`; nearest nodes "
-            f"first. {parsing.LEAST_BYTES} to {parsing.MAX_BYTES}.",
+            "Maximum size of the result in bytes of JSON, without the selections below `node`; nearest nodes first. "
+            f"{parsing.LEAST_BYTES} to {parsing.MAX_BYTES}.",
         ),
         "countUpTo": argument(
             int | None,
-            f"How far `degree` and `remaining` are counted, a kind of edge: {COUNTED:,} to {parsing.MAX_COUNTED:,}. "
-            f"Over {COUNTED:,} it is for few nodes: `countUpTo` times `maxNodes` may be {parsing.ALL_COUNTED:,}.",
+            f"Upper bound of `degree` and `remaining` per kind of edge: {COUNTED:,} to {parsing.MAX_COUNTED:,}. Over "
+            f"{COUNTED:,}, `countUpTo` times `maxNodes` is at most {parsing.ALL_COUNTED:,}.",
             COUNTED,
         ),
         "after": argument(
             list[str] | None,
-            f"Read on from these cursors of a `frontier`, at most {cursors.MAX_CURSORS}, with the same arguments; "
-            "limits may differ. A node can come again; its lesser depth holds. At `maxDepth` one reads edges alone.",
+            f"Continue from these cursors of a `frontier`, at most {cursors.MAX_CURSORS}, with the same arguments; "
+            "limits may differ. A node can be returned again; its smaller depth is right. A cursor at `maxDepth` "
+            "reads edges only.",
         ),
     }
 
@@ -101,8 +102,8 @@ class LineageReader:
         if self._asked.max_bytes is not None and needed > self._asked.max_bytes:
             raise bad_argument(
                 "maxBytes",
-                f"{self._asked.max_bytes:,} has no room for an answer without any node, which takes {needed:,}; pass "
-                "more, or fewer ids in `from` or cursors in `after`",
+                f"{self._asked.max_bytes:,} is too small: a result without nodes takes {needed:,} bytes; pass a "
+                "greater number, or fewer ids in `from` or cursors in `after`",
             )
         await self._filling.fill(answer.nodes, record["nodes"])
         if any(below(self._selection, "LineageFrontier", name) for name in ("remaining", "capped")):
@@ -163,8 +164,8 @@ def _field(child: Selection, record: Record) -> Any:
 def _make(types: Types) -> Any:
     return strawberry.field(
         resolver=taking(_taken(types), classes(types).lineage | None, lambda _root, info: _lineage(info)),
-        description="What rows came from and what came of them, to any depth: nodes and edges as flat lists from one "
-        "snapshot, complete or saying where they were cut, with cursors to read on.",
+        description="The rows upstream and downstream of rows, to any depth: nodes and edges as flat lists from one "
+        "snapshot, with `complete`, the places of truncation, and cursors to continue from.",
     )
 
 

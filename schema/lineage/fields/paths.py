@@ -114,23 +114,24 @@ def _search(following: Callable[[], Iterator[Path]], first: int) -> tuple[list[P
 def _result(types: Types) -> Any:
     edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that names an enum of the models
 
-    @strawberry.type(description="A way from one node to another, on which no node comes twice.")
+    @strawberry.type(description="A path from one node to another, without repeated nodes.")
     class LineagePath:
-        length: int = strawberry.field(description="How many edges it has.")
+        length: int = strawberry.field(description="Number of edges of the node.")
         nodes: list[LineageNode] = strawberry.field(
-            description="Its nodes, from the one end to the other; `depth` is the distance to the target."
+            description="Its nodes, from `from` to `to`; `depth` is the distance to `to`."
         )
-        edges: edges_ = strawberry.field(description="Its edges in that order; `from` is the upstream end.")
+        edges: edges_ = strawberry.field(description="Its edges in the same order; `from` of an edge is its upstream "
+        "end.")
 
-    @strawberry.type(description="The ways from one node to another.")
+    @strawberry.type(description="The paths from one node to another.")
     class LineagePaths:
         paths: list[LineagePath] = strawberry.field(
-            description="The paths, shortest first; edges of two kinds make two."
+            description="The paths, shortest first; edges of different kinds make different paths."
         )
         complete: bool = strawberry.field(description="Whether these are all paths of at most `maxLength` edges.")
-        reason: str | None = strawberry.field(description="Why there may be more; null if these are all.")
-        as_of: DateTime = strawberry.field(description="The moment of the snapshot that everything was read in.")
-        missing: list[strawberry.ID] = strawberry.field(description="Which of the two nodes does not exist.")
+        reason: str | None = strawberry.field(description="Why there may be more paths; null if these are all.")
+        as_of: DateTime = strawberry.field(description="Time of the snapshot from which everything was read.")
+        missing: list[strawberry.ID] = strawberry.field(description="Ids among `from` and `to` that do not exist.")
 
     return LineagePaths
 
@@ -138,16 +139,16 @@ def _result(types: Types) -> Any:
 def _make(types: Types) -> Any:
     kinds: Any = list[classes(types).kind]  # type: ignore[misc]  # an enum of the models
     taken = {
-        "from_": argument(strawberry.ID, "Global id of the node that the paths begin at.", name="from"),
-        "to": argument(strawberry.ID, "Global id of the node that they lead to."),
-        "maxLength": argument(int | None, f"How many edges a path may have: 0 to {MAX_LENGTH}.", LENGTH),
-        "first": argument(int | None, f"How many paths: 1 to {MAX_FIRST}.", FIRST),
+        "from_": argument(strawberry.ID, "Global id of the first node of the paths.", name="from"),
+        "to": argument(strawberry.ID, "Global id of the last node of the paths."),
+        "maxLength": argument(int | None, f"Maximum number of edges of a path: 0 to {MAX_LENGTH}.", LENGTH),
+        "first": argument(int | None, f"Maximum number of paths: 1 to {MAX_FIRST}.", FIRST),
         "through": argument(
-            kinds | None, f"Along edges of these kinds alone, at most {parsing.MAX_NAMES}; all by default."
+            kinds | None, f"Follow edges of these kinds only, at most {parsing.MAX_NAMES}; all kinds by default."
         ),
         "direction": argument(
             LineageDirection | None,
-            "Which way edges may be followed: downstream by default.",
+            "Direction in which edges are followed; downstream by default.",
             LineageDirection.DOWNSTREAM,
         ),
     }

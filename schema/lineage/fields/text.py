@@ -79,31 +79,32 @@ async def _counts(info: Info) -> Record:
     }
 
 
-@strawberry.type(description="How many nodes of a type a lineage has at a depth.")
+@strawberry.type(description="Number of nodes of a type at a depth of a lineage.")
 class LineageCount:
     type: str = strawberry.field(description="The type.")
-    depth: int = strawberry.field(description="How many edges the nodes are from the nearest start.")
-    count: int = strawberry.field(description="How many nodes.")
+    depth: int = strawberry.field(description="Number of edges to the nearest start node.")
+    count: int = strawberry.field(description="Number of nodes.")
 
 
-@strawberry.type(description="A lineage in numbers.")
+@strawberry.type(description="Numbers of nodes and edges of a lineage.")
 class LineageCounts:
     counts: list[LineageCount] = strawberry.field(description="Nodes by depth and type.")
-    total: int = strawberry.field(description="How many nodes there are, the starts among them.")
-    edges: int = strawberry.field(description="How many edges there are among them.")
-    complete: bool = strawberry.field(description="Whether all were counted; where not, there are at least so many.")
-    reason: str | None = strawberry.field(description="What was cut, and by which limit; null if nothing was.")
-    as_of: DateTime = strawberry.field(description="The moment of the snapshot that everything was counted in.")
+    total: int = strawberry.field(description="Number of nodes, start nodes included.")
+    edges: int = strawberry.field(description="Number of edges among them.")
+    complete: bool = strawberry.field(description="Whether all were counted; if not, the numbers are lower bounds.")
+    reason: str | None = strawberry.field(description="What was truncated, and by which limit; null if nothing was.")
+    as_of: DateTime = strawberry.field(description="Time of the snapshot in which everything was counted.")
     missing: list[strawberry.ID] = strawberry.field(description="Ids of `from` that do not exist.")
 
 
 def _make_text(types: Types) -> Any:
-    room = f"How many bytes the text may have, nearest nodes first: {LEAST_TEXT} to {parsing.MAX_BYTES}."
+    room = f"Maximum size of the text in bytes, nearest nodes first: {LEAST_TEXT} to {parsing.MAX_BYTES}."
     taken = walk_arguments(types) | {"maxBytes": argument(int | None, room, TEXT_BYTES)}
     return strawberry.field(
         resolver=taking(taken, str | None, lambda _root, info: _text(info)),
-        description="A lineage as an outline for agents: ids, labels, states and kinds of edges, each node on one line "
-        "below the node that it was reached from; what was left out and whether it is complete at the end.",
+        description="A lineage as a text outline for agents: ids, labels, states and kinds of edges, one line per node "
+        "below the node that it was reached from. The last lines say what was omitted and whether the lineage is "
+        "complete.",
     )
 
 
@@ -111,7 +112,7 @@ def _make_counts(types: Types) -> Any:
     taken = walk_arguments(types, nodes=COUNTED_NODES, per_node=COUNTED_NEIGHBOURS)
     return strawberry.field(
         resolver=taking(taken, LineageCounts | None, lambda _root, info: _counts(info)),
-        description="How many nodes a lineage has, by type and depth, without their rows.",
+        description="Number of nodes of a lineage by type and depth, without their rows.",
     )
 
 

@@ -27,23 +27,23 @@ from schema.lineage.statements import Branch, Statements, Window
 from schema.lineage.walk import MAX_READ, WalkedNode
 
 
-@strawberry.enum(description="Which way a lineage is walked.")
+@strawberry.enum(description="Direction in which a lineage is traversed.")
 class LineageDirection(enum.Enum):
-    UPSTREAM = strawberry.enum_value("UPSTREAM", description="To what rows came from, and what that came from.")
-    DOWNSTREAM = strawberry.enum_value("DOWNSTREAM", description="To what came of rows, and what came of that.")
-    BOTH = strawberry.enum_value("BOTH", description="Along every edge, whichever way it leads.")
+    UPSTREAM = strawberry.enum_value("UPSTREAM", description="To the rows that a row came from, transitively.")
+    DOWNSTREAM = strawberry.enum_value("DOWNSTREAM", description="To the rows that came from a row, transitively.")
+    BOTH = strawberry.enum_value("BOTH", description="Along every edge, in both directions.")
 
 
-@strawberry.type(description="How many edges a node has, whatever was walked.")
+@strawberry.type(description="Number of edges of a node, independent of the traversal.")
 class LineageDegree:
     upstream: int = strawberry.field(
-        description=f"Edges to what it came from, counted up to {COUNTED:,} a kind, or `countUpTo`."
+        description=f"Number of edges to upstream rows, counted up to {COUNTED:,} per kind, or `countUpTo`."
     )
     downstream: int = strawberry.field(
-        description=f"Edges to what came of it, counted up to {COUNTED:,} a kind, or `countUpTo`."
+        description=f"Number of edges to downstream rows, counted up to {COUNTED:,} per kind, or `countUpTo`."
     )
     capped: bool = strawberry.field(
-        description="Whether it has more: a kind of which there are more than were counted."
+        description="Whether a kind has more edges than were counted."
     )
 
 
@@ -51,24 +51,26 @@ class LineageDegree:
 class LineageNode:
     node_id: strawberry.ID = strawberry.field(description="Global id of the row.")
     type: str = strawberry.field(description="Its type, as `__typename` names it.")
-    label: str = strawberry.field(description="The best name that the row has; its type and key where it has none.")
+    label: str = strawberry.field(description="The most descriptive name of the row; its type and key if it has no "
+    "name.")
     state: str | None = strawberry.field(
-        description="Its lifecycle state or status, as the graph's enum names it; for other rows that can end ACTIVE, "
-        "INACTIVE, DELETED, DEPRECATED or RETIRED; null where the type has none."
+        description="Lifecycle state or status, as its enum names it. ACTIVE, INACTIVE, DELETED, DEPRECATED or RETIRED "
+        "for types without a lifecycle whose rows can end; null if the type has no state."
     )
     depth: int = strawberry.field(
-        description="How many edges it is away from the nearest start, along what was walked."
+        description="Number of edges to the nearest start node, along the edges that were traversed."
     )
-    degree: LineageDegree = strawberry.field(description="How many edges it has. Costs a statement when selected.")
+    degree: LineageDegree = strawberry.field(description="Number of edges of the node. Runs one SQL statement when "
+    "selected.")
     node: Node | None = strawberry.field(
-        description="The row itself, read in the same snapshot; relations below it are read when they are resolved."
+        description="The row, read in the same snapshot; its relations are read when they are resolved."
     )
 
 
-@strawberry.type(description="How many nodes of a type were left out to fit `maxBytes`.")
+@strawberry.type(description="Number of nodes of a type that were omitted to fit `maxBytes`.")
 class LineageOmission:
     type: str = strawberry.field(description="The type.")
-    count: int = strawberry.field(description="How many of its nodes were found and left out.")
+    count: int = strawberry.field(description="Number of its nodes that were found and omitted.")
 
 
 @dataclass(frozen=True)
@@ -91,47 +93,55 @@ def classes(types: Types) -> Classes:
         to: strawberry.ID = strawberry.field(description="Id of the downstream node.")
         kind: kind_ = strawberry.field(description="What the edge means.")
         closes_cycle: bool = strawberry.field(
-            description="Whether it leads back: it ends a loop of the platform (a retraining's model, a fidelity "
-            "grade), or closes a cycle among the edges of this answer. Without such edges the answer has no cycle."
+            description="Whether the edge closes a cycle: a loop of the platform (a retraining's model, a fidelity "
+            "grade), or a cycle among the edges of this result. Without these edges the result is acyclic."
         )
 
-    @strawberry.type(description="Where a lineage was cut: a node whose edges of a kind were not all followed.")
+    @strawberry.type(description="Where a lineage was truncated: a node with edges of a kind that were not all "
+    "followed.")
     class LineageFrontier:
         node: strawberry.ID = strawberry.field(description="Id of the node.")
-        direction: LineageDirection = strawberry.field(description="Which way its edges lead: UPSTREAM or DOWNSTREAM.")
+        direction: LineageDirection = strawberry.field(description="Direction of these edges: UPSTREAM or DOWNSTREAM.")
         kind: kind_ = strawberry.field(description="What the edges mean.")
         type: str = strawberry.field(description="The type of the rows that they lead to.")
         depth: int = strawberry.field(
-            description="Depth of the node. At `maxDepth` its cursor reads edges alone; a greater one, nodes too."
+            description="Depth of the node. At `maxDepth` its cursor reads edges only; with a greater `maxDepth`, "
+            "nodes too."
         )
         remaining: int = strawberry.field(
-            description="How many rows follow, counted up to `countUpTo`; some of them may be in the answer by "
-            "other edges. Costs a statement when selected."
+            description="Number of rows that were not followed, counted up to `countUpTo`; some of them may be in the "
+            "result by other edges. Runs one SQL statement when selected."
         )
-        capped: bool = strawberry.field(description="Whether more than `countUpTo` rows follow.")
-        cursor: str = strawberry.field(description="Where it stopped; pass it in `after` to read on.")
+        capped: bool = strawberry.field(description="Whether more than `countUpTo` rows were not followed.")
+        cursor: str = strawberry.field(description="Position where the traversal stopped; pass it in `after` to "
+        "continue.")
 
     @strawberry.type(
-        description="A part of the lineage at one moment: nodes by depth, all edges among them, and what is not there."
+        description="A part of the lineage at one moment: nodes by depth, the edges among them, and what was truncated "
+        "or is missing."
     )
     class Lineage:
         nodes: list[LineageNode] = strawberry.field(description="The nodes, nearest first, each once.")
         edges: list[LineageEdge] = strawberry.field(
-            description="All edges among the nodes, each once, but for those that `frontier` says were not followed. A "
-            "page that reads on also has those to the starts and to the nodes of its cursors, and from cursors at "
-            "`maxDepth` all edges: keep those whose both ends are on your pages, the others lead beyond."
+            description="All edges among the nodes, each once, except those that `frontier` lists as not followed. A "
+            "page read from cursors also has the edges to the start nodes and to the nodes of its cursors; from "
+            "cursors at `maxDepth` it has all edges of these nodes. Keep the edges whose two ends are on your pages; "
+            "the others lead outside."
         )
         complete: bool = strawberry.field(
-            description="Whether nothing was cut: no limit, no lacking table, no node that does not exist."
+            description="Whether nothing was truncated: no limit was reached, and no table or node is missing."
         )
-        reason: str | None = strawberry.field(description="What was cut, and by which limit; null if nothing was.")
-        as_of: DateTime = strawberry.field(description="The moment of the snapshot that everything was read in.")
+        reason: str | None = strawberry.field(description="What was truncated, and by which limit; null if nothing "
+        "was.")
+        as_of: DateTime = strawberry.field(description="Time of the snapshot from which everything was read.")
         frontier: list[LineageFrontier] = strawberry.field(
-            description="Where it was cut. The pages that their cursors lead to, together with this one, are the whole."
+            description="Where the lineage was truncated. This page and the pages that these cursors lead to are the "
+            "whole lineage."
         )
-        omitted: list[LineageOmission] = strawberry.field(description="What `maxBytes` left out, by type.")
+        omitted: list[LineageOmission] = strawberry.field(description="What was omitted because of `maxBytes`, by "
+        "type.")
         missing: list[strawberry.ID] = strawberry.field(
-            description="Ids of `from`, and nodes of cursors, that do not exist (any more)."
+            description="Ids of `from`, and nodes of cursors, that do not exist or no longer exist."
         )
 
     return Classes(kind_, LineageEdge, Lineage)
@@ -154,37 +164,38 @@ def walk_arguments(
     starts = f"Global ids of the nodes to start from, at most {parsing.MAX_STARTS}."
     return {
         "from_": argument(list[strawberry.ID], starts, name="from"),
-        "direction": argument(LineageDirection | None, "Which way to walk.", LineageDirection.BOTH),
+        "direction": argument(LineageDirection | None, "Direction of the traversal.", LineageDirection.BOTH),
         "maxDepth": argument(
-            int | None, f"How many edges to follow from a start: 0 to {parsing.MAX_DEPTH}. 0 shows the starts.", depth
+            int | None, f"Maximum number of edges from a start node: 0 to {parsing.MAX_DEPTH}. 0 returns the start "
+            "nodes.", depth
         ),
         "types": argument(
             list[str] | None,
-            f"Show nodes of these types alone, at most {parsing.MAX_NAMES}; all types are walked nevertheless.",
+            f"Return nodes of these types only, at most {parsing.MAX_NAMES}; nodes of other types are still traversed.",
         ),
         "through": argument(
-            kinds | None, f"Walk edges of these kinds alone, at most {parsing.MAX_NAMES}; all by default."
+            kinds | None, f"Follow edges of these kinds only, at most {parsing.MAX_NAMES}; all kinds by default."
         ),
         "since": argument(
             DateTime | None,
-            "Reach rows from this moment on: by the time that orders their type, such as createdAt. Rows without one, "
-            "and the starts, count as within.",
+            "Rows from this time on, by the time that orders their type, such as createdAt. Rows without such a time, "
+            "and the start nodes, are always included.",
         ),
-        "until": argument(DateTime | None, "Reach rows from before this moment."),
+        "until": argument(DateTime | None, "Rows from before this time."),
         "onlyInUse": argument(
             bool | None,
-            "Leave out rows that have ended, and what only they lead to; the starts stay. Ended are rows that are "
-            "deleted, deprecated, retired or deactivated, and those in a state that is kept for the record alone: "
-            "archived, deprecated, rolled back, expired.",
+            "Omit ended rows, and rows that only ended rows lead to; start nodes are kept. A row has ended if it is "
+            "deleted, deprecated, retired or deactivated, or in an archival state: archived, deprecated, rolled back, "
+            "expired.",
             default=False,
         ),
         "perNodeLimit": argument(
             int | None,
-            f"How many neighbours of a node to follow along one kind of edge to one type: 1 to {parsing.MAX_PER_NODE}, "
+            f"Maximum number of neighbours of a node by one kind of edge and one type: 1 to {parsing.MAX_PER_NODE}, "
             "newest first.",
             per_node,
         ),
-        "maxNodes": argument(int | None, f"How many nodes to reach: 1 to {parsing.MAX_NODES}.", nodes),
+        "maxNodes": argument(int | None, f"Maximum number of nodes: 1 to {parsing.MAX_NODES}.", nodes),
     }
 
 
