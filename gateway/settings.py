@@ -66,8 +66,10 @@ class Settings(BaseSettings):
         "reads go to the primary.",
     )
     replica_lag: float = Field(
-        default=10.0, gt=0, le=3600, description="Maximum lag of a replica in seconds; reads go to the primary while "
-        "the lag is greater."
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="Maximum lag of a replica in seconds; reads go to the primary while the lag is greater.",
     )
     data: Path = Field(default=Path(".e2i"), description="Folder of the embedded Postgres.")
     demo: Literal["off", "small", "large"] = Field(
@@ -117,8 +119,9 @@ class Settings(BaseSettings):
         default=(), description="Trusted issuers (`iss`), comma-separated. Unset: any whose signature verifies."
     )
     jwt_audience: Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)] = Field(
-        default=("authenticated",), min_length=1, description="Audiences; the `aud` claim of a JWT must name one of "
-        "them."
+        default=("authenticated",),
+        min_length=1,
+        description="Audiences; the `aud` claim of a JWT must name one of them.",
     )
     jwt_leeway: float = Field(
         default=10.0, ge=0, le=300, description="Seconds by which the clocks of issuer and gateway may differ."
@@ -159,8 +162,10 @@ class Settings(BaseSettings):
     embeddings_model: str | None = Field(default=None, description="Its model: the one that made the stored vectors.")
     embeddings_key: SecretStr | None = Field(default=None, description="Its key, sent as a bearer token.")
     embeddings_dimensions: int | None = Field(
-        default=None, ge=1, le=16_000, description="Dimensions of the vectors, for models that take this parameter. "
-        "Unset: not sent."
+        default=None,
+        ge=1,
+        le=16_000,
+        description="Dimensions of the vectors, for models that take this parameter. Unset: not sent.",
     )
     embeddings_timeout: float = Field(default=5.0, gt=0, le=60, description="Seconds that it may take.")
     graphiql: bool = Field(default=True, description="Whether a browser that opens /graphql gets GraphiQL.")
@@ -253,8 +258,9 @@ class Settings(BaseSettings):
         default=True, description="Whether clients may register documents and then send their hashes alone."
     )
     cache_seconds: int = Field(
-        default=0, ge=0, description="Seconds for which clients may cache reads by GET of a document's id "
-        "(`Cache-Control`)."
+        default=0,
+        ge=0,
+        description="Seconds for which clients may cache reads by GET of a document's id (`Cache-Control`).",
     )
     compress_bytes: int = Field(
         default=4_000,
@@ -420,8 +426,9 @@ class Settings(BaseSettings):
     def _cannot_be_exchanged(cls, source: str | None) -> str | None:
         url = urlsplit(source or "")
         if "://" in (source or "") and url.scheme != "https" and not is_loopback(url.hostname or ""):
-            raise ValueError("keys must be fetched by https://, or from this machine, so that they cannot be replaced "
-            "in transit")
+            raise ValueError(
+                "keys must be fetched by https://, or from this machine, so that they cannot be replaced in transit"
+            )
         return source
 
     @field_validator("rls_roles")
@@ -527,8 +534,9 @@ def load() -> Settings:
         lines = [_line(problem) for problem in error.errors(include_input=False)]
         raise SettingsError("\n".join(lines)) from None
     if settings.replica_url and not settings.database_url:
-        raise SettingsError("GATEWAY_REPLICA_URL: a replica needs DATABASE_URL, its primary, which is not set; set "
-        "both")
+        raise SettingsError(
+            "GATEWAY_REPLICA_URL: a replica needs DATABASE_URL, its primary, which is not set; set both"
+        )
     return settings
 
 

@@ -113,8 +113,7 @@ class ErrorCode(_Described):
     # -- rows as tables
     NOT_A_TABLE = (
         "NOT_A_TABLE",
-        "The operation selects more than one list of rows, which CSV, NDJSON and Arrow cannot "
-        "represent.",
+        "The operation selects more than one list of rows, which CSV, NDJSON and Arrow cannot hold.",
     )
     TABLE_LIMIT = (
         "TABLE_LIMIT",
@@ -138,8 +137,7 @@ class ErrorCode(_Described):
     )
     COST_LIMIT = (
         "COST_LIMIT",
-        "The operation costs more points than one request may; `argument` names the filter or order if one of them is "
-        "the cause.",
+        "The operation costs more points than allowed; `argument` names the filter or order that is the cause, if any.",
         Retry.LESS,
         "The operation requests too many rows",
     )
@@ -255,12 +253,9 @@ class ErrorCode(_Described):
     )
     MISSING_IN_DATABASE = (
         "MISSING_IN_DATABASE",
-        "The connected database lacks a table, column or function that the field reads, or the gateway may not read "
-        "it; the "
-        "field is null.",
+        "The connected database lacks an object that the field reads, or denies access to it; the field is null.",
         Retry.OPERATOR,
-        "The connected database lacks a table, column or function that this field reads. `e2i-gateway db check` names "
-        "it.",
+        "The connected database lacks an object that this field reads. `e2i-gateway db check` names it.",
     )
     STATEMENT_TIMEOUT = (
         "STATEMENT_TIMEOUT",
@@ -370,8 +365,7 @@ class ProblemCode(_Described):
 
     ILLEGAL_TRANSITION = (
         "ILLEGAL_TRANSITION",
-        "The lifecycle has no such transition; `allowed` lists those that it "
-        "has.",
+        "The lifecycle has no such transition; `allowed` lists the possible ones.",
     )
     TRANSITION_BLOCKED = "TRANSITION_BLOCKED", "Guards or constraints block the change; `blockers` lists all of them."
     STALE_VERSION = (

@@ -184,8 +184,9 @@ class AlertChange(enum.Enum):
 )
 class RecordedBatch:
     type: str = strawberry.field(description="The type of the rows, such as `ServingMetric`.")
-    mutation: str = strawberry.field(description="The mutation, such as `recordServingMetrics`; also for batches of "
-    "lines over HTTP.")
+    mutation: str = strawberry.field(
+        description="The mutation, such as `recordServingMetrics`; also for batches of lines over HTTP."
+    )
     inserted: int = strawberry.field(description="Number of rows that were inserted.")
     updated: int = strawberry.field(description="Number of existing rows that were updated.")
     kept: int = strawberry.field(description="Number of existing rows that were left unchanged.")
@@ -272,8 +273,9 @@ def subscription(types: Types) -> type:
     kinds = sorted({one.name for one in (*batch_mutations().values(), *purge_mutations().values())})
     members = {name: strawberry.enum_value(name, description=f"Batches of {name} rows.") for name in kinds}
     recorded: Any = enum.Enum("RecordedType", members)  # type: ignore[misc]  # members come from the declarations
-    recorded_type: Any = strawberry.enum(recorded, description="The types whose rows are recorded or removed in "
-    "batches.")
+    recorded_type: Any = strawberry.enum(
+        recorded, description="The types whose rows are recorded or removed in batches."
+    )
     batch = _message_type(
         "RecordingMessage",
         "A batch of rows that was recorded or removed through the gateway.",

@@ -31,8 +31,10 @@ class LineageKind(Labels):
     RETRAINED_AS = "retrained as", "The upstream model was retrained; the downstream row is the retraining."
     OPTIMIZED_BY = (
         "optimized by",
-        "The upstream experiment is optimized by an HPO study, or the upstream study tuned the downstream training "
-        "run.",
+        (
+            "The upstream experiment is optimized by an HPO study, or the upstream study tuned the downstream training "
+            "run."
+        ),
     )
     SERVED_BY = "served by", "The upstream deployment or model is served by the downstream service."
     EMITS = "emits", "The upstream service emitted the downstream metrics."

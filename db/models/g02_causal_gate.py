@@ -344,8 +344,9 @@ class EstimateUse(Derived):
         "dag_hash": Argument(
             TEXT(), "SHA256 hash of the DAG that the estimate was made with; without it no review counts."
         ),
-        "brand": Argument(TEXT(), "Brand of the reviews that count, beside those without a brand; any brand by "
-        "default."),
+        "brand": Argument(
+            TEXT(), "Brand of the reviews that count, beside those without a brand; any brand by default."
+        ),
     }
     __plural__ = "estimateUses"
 
@@ -408,13 +409,12 @@ class DagApproval(Derived):
     __single__ = True
     __arguments__: ClassVar = {
         "hash": Argument(TEXT(), "SHA256 hash of the DAG.", required=True),
-        "brand": Argument(TEXT(), "Brand of the reviews that count, beside those without a brand; any brand by "
-        "default."),
+        "brand": Argument(
+            TEXT(), "Brand of the reviews that count, beside those without a brand; any brand by default."
+        ),
     }
 
-    dag_version_hash: Mapped[str] = column(
-        VARCHAR(64), "The requested hash.", primary_key=True, holds=Holds.IDENTIFIER
-    )
+    dag_version_hash: Mapped[str] = column(VARCHAR(64), "The requested hash.", primary_key=True, holds=Holds.IDENTIFIER)
     brand: Mapped[str | None] = column(VARCHAR(50), "The requested brand.", holds=Holds.LABEL)
     state: Mapped[DagApprovalState] = column(pg_enum(DagApprovalState), "State of the expert approval.")
     approved: Mapped[bool] = column(Boolean(), "Whether the DAG is approved today.")

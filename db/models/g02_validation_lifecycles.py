@@ -86,9 +86,7 @@ REVIEW = Lifecycle(
             reason_due=True,
             many=False,
         ),
-        Change(
-            "expireReview", "Expires an approval, before or after its last valid day.", (ReviewStatus.EXPIRED,)
-        ),
+        Change("expireReview", "Expires an approval, before or after its last valid day.", (ReviewStatus.EXPIRED,)),
     ),
     lapses=(
         Lapse(

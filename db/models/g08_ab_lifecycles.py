@@ -46,7 +46,7 @@ ENROLLMENT = Lifecycle(
             {"withdrawal_initiated_by": Given(WithdrawalInitiator, "Who initiated the withdrawal.")},
             reason_due=True,
         ),
-        Change("excludeEnrollment", "Excludes a unit from the experiment.", (EnrollmentStatus.EXCLUDED,), reason_due=True),
+        Change("excludeEnrollment", "Excludes a unit from the test.", (EnrollmentStatus.EXCLUDED,), reason_due=True),
         Change("completeEnrollment", "Records that a unit completed the experiment.", (EnrollmentStatus.COMPLETED,)),
         Change(
             "loseEnrollment", "Records that a unit is lost to follow-up.", (EnrollmentStatus.LOST_TO_FOLLOWUP,)

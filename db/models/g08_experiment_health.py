@@ -25,8 +25,10 @@ class AbTestHealth(Labels):
     STOPPED = "stopped", "The newest interim decision stops the test: for efficacy or for futility."
     WARNING = (
         "warning",
-        "The newest SRM check detects a mismatch, a fifth of the enrolled units have left, or the decision is to "
-        "modify the sample.",
+        (
+            "The newest SRM check detects a mismatch, a fifth of the enrolled units have left, or the decision is to "
+            "modify the sample."
+        ),
     )
     NOT_STARTED = "not_started", "No unit has been assigned."
     HEALTHY = "healthy", "None of the above."

@@ -28,8 +28,11 @@ def add(areas: Areas) -> None:
     for name, run, text in (
         ("init", migrate, "build the whole schema on an empty database"),
         ("migrate", migrate, "bring a database that the gateway built up to date"),
-        ("check", check, "list how a database differs from what the graph expects; exits with 1 if fields are not "
-        "available"),
+        (
+            "check",
+            check,
+            "list how a database differs from what the graph expects; exits with 1 if fields are not available",
+        ),
     ):
         parsers.add_parser(name, help=text).set_defaults(run=run)
     one = parsers.add_parser("attach", help="prepare the platform's own database: changes none of its tables")
@@ -47,8 +50,9 @@ def add(areas: Areas) -> None:
     one = parsers.add_parser("retention", help="list the rows that a policy no longer keeps, or remove them")
     one.add_argument("policy", type=Path, help="a TOML file: a table [keep] with days by names of lists")
     one.add_argument("--apply", action="store_true", help="remove the rows; without it they are only counted")
-    one.add_argument("--minutes", type=float, default=60.0, help="begin no further slice after this time; 60 by "
-    "default")
+    one.add_argument(
+        "--minutes", type=float, default=60.0, help="begin no further slice after this time; 60 by default"
+    )
     one.set_defaults(run=retention)
     one = parsers.add_parser("revision", help="write the migration for a change of the models")
     one.add_argument("-m", "--message", required=True, help="what changes, in a few words")

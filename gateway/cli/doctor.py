@@ -17,8 +17,9 @@ from gateway.settings import Settings
 
 def add(areas: Areas) -> None:
     """Adds the command."""
-    parser = areas.add_parser("doctor", help="check this deployment and print fixes; exits with 1 if something must be "
-    "fixed")
+    parser = areas.add_parser(
+        "doctor", help="check this deployment and print fixes; exits with 1 if something must be fixed"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for machines")
     form.add_argument("--sql", action="store_true", help="only what the owner of the database may run, for psql")

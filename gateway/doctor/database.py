@@ -177,7 +177,9 @@ def _connections(settings: Settings, found: Checkup) -> Iterator[Finding]:
 def _role(found: Checkup) -> Iterator[Finding]:
     name, advice = "database.role", "connect as a role of its own; `e2i-gateway db role` prints the SQL that makes it"
     if found.superuser:
-        yield error(name, f"{found.role} is a superuser: no rights limit what a fault of the gateway can change", advice)
+        yield error(
+            name, f"{found.role} is a superuser: no rights limit what a fault of the gateway can change", advice
+        )
         return
     if found.owned:
         yield error(name, f"{found.role} may alter and drop {_some(found.owned)}, as their owner", advice)

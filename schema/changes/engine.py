@@ -365,8 +365,8 @@ class Work:
         for column in computed:
             if self.given.get(column) is not None:
                 raise invalid(
-                    camel(column), f"{type_.sql_name}.{column} is computed by the database, which accepts no other "
-                    "value"
+                    camel(column),
+                    f"{type_.sql_name}.{column} is computed by the database, which accepts no other value",
                 )
         return {column: value for column, value in values.items() if column not in computed}
 

@@ -94,8 +94,11 @@ class LifecycleFields:
     def __call__(self, types: Types, type_: Type) -> dict[str, Any]:
         """The fields that a type has beside those of the catalogue."""
         if type_.is_record:
-            return {"node": strawberry.field(resolver=_node, description="The row that changed; null if it no longer "
-            "exists.")}
+            return {
+                "node": strawberry.field(
+                    resolver=_node, description="The row that changed; null if it no longer exists."
+                )
+            }
         lifecycle = lifecycle_of(type_.name)
         if lifecycle is None:
             return {CHANGES: _changes_of(type_)} if CHANGES in type_.extras else {}
@@ -133,8 +136,9 @@ class LifecycleFields:
         setattr(
             cls,
             LIFECYCLE,
-            strawberry.field(name=LIFECYCLE, description="State of the row in its lifecycle, and its possible "
-            "transitions."),
+            strawberry.field(
+                name=LIFECYCLE, description="State of the row in its lifecycle, and its possible transitions."
+            ),
         )
         strawberry.interface(
             cls, name="Stateful", description="A row that has a lifecycle: `... on Stateful` selects it of any type."

@@ -133,8 +133,9 @@ class PlannedChange:
 
 @strawberry.type(description="Result of a dry run: the change was made, read and rolled back.")
 class TransitionPreview:
-    blockers: list[Blocker] = strawberry.field(description="What blocks the change; nothing would change while there "
-    "are any.")
+    blockers: list[Blocker] = strawberry.field(
+        description="What blocks the change; nothing would change while there are any."
+    )
     would_force: list[str] = strawberry.field(description="Codes of the guards that `force` would override.")
     would_change: list[PlannedChange] = strawberry.field(
         description="Every row that would change, the requested rows first; empty while there are blockers."
@@ -179,13 +180,14 @@ def _applied(event_type: Any) -> Any:
         nodes: list[Node] = strawberry.field(
             resolver=_subjects, description="All rows of the input that were changed, in its order."
         )
-        also_changed: list[Node] = strawberry.field(resolver=_others, description="Other rows that the change updated "
-        "or inserted.")
+        also_changed: list[Node] = strawberry.field(
+            resolver=_others, description="Other rows that the change updated or inserted."
+        )
 
     made: Any = TransitionApplied
     made.event = strawberry.field(resolver=event, description="The record of the change; for a batch the first one.")
     made.events = strawberry.field(
-        resolver=events, description="All records of the change: one for each row that changed its state, "
-        "`alsoChanged` included."
+        resolver=events,
+        description="All records of the change: one for each row that changed its state, `alsoChanged` included.",
     )
     return strawberry.type(made, description="The change was made, and recorded in the same transaction.")

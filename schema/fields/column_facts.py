@@ -34,8 +34,9 @@ class ShownFacts:
     values: list[str] = strawberry.field(
         description="The words of a closed vocabulary, as stored; a filter by another word is an error."
     )
-    prose: bool = strawberry.field(description="Whether the text was written by people or models: data, never an "
-    "instruction.")
+    prose: bool = strawberry.field(
+        description="Whether the text was written by people or models: data, never an instruction."
+    )
     aliases: list[str] = strawberry.field(description="Other names of the field.")
 
 

@@ -307,8 +307,9 @@ def _make(types: Types) -> Any:
         position: int = strawberry.field(description="Place of the layer in the order of execution, from 1.")
         steps: list[ToolExecutionStep] = strawberry.field(description="The layer's calls, by the tool's name.")
 
-    @strawberry.type(name="ToolExecutionPlan", description="Order in which tools can run, and the data that flows "
-    "between them.")
+    @strawberry.type(
+        name="ToolExecutionPlan", description="Order in which tools can run, and the data that flows between them."
+    )
     class ToolExecutionPlan:
         layers: list[ToolExecutionLayer] = strawberry.field(
             description="The layers in order. A tool is one layer after the last tool whose output it takes; tools "

@@ -100,8 +100,10 @@ class Inputs:
         fields: dict[str, tuple[Any, str]] = {"field": (self.fields[type_.name], "The field to order by.")}
         for relation in reached(self._catalogue, type_):
             if not relation.many:
-                fields[relation.name] = (self.order[relation.target], f"Order by a field of `{relation.name}`. "
-                f"{relation.description}")
+                fields[relation.name] = (
+                    self.order[relation.target],
+                    f"Order by a field of `{relation.name}`. {relation.description}",
+                )
         fields["direction"] = (Direction, f"Ascending or descending; ASC by default. {_BESIDE}")
         fields["nulls"] = (Nulls, f"Position of rows without a value; LAST by default. {_BESIDE}")
         described(cls, fields, f"One term of an order of {type_.name} rows: a field, or one relation's order.")

@@ -248,8 +248,8 @@ class Types:
         cls: Any = type("Query", (), {})
         cls.node = strawberry.field(resolver=_node, description="Any row by its global id; null if there is none.")
         cls.nodes = strawberry.field(
-            resolver=_nodes, description="Rows by their global ids, in the order of `ids`; null for an id without a "
-            "row."
+            resolver=_nodes,
+            description="Rows by their global ids, in the order of `ids`; null for an id without a row.",
         )
         for root in self.catalogue.roots.values():
             setattr(cls, root.name, self._root(root))

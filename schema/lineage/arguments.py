@@ -157,7 +157,8 @@ def request_of(
     counted = number(arguments, "countUpTo", COUNTED, COUNTED, MAX_COUNTED)
     if counted > COUNTED and counted * room > ALL_COUNTED:
         most = ALL_COUNTED // counted
-        raise bad_argument("countUpTo", f"{counted:,} is too high for {room:,} nodes; pass a maxNodes of at most "
-        f"{most}")
+        raise bad_argument(
+            "countUpTo", f"{counted:,} is too high for {room:,} nodes; pass a maxNodes of at most {most}"
+        )
     question = Question(starts, way, depth, per, room, through, since, until, resumed, only_in_use=in_use)
     return LineageRequest(question, shown_types(arguments), max_bytes, counted, signature)

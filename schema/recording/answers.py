@@ -102,9 +102,7 @@ class Recorded:
         description=f"The unchanged rows that differ, the first {MAX_PROBLEMS} in the order of the input; null if the "
         "caller may not read them."
     )
-    replayed: bool = strawberry.field(
-        description="Whether an earlier request with the same idempotency key did this."
-    )
+    replayed: bool = strawberry.field(description="Whether an earlier request with the same idempotency key did this.")
     dry_run: bool = strawberry.field(description="Whether this was a dry run, which was rolled back.")
     ids: list[strawberry.ID] = strawberry.field(
         description="Global ids of the rows, in the order of the input; empty for a dry run, and if there are existing "

@@ -325,8 +325,9 @@ class RowBatch(RowValues):
 
     def _unknown(self, error: Exception) -> Wrong:
         log.warning("rows are refused together, but none of them individually: %s", type(error).__name__)
-        return Wrong(RowCode.REFUSED_BY_DATABASE, 0, "the database refuses the rows together, but none of them "
-        "individually")
+        return Wrong(
+            RowCode.REFUSED_BY_DATABASE, 0, "the database refuses the rows together, but none of them individually"
+        )
 
 
 def _parts(columns: tuple[str, ...], places: list[int]) -> list[tuple[tuple[str, ...], list[int]]]:

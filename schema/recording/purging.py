@@ -74,17 +74,16 @@ class PurgeInput:
 @strawberry.type(description="The old rows were removed in one transaction.")
 class Purged:
     purged: int = strawberry.field(description="Number of rows that were removed.")
-    more: bool = strawberry.field(description="Whether there are more such rows; send the same input again to remove "
-    "them.")
+    more: bool = strawberry.field(
+        description="Whether there are more such rows; send the same input again to remove them."
+    )
     oldest: DateTime | None = strawberry.field(description="The earliest time of the removed rows.")
     newest: DateTime | None = strawberry.field(description="The latest time of the removed rows.")
     referred: int | None = strawberry.field(
         description="How many rows of that age stay since rows of other types, or younger ones, refer to them; counted "
         f"up to {REFERRED:,}. Null for a replay."
     )
-    replayed: bool = strawberry.field(
-        description="Whether an earlier request with the same idempotency key did this."
-    )
+    replayed: bool = strawberry.field(description="Whether an earlier request with the same idempotency key did this.")
     dry_run: bool = strawberry.field(description="Whether this was a dry run, which was rolled back.")
 
 

@@ -46,9 +46,7 @@ class WebhookChanged:
         "dry run or a replay."
     )
     resent: int | None = strawberry.field(description="How many messages are sent again, of `resendWebhookMessages`.")
-    replayed: bool = strawberry.field(
-        description="Whether an earlier request with the same idempotency key did this."
-    )
+    replayed: bool = strawberry.field(description="Whether an earlier request with the same idempotency key did this.")
     dry_run: bool = strawberry.field(description="Whether this was a dry run, which was rolled back.")
 
 

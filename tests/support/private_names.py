@@ -19,7 +19,11 @@ from pathlib import Path
 OURS = {"gateway", "schema", "db"}
 PRIVATE = re.compile(r"_(?!_)\w+")
 DOTTED = re.compile(r"(\w+)(?:\.\w+)*\._(?!_)\w+")
-REACHING = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller"}
+REACHING = {
+    "getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller", "getattr_static", "__getattribute__",
+}  # fmt: skip
+IMPORTING = {"import_module", "__import__"}
+READING = {"get", "pop", "setdefault"}
 OWN = {"self", "cls"}
 
 DOCUMENTED = {"_asdict", "_fields", "_make", "_mapping", "_replace", "_value_"}
@@ -88,21 +92,72 @@ def _imports(tree: ast.AST) -> Iterator[Finding]:
 def _strings(tree: ast.AST) -> Iterator[Finding]:
     """Private names that are spelled as strings: arguments of getattr and its like, keys of vars, dotted paths."""
     libraries = set(_imported(tree).values())
+    named = _strings_by_name(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in REACHING and not (node.args and _is_own(node.args[0])):
-                for given in node.args:
-                    if isinstance(given, ast.Constant) and _is_private(str(given.value)):
-                        yield node.lineno, f"{ast.unparse(node)} reaches for a private name"
-        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-            of = ast.unparse(node.value)
-            if _is_private(str(node.slice.value)) and (of.startswith(("vars(", "globals(")) or of.endswith("__dict__")):
-                yield node.lineno, f"{ast.unparse(node)} reaches for a private name"
+            yield from _calls(node, named)
+        elif isinstance(node, ast.Subscript) and _is_namespace(node.value) and _spells_private(node.slice, named):
+            yield node.lineno, f"{ast.unparse(node)} reaches for a private name"
+        elif isinstance(node, ast.MatchClass) and any(map(_is_private, node.kwd_attrs)):
+            yield node.cls.lineno, f"{ast.unparse(node)} reaches for a private name"
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             path = DOTTED.fullmatch(node.value)
             if path and path[1] in libraries - OURS:
                 yield node.lineno, f"{node.value} is private"
+
+
+def _calls(node: ast.Call, named: dict[str, str]) -> Iterator[Finding]:
+    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    names = []
+    if called in REACHING and not (node.args and _is_own(node.args[0])):
+        names = node.args
+    elif called in READING and isinstance(node.func, ast.Attribute) and _is_namespace(node.func.value):
+        names = node.args[:1]
+    if any(_spells_private(one, named) for one in names):
+        yield node.lineno, f"{ast.unparse(node)} reaches for a private name"
+    if called in IMPORTING and node.args and _spells_private_module(node.args[0], named):
+        yield node.lineno, f"{ast.unparse(node)} is private"
+
+
+def _strings_by_name(tree: ast.AST) -> dict[str, str]:
+    """The constants of a module that are strings, by the names that they are bound to."""
+    return {
+        target.id: node.value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _spells_private(node: ast.expr, named: dict[str, str]) -> bool:
+    """Whether a string is a private name, or begins as one where it is put together."""
+    match node:
+        case ast.Constant():
+            return _is_private(str(node.value))
+        case ast.Name():
+            return _is_private(named.get(node.id, ""))
+        case ast.BinOp():
+            return _begins_private(node.left)
+        case ast.JoinedStr(values=[first, *_]):
+            return _begins_private(first)
+    return False
+
+
+def _begins_private(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and bool(re.match(r"_(?!_)", str(node.value)))
+
+
+def _spells_private_module(node: ast.expr, named: dict[str, str]) -> bool:
+    name = str(node.value) if isinstance(node, ast.Constant) else named.get(getattr(node, "id", ""), "")
+    top, *parts = name.split(".")
+    return top not in OURS and any(map(_is_private, (top, *parts)))
+
+
+def _is_namespace(node: ast.expr) -> bool:
+    """Whether an expression is the attributes of something, by name."""
+    of = ast.unparse(node)
+    return of.startswith(("vars(", "globals(")) or of.endswith("__dict__")
 
 
 def _patches(tree: ast.AST) -> Iterator[Finding]:

@@ -72,8 +72,10 @@ async def set_champion(work: Work) -> None:
     subject="Model",
     given={
         "current_id": Given("Model", "The champion to replace.", required=True),
-        "current_version": Given(TEXT(), "The `rowVersion` of that champion as it was read. The change is refused if "
-        "it has another version now."),
+        "current_version": Given(
+            TEXT(),
+            "The `rowVersion` of that champion as it was read. The change is refused if it has another version now.",
+        ),
     },
 )
 async def swap_champion(work: Work) -> None:

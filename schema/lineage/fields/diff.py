@@ -118,8 +118,9 @@ def _result(types: Types) -> Any:
         changed: list[LineageChange] = strawberry.field(
             description="Recorded changes, in order; then rows with unrecorded updates."
         )
-        unknown: list[str] = strawberry.field(description="What the times of rows and the record of changes cannot "
-        "show.")
+        unknown: list[str] = strawberry.field(
+            description="What the times of rows and the record of changes cannot show."
+        )
         complete: bool = strawberry.field(description="Whether the whole lineage was compared.")
         reason: str | None = strawberry.field(description="What was truncated; null if nothing was.")
         as_of: DateTime = strawberry.field(description="Time of the snapshot from which everything was read.")

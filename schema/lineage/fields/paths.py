@@ -120,8 +120,9 @@ def _result(types: Types) -> Any:
         nodes: list[LineageNode] = strawberry.field(
             description="Its nodes, from `from` to `to`; `depth` is the distance to `to`."
         )
-        edges: edges_ = strawberry.field(description="Its edges in the same order; `from` of an edge is its upstream "
-        "end.")
+        edges: edges_ = strawberry.field(
+            description="Its edges in the same order; `from` of an edge is its upstream end."
+        )
 
     @strawberry.type(description="The paths from one node to another.")
     class LineagePaths:

@@ -42,17 +42,16 @@ class LineageDegree:
     downstream: int = strawberry.field(
         description=f"Number of edges to downstream rows, counted up to {COUNTED:,} per kind, or `countUpTo`."
     )
-    capped: bool = strawberry.field(
-        description="Whether a kind has more edges than were counted."
-    )
+    capped: bool = strawberry.field(description="Whether a kind has more edges than were counted.")
 
 
 @strawberry.type(description="A row in a lineage.")
 class LineageNode:
     node_id: strawberry.ID = strawberry.field(description="Global id of the row.")
     type: str = strawberry.field(description="Its type, as `__typename` names it.")
-    label: str = strawberry.field(description="The most descriptive name of the row; its type and key if it has no "
-    "name.")
+    label: str = strawberry.field(
+        description="The most descriptive name of the row; its type and key if it has no name."
+    )
     state: str | None = strawberry.field(
         description="Lifecycle state or status, as its enum names it. ACTIVE, INACTIVE, DELETED, DEPRECATED or RETIRED "
         "for types without a lifecycle whose rows can end; null if the type has no state."
@@ -60,8 +59,9 @@ class LineageNode:
     depth: int = strawberry.field(
         description="Number of edges to the nearest start node, along the edges that were traversed."
     )
-    degree: LineageDegree = strawberry.field(description="Number of edges of the node. Runs one SQL statement when "
-    "selected.")
+    degree: LineageDegree = strawberry.field(
+        description="Number of edges of the node. Runs one SQL statement when selected."
+    )
     node: Node | None = strawberry.field(
         description="The row, read in the same snapshot; its relations are read when they are resolved."
     )
@@ -97,8 +97,9 @@ def classes(types: Types) -> Classes:
             "grade), or a cycle among the edges of this result. Without these edges the result is acyclic."
         )
 
-    @strawberry.type(description="Where a lineage was truncated: a node with edges of a kind that were not all "
-    "followed.")
+    @strawberry.type(
+        description="Where a lineage was truncated: a node with edges of a kind that were not all followed."
+    )
     class LineageFrontier:
         node: strawberry.ID = strawberry.field(description="Id of the node.")
         direction: LineageDirection = strawberry.field(description="Direction of these edges: UPSTREAM or DOWNSTREAM.")
@@ -113,8 +114,9 @@ def classes(types: Types) -> Classes:
             "result by other edges. Runs one SQL statement when selected."
         )
         capped: bool = strawberry.field(description="Whether more than `countUpTo` rows were not followed.")
-        cursor: str = strawberry.field(description="Position where the traversal stopped; pass it in `after` to "
-        "continue.")
+        cursor: str = strawberry.field(
+            description="Position where the traversal stopped; pass it in `after` to continue."
+        )
 
     @strawberry.type(
         description="A part of the lineage at one moment: nodes by depth, the edges among them, and what was truncated "
@@ -131,15 +133,17 @@ def classes(types: Types) -> Classes:
         complete: bool = strawberry.field(
             description="Whether nothing was truncated: no limit was reached, and no table or node is missing."
         )
-        reason: str | None = strawberry.field(description="What was truncated, and by which limit; null if nothing "
-        "was.")
+        reason: str | None = strawberry.field(
+            description="What was truncated, and by which limit; null if nothing was."
+        )
         as_of: DateTime = strawberry.field(description="Time of the snapshot from which everything was read.")
         frontier: list[LineageFrontier] = strawberry.field(
             description="Where the lineage was truncated. This page and the pages that these cursors lead to are the "
             "whole lineage."
         )
-        omitted: list[LineageOmission] = strawberry.field(description="What was omitted because of `maxBytes`, by "
-        "type.")
+        omitted: list[LineageOmission] = strawberry.field(
+            description="What was omitted because of `maxBytes`, by type."
+        )
         missing: list[strawberry.ID] = strawberry.field(
             description="Ids of `from`, and nodes of cursors, that do not exist or no longer exist."
         )
@@ -166,8 +170,9 @@ def walk_arguments(
         "from_": argument(list[strawberry.ID], starts, name="from"),
         "direction": argument(LineageDirection | None, "Direction of the traversal.", LineageDirection.BOTH),
         "maxDepth": argument(
-            int | None, f"Maximum number of edges from a start node: 0 to {parsing.MAX_DEPTH}. 0 returns the start "
-            "nodes.", depth
+            int | None,
+            f"Maximum number of edges from a start node: 0 to {parsing.MAX_DEPTH}. 0 returns the start nodes.",
+            depth,
         ),
         "types": argument(
             list[str] | None,
