@@ -258,13 +258,13 @@ class AssignmentByUnit(TypedDict, total=False):
 
 
 class AssignmentRefId(TypedDict):
-    """Refers to a row of Assignment that exists: exactly one of these fields."""
+    """A reference to an existing Assignment row, by exactly one of these fields."""
 
     id: str | UUID
 
 
 class AssignmentRefUnit(TypedDict):
-    """Refers to a row of Assignment that exists: exactly one of these fields."""
+    """A reference to an existing Assignment row, by exactly one of these fields."""
 
     unit: AssignmentByUnit
 
@@ -288,7 +288,7 @@ class AssignmentRow(TypedDict, total=False):
 
 
 class BentoServiceRefId(TypedDict):
-    """Refers to a row of BentoService that exists: exactly one of these fields."""
+    """A reference to an existing BentoService row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -339,7 +339,7 @@ class ChangeWebhookInput(TypedDict, total=False):
 
 
 class ClassificationLogRefId(TypedDict):
-    """Refers to a row of ClassificationLog that exists: exactly one of these fields."""
+    """A reference to an existing ClassificationLog row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -377,13 +377,13 @@ class CohortDefinitionByVersion(TypedDict, total=False):
 
 
 class CohortDefinitionRefId(TypedDict):
-    """Refers to a row of CohortDefinition that exists: exactly one of these fields."""
+    """A reference to an existing CohortDefinition row, by exactly one of these fields."""
 
     id: str | UUID
 
 
 class CohortDefinitionRefVersion(TypedDict):
-    """Refers to a row of CohortDefinition that exists: exactly one of these fields."""
+    """A reference to an existing CohortDefinition row, by exactly one of these fields."""
 
     version: CohortDefinitionByVersion
 
@@ -392,7 +392,7 @@ CohortDefinitionRef: TypeAlias = "CohortDefinitionRefId | CohortDefinitionRefVer
 
 
 class CohortEligibilityLogChild(TypedDict, total=False):
-    """A CohortEligibilityLog row that is made with the CohortExecution that it is part of."""
+    """A CohortEligibilityLog row, created together with the CohortExecution that it belongs to."""
 
     cohort: Required[CohortDefinitionRef]
     criterionOrder: Required[int]
@@ -426,7 +426,7 @@ class CohortEligibilityLogRow(TypedDict, total=False):
 
 
 class CohortExecutionRefId(TypedDict):
-    """Refers to a row of CohortExecution that exists: exactly one of these fields."""
+    """A reference to an existing CohortExecution row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -546,7 +546,7 @@ class CompleteTrainingRunInput(TypedDict, total=False):
 
 
 class ComposerEpisodeRefId(TypedDict):
-    """Refers to a row of ComposerEpisode that exists: exactly one of these fields."""
+    """A reference to an existing ComposerEpisode row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -555,7 +555,7 @@ ComposerEpisodeRef: TypeAlias = "ComposerEpisodeRefId"
 
 
 class CompositionStepChild(TypedDict, total=False):
-    """A CompositionStep row that is made with the ComposerEpisode that it is part of."""
+    """A CompositionStep row, created together with the ComposerEpisode that it belongs to."""
 
     stepNumber: Required[int]
     stepName: Required[str]
@@ -575,7 +575,7 @@ class CompositionStepChild(TypedDict, total=False):
 
 
 class CompositionStepRefId(TypedDict):
-    """Refers to a row of CompositionStep that exists: exactly one of these fields."""
+    """A reference to an existing CompositionStep row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -1686,7 +1686,7 @@ class DeactivateTwinModelsInput(TypedDict, total=False):
 
 
 class DeploymentRefId(TypedDict):
-    """Refers to a row of Deployment that exists: exactly one of these fields."""
+    """A reference to an existing Deployment row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -1695,7 +1695,7 @@ DeploymentRef: TypeAlias = "DeploymentRefId"
 
 
 class DiscoveredDagRefId(TypedDict):
-    """Refers to a row of DiscoveredDag that exists: exactly one of these fields."""
+    """A reference to an existing DiscoveredDag row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -1704,7 +1704,7 @@ DiscoveredDagRef: TypeAlias = "DiscoveredDagRefId"
 
 
 class DiscoveredEdgeChild(TypedDict, total=False):
-    """A DiscoveredEdge row that is made with the DiscoveredDag that it is part of."""
+    """A DiscoveredEdge row, created together with the DiscoveredDag that it belongs to."""
 
     sourceNode: Required[str]
     targetNode: Required[str]
@@ -1729,7 +1729,7 @@ class DiscoveredEdgeRow(TypedDict, total=False):
 
 
 class DiscoveryAlgorithmRunChild(TypedDict, total=False):
-    """A DiscoveryAlgorithmRun row that is made with the DiscoveredDag that it is part of."""
+    """A DiscoveryAlgorithmRun row, created together with the DiscoveredDag that it belongs to."""
 
     algorithm: Required[DiscoveryAlgorithm]
     runtimeSeconds: Required[float | Decimal]
@@ -1778,7 +1778,7 @@ class DismissAlertsInput(TypedDict, total=False):
 
 
 class DriftRecordRefId(TypedDict):
-    """Refers to a row of DriftRecord that exists: exactly one of these fields."""
+    """A reference to an existing DriftRecord row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -1821,7 +1821,7 @@ class DriftRecordRow(TypedDict, total=False):
 
 
 class DriverRankingRefId(TypedDict):
-    """Refers to a row of DriverRanking that exists: exactly one of these fields."""
+    """A reference to an existing DriverRanking row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -1896,13 +1896,13 @@ class ExcludeEnrollmentsInput(TypedDict, total=False):
 
 
 class ExperimentRefId(TypedDict):
-    """Refers to a row of Experiment that exists: exactly one of these fields."""
+    """A reference to an existing Experiment row, by exactly one of these fields."""
 
     id: str | UUID
 
 
 class ExperimentRefMlflowExperimentId(TypedDict):
-    """Refers to a row of Experiment that exists: exactly one of these fields."""
+    """A reference to an existing Experiment row, by exactly one of these fields."""
 
     mlflowExperimentId: str
 
@@ -1911,7 +1911,7 @@ ExperimentRef: TypeAlias = "ExperimentRefId | ExperimentRefMlflowExperimentId"
 
 
 class ExperimentResultRefId(TypedDict):
-    """Refers to a row of ExperimentResult that exists: exactly one of these fields."""
+    """A reference to an existing ExperimentResult row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -2039,7 +2039,7 @@ class FeatureFreshnessRow(TypedDict, total=False):
 
 
 class FeatureRankingChild(TypedDict, total=False):
-    """A FeatureRanking row that is made with the DriverRanking that it is part of."""
+    """A FeatureRanking row, created together with the DriverRanking that it belongs to."""
 
     featureName: Required[str]
     causalRank: Required[int]
@@ -2073,13 +2073,13 @@ class FeatureViewByProject(TypedDict, total=False):
 
 
 class FeatureViewRefId(TypedDict):
-    """Refers to a row of FeatureView that exists: exactly one of these fields."""
+    """A reference to an existing FeatureView row, by exactly one of these fields."""
 
     id: str | UUID
 
 
 class FeatureViewRefProject(TypedDict):
-    """Refers to a row of FeatureView that exists: exactly one of these fields."""
+    """A reference to an existing FeatureView row, by exactly one of these fields."""
 
     project: FeatureViewByProject
 
@@ -2088,13 +2088,13 @@ FeatureViewRef: TypeAlias = "FeatureViewRefId | FeatureViewRefProject"
 
 
 class HpoStudyRefId(TypedDict):
-    """Refers to a row of HpoStudy that exists: exactly one of these fields."""
+    """A reference to an existing HpoStudy row, by exactly one of these fields."""
 
     id: str | UUID
 
 
 class HpoStudyRefStudyName(TypedDict):
-    """Refers to a row of HpoStudy that exists: exactly one of these fields."""
+    """A reference to an existing HpoStudy row, by exactly one of these fields."""
 
     studyName: str
 
@@ -2103,7 +2103,7 @@ HpoStudyRef: TypeAlias = "HpoStudyRefId | HpoStudyRefStudyName"
 
 
 class HpoTrialChild(TypedDict, total=False):
-    """A HpoTrial row that is made with the HpoStudy that it is part of."""
+    """A HpoTrial row, created together with the HpoStudy that it belongs to."""
 
     trialNumber: Required[int]
     state: Required[TrialState]
@@ -2198,13 +2198,13 @@ class ModelByVersion(TypedDict, total=False):
 
 
 class ModelRefId(TypedDict):
-    """Refers to a row of Model that exists: exactly one of these fields."""
+    """A reference to an existing Model row, by exactly one of these fields."""
 
     id: str | UUID
 
 
 class ModelRefVersion(TypedDict):
-    """Refers to a row of Model that exists: exactly one of these fields."""
+    """A reference to an existing Model row, by exactly one of these fields."""
 
     version: ModelByVersion
 
@@ -2213,7 +2213,7 @@ ModelRef: TypeAlias = "ModelRefId | ModelRefVersion"
 
 
 class MonitoringRunRefId(TypedDict):
-    """Refers to a row of MonitoringRun that exists: exactly one of these fields."""
+    """A reference to an existing MonitoringRun row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -2399,7 +2399,7 @@ class ObservabilitySpanRow(TypedDict, total=False):
 
 
 class OptimizedInstructionRefId(TypedDict):
-    """Refers to a row of OptimizedInstruction that exists: exactly one of these fields."""
+    """A reference to an existing OptimizedInstruction row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -2515,7 +2515,7 @@ class PromptAbTestObservationRow(TypedDict, total=False):
 
 
 class PromptAbTestRefId(TypedDict):
-    """Refers to a row of PromptAbTest that exists: exactly one of these fields."""
+    """A reference to an existing PromptAbTest row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -2524,7 +2524,7 @@ PromptAbTestRef: TypeAlias = "PromptAbTestRefId"
 
 
 class PromptConfigurationRefId(TypedDict):
-    """Refers to a row of PromptConfiguration that exists: exactly one of these fields."""
+    """A reference to an existing PromptConfiguration row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -2533,7 +2533,7 @@ PromptConfigurationRef: TypeAlias = "PromptConfigurationRefId"
 
 
 class PromptOptimizationRunRefId(TypedDict):
-    """Refers to a row of PromptOptimizationRun that exists: exactly one of these fields."""
+    """A reference to an existing PromptOptimizationRun row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -2949,7 +2949,7 @@ class RetireInput(TypedDict, total=False):
 
 
 class RetrievalConfigurationRefId(TypedDict):
-    """Refers to a row of RetrievalConfiguration that exists: exactly one of these fields."""
+    """A reference to an existing RetrievalConfiguration row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -2958,7 +2958,7 @@ RetrievalConfigurationRef: TypeAlias = "RetrievalConfigurationRefId"
 
 
 class RoiCalculationRefId(TypedDict):
-    """Refers to a row of RoiCalculation that exists: exactly one of these fields."""
+    """A reference to an existing RoiCalculation row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -2967,7 +2967,7 @@ RoiCalculationRef: TypeAlias = "RoiCalculationRefId"
 
 
 class RoiCostDetailChild(TypedDict, total=False):
-    """A RoiCostDetail row that is made with the RoiCalculation that it is part of."""
+    """A RoiCostDetail row, created together with the RoiCalculation that it belongs to."""
 
     category: Required[str]
     totalCost: Required[float | Decimal]
@@ -2994,7 +2994,7 @@ class RoiCostDetailRow(TypedDict, total=False):
 
 
 class RoiValueDriverDetailChild(TypedDict, total=False):
-    """A RoiValueDriverDetail row that is made with the RoiCalculation that it is part of."""
+    """A RoiValueDriverDetail row, created together with the RoiCalculation that it belongs to."""
 
     driverType: Required[ValueDriver]
     quantity: Required[float | Decimal]
@@ -3197,7 +3197,7 @@ class SwapChampionInput(TypedDict, total=False):
 
 
 class ToolDependencyChild(TypedDict, total=False):
-    """A ToolDependency row that is made with the Tool that it is part of."""
+    """A ToolDependency row, created together with the Tool that it belongs to."""
 
     producerTool: Required[ToolRef]
     id: UUID | str | None
@@ -3235,13 +3235,13 @@ class ToolPerformanceRow(TypedDict, total=False):
 
 
 class ToolRefId(TypedDict):
-    """Refers to a row of Tool that exists: exactly one of these fields."""
+    """A reference to an existing Tool row, by exactly one of these fields."""
 
     id: str | UUID
 
 
 class ToolRefName(TypedDict):
-    """Refers to a row of Tool that exists: exactly one of these fields."""
+    """A reference to an existing Tool row, by exactly one of these fields."""
 
     name: str
 
@@ -3250,13 +3250,13 @@ ToolRef: TypeAlias = "ToolRefId | ToolRefName"
 
 
 class TrainingRunRefId(TypedDict):
-    """Refers to a row of TrainingRun that exists: exactly one of these fields."""
+    """A reference to an existing TrainingRun row, by exactly one of these fields."""
 
     id: str | UUID
 
 
 class TrainingRunRefMlflowRunId(TypedDict):
-    """Refers to a row of TrainingRun that exists: exactly one of these fields."""
+    """A reference to an existing TrainingRun row, by exactly one of these fields."""
 
     mlflowRunId: str
 
@@ -3276,7 +3276,7 @@ class TriggerRetrainingInput(TypedDict, total=False):
 
 
 class TwinModelRefId(TypedDict):
-    """Refers to a row of TwinModel that exists: exactly one of these fields."""
+    """A reference to an existing TwinModel row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -3285,7 +3285,7 @@ TwinModelRef: TypeAlias = "TwinModelRefId"
 
 
 class TwinSimulationRefId(TypedDict):
-    """Refers to a row of TwinSimulation that exists: exactly one of these fields."""
+    """A reference to an existing TwinSimulation row, by exactly one of these fields."""
 
     id: str | UUID
 
@@ -4122,97 +4122,97 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def acknowledge_alert(self, input: AcknowledgeAlertInput, *, key: str | None = None) -> ChangedT:
-        """Takes notice of an alert."""
+        """Acknowledges an alert."""
         return self.change("acknowledgeAlert", input, key=key)
 
 
     def acknowledge_alerts(self, input: AcknowledgeAlertsInput, *, key: str | None = None) -> ChangedT:
-        """Takes notice of an alert. All of the rows or none, at most 100."""
+        """Acknowledges an alert. All of the rows or none, at most 100."""
         return self.change("acknowledgeAlerts", input, key=key)
 
 
     def activate_optimized_instruction(self, input: ActivateOptimizedInstructionInput, *, key: str | None = None) -> ChangedT:
-        """Puts an instruction into use, in place of the one that its agent and predictor use."""
+        """Activates an instruction, in place of the active one of its agent and predictor."""
         return self.change("activateOptimizedInstruction", input, key=key)
 
 
     def activate_optimized_tool_description(self, input: ActivateOptimizedToolDescriptionInput, *, key: str | None = None) -> ChangedT:
-        """Puts a tool's description into use, in place of the one that its agent uses."""
+        """Activates a tool's description, in place of the active one of its agent."""
         return self.change("activateOptimizedToolDescription", input, key=key)
 
 
     def activate_prompt_configuration(self, input: ActivatePromptConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Puts a version of a prompt into use, in place of the one that its agent uses."""
+        """Activates a version of a prompt, in place of the active one of its agent."""
         return self.change("activatePromptConfiguration", input, key=key)
 
 
     def activate_retrieval_configuration(self, input: ActivateRetrievalConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Puts a retrieval configuration into use, in place of the one that is in use."""
+        """Activates a retrieval configuration, in place of the active one."""
         return self.change("activateRetrievalConfiguration", input, key=key)
 
 
     def activate_twin_model(self, input: ActivateTwinModelInput, *, key: str | None = None) -> ChangedT:
-        """Puts a twin model into use."""
+        """Activates a twin model."""
         return self.change("activateTwinModel", input, key=key)
 
 
     def activate_twin_models(self, input: ActivateTwinModelsInput, *, key: str | None = None) -> ChangedT:
-        """Puts a twin model into use. All of the rows or none, at most 100."""
+        """Activates a twin model. All of the rows or none, at most 100."""
         return self.change("activateTwinModels", input, key=key)
 
 
     def apply_improvement(self, input: ApplyImprovementInput, *, key: str | None = None) -> ChangedT:
-        """Puts a proposed improvement in place."""
+        """Applies a proposed improvement."""
         return self.change("applyImprovement", input, key=key)
 
 
     def apply_improvements(self, input: ApplyImprovementsInput, *, key: str | None = None) -> ChangedT:
-        """Puts a proposed improvement in place. All of the rows or none, at most 100."""
+        """Applies a proposed improvement. All of the rows or none, at most 100."""
         return self.change("applyImprovements", input, key=key)
 
 
     def approve_review(self, input: ApproveReviewInput, *, key: str | None = None) -> ChangedT:
-        """Approves what was reviewed; an approval of the same DAG and brand that it supersedes expires."""
+        """Approves a review; a superseded approval of the same DAG and brand expires."""
         return self.change("approveReview", input, key=key)
 
 
     def complete_cohort_execution(self, input: CompleteCohortExecutionInput, *, key: str | None = None) -> ChangedT:
-        """Completes an execution of which a part had ended well, with what came of the whole."""
+        """Completes a partial execution with its final result."""
         return self.change("completeCohortExecution", input, key=key)
 
 
     def complete_enrollment(self, input: CompleteEnrollmentInput, *, key: str | None = None) -> ChangedT:
-        """Records that a unit took part to the end."""
+        """Records that a unit completed the experiment."""
         return self.change("completeEnrollment", input, key=key)
 
 
     def complete_enrollments(self, input: CompleteEnrollmentsInput, *, key: str | None = None) -> ChangedT:
-        """Records that a unit took part to the end. All of the rows or none, at most 100."""
+        """Records that a unit completed the experiment. All of the rows or none, at most 100."""
         return self.change("completeEnrollments", input, key=key)
 
 
     def complete_hpo_study(self, input: CompleteHpoStudyInput, *, key: str | None = None) -> ChangedT:
-        """Ends a study; its counts and its best trial are those of its trials, where there are any."""
+        """Completes a study; its counts and best trial are computed from its trials, if it has any."""
         return self.change("completeHpoStudy", input, key=key)
 
 
     def complete_monitoring_run(self, input: CompleteMonitoringRunInput, *, key: str | None = None) -> ChangedT:
-        """Ends a monitoring run that made every check."""
+        """Completes a monitoring run."""
         return self.change("completeMonitoringRun", input, key=key)
 
 
     def complete_retraining(self, input: CompleteRetrainingInput, *, key: str | None = None) -> ChangedT:
-        """Ends a retraining whose new version takes over: links the version and the metric before and after."""
+        """Completes a retraining whose new version is deployed: links the version and the metric before and after."""
         return self.change("completeRetraining", input, key=key)
 
 
     def complete_simulation(self, input: CompleteSimulationInput, *, key: str | None = None) -> ChangedT:
-        """Ends a simulation with its result."""
+        """Completes a simulation with its result."""
         return self.change("completeSimulation", input, key=key)
 
 
     def complete_training_run(self, input: CompleteTrainingRunInput, *, key: str | None = None) -> ChangedT:
-        """Ends a training run with what it has reached."""
+        """Completes a training run with its metrics."""
         return self.change("completeTrainingRun", input, key=key)
 
 
@@ -4222,77 +4222,77 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def deactivate_optimized_instruction(self, input: DeactivateOptimizedInstructionInput, *, key: str | None = None) -> ChangedT:
-        """Takes an instruction out of use."""
+        """Deactivates an instruction."""
         return self.change("deactivateOptimizedInstruction", input, key=key)
 
 
     def deactivate_optimized_instructions(self, input: DeactivateOptimizedInstructionsInput, *, key: str | None = None) -> ChangedT:
-        """Takes an instruction out of use. All of the rows or none, at most 100."""
+        """Deactivates an instruction. All of the rows or none, at most 100."""
         return self.change("deactivateOptimizedInstructions", input, key=key)
 
 
     def deactivate_optimized_tool_description(self, input: DeactivateOptimizedToolDescriptionInput, *, key: str | None = None) -> ChangedT:
-        """Takes a tool's description out of use."""
+        """Deactivates a tool's description."""
         return self.change("deactivateOptimizedToolDescription", input, key=key)
 
 
     def deactivate_optimized_tool_descriptions(self, input: DeactivateOptimizedToolDescriptionsInput, *, key: str | None = None) -> ChangedT:
-        """Takes a tool's description out of use. All of the rows or none, at most 100."""
+        """Deactivates a tool's description. All of the rows or none, at most 100."""
         return self.change("deactivateOptimizedToolDescriptions", input, key=key)
 
 
     def deactivate_prompt_configuration(self, input: DeactivatePromptConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Takes a version of a prompt out of use."""
+        """Deactivates a version of a prompt."""
         return self.change("deactivatePromptConfiguration", input, key=key)
 
 
     def deactivate_prompt_configurations(self, input: DeactivatePromptConfigurationsInput, *, key: str | None = None) -> ChangedT:
-        """Takes a version of a prompt out of use. All of the rows or none, at most 100."""
+        """Deactivates a version of a prompt. All of the rows or none, at most 100."""
         return self.change("deactivatePromptConfigurations", input, key=key)
 
 
     def deactivate_retrieval_configuration(self, input: DeactivateRetrievalConfigurationInput, *, key: str | None = None) -> ChangedT:
-        """Takes a retrieval configuration out of use."""
+        """Deactivates a retrieval configuration."""
         return self.change("deactivateRetrievalConfiguration", input, key=key)
 
 
     def deactivate_retrieval_configurations(self, input: DeactivateRetrievalConfigurationsInput, *, key: str | None = None) -> ChangedT:
-        """Takes a retrieval configuration out of use. All of the rows or none, at most 100."""
+        """Deactivates a retrieval configuration. All of the rows or none, at most 100."""
         return self.change("deactivateRetrievalConfigurations", input, key=key)
 
 
     def deactivate_twin_model(self, input: DeactivateTwinModelInput, *, key: str | None = None) -> ChangedT:
-        """Takes a twin model out of use."""
+        """Deactivates a twin model."""
         return self.change("deactivateTwinModel", input, key=key)
 
 
     def deactivate_twin_models(self, input: DeactivateTwinModelsInput, *, key: str | None = None) -> ChangedT:
-        """Takes a twin model out of use. All of the rows or none, at most 100."""
+        """Deactivates a twin model. All of the rows or none, at most 100."""
         return self.change("deactivateTwinModels", input, key=key)
 
 
     def dismiss_alert(self, input: DismissAlertInput, *, key: str | None = None) -> ChangedT:
-        """Closes an alert as no issue."""
+        """Closes an alert that needs no action."""
         return self.change("dismissAlert", input, key=key)
 
 
     def dismiss_alerts(self, input: DismissAlertsInput, *, key: str | None = None) -> ChangedT:
-        """Closes an alert as no issue. All of the rows or none, at most 100."""
+        """Closes an alert that needs no action. All of the rows or none, at most 100."""
         return self.change("dismissAlerts", input, key=key)
 
 
     def end_hpo_study(self, input: EndHpoStudyInput, *, key: str | None = None) -> ChangedT:
-        """Ends a study before all of its trials were made."""
+        """Ends a study before all trials have run."""
         return self.change("endHpoStudy", input, key=key)
 
 
     def exclude_enrollment(self, input: ExcludeEnrollmentInput, *, key: str | None = None) -> ChangedT:
-        """Excludes a unit."""
+        """Excludes a unit from the test."""
         return self.change("excludeEnrollment", input, key=key)
 
 
     def exclude_enrollments(self, input: ExcludeEnrollmentsInput, *, key: str | None = None) -> ChangedT:
-        """Excludes a unit. All of the rows or none, at most 100."""
+        """Excludes a unit from the test. All of the rows or none, at most 100."""
         return self.change("excludeEnrollments", input, key=key)
 
 
@@ -4302,77 +4302,77 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def expire_review(self, input: ExpireReviewInput, *, key: str | None = None) -> ChangedT:
-        """Ends an approval, or writes down that its last valid day is past."""
+        """Expires an approval, before or after its last valid day."""
         return self.change("expireReview", input, key=key)
 
 
     def expire_reviews(self, input: ExpireReviewsInput, *, key: str | None = None) -> ChangedT:
-        """Ends an approval, or writes down that its last valid day is past. All of the rows or none, at most 100."""
+        """Expires an approval, before or after its last valid day. All of the rows or none, at most 100."""
         return self.change("expireReviews", input, key=key)
 
 
     def fail_cohort_execution(self, input: FailCohortExecutionInput, *, key: str | None = None) -> ChangedT:
-        """Gives up an execution of which a part had ended well."""
+        """Marks a partial execution as failed."""
         return self.change("failCohortExecution", input, key=key)
 
 
     def fail_monitoring_run(self, input: FailMonitoringRunInput, *, key: str | None = None) -> ChangedT:
-        """Ends a monitoring run by an error."""
+        """Ends a monitoring run with an error."""
         return self.change("failMonitoringRun", input, key=key)
 
 
     def fail_monitoring_runs(self, input: FailMonitoringRunsInput, *, key: str | None = None) -> ChangedT:
-        """Ends a monitoring run by an error. All of the rows or none, at most 100."""
+        """Ends a monitoring run with an error. All of the rows or none, at most 100."""
         return self.change("failMonitoringRuns", input, key=key)
 
 
     def fail_simulation(self, input: FailSimulationInput, *, key: str | None = None) -> ChangedT:
-        """Ends a simulation by an error."""
+        """Ends a simulation with an error."""
         return self.change("failSimulation", input, key=key)
 
 
     def fail_simulations(self, input: FailSimulationsInput, *, key: str | None = None) -> ChangedT:
-        """Ends a simulation by an error. All of the rows or none, at most 100."""
+        """Ends a simulation with an error. All of the rows or none, at most 100."""
         return self.change("failSimulations", input, key=key)
 
 
     def fail_training_run(self, input: FailTrainingRunInput, *, key: str | None = None) -> ChangedT:
-        """Ends a training run by an error."""
+        """Ends a training run with an error."""
         return self.change("failTrainingRun", input, key=key)
 
 
     def fail_training_runs(self, input: FailTrainingRunsInput, *, key: str | None = None) -> ChangedT:
-        """Ends a training run by an error. All of the rows or none, at most 100."""
+        """Ends a training run with an error. All of the rows or none, at most 100."""
         return self.change("failTrainingRuns", input, key=key)
 
 
     def investigate_alert(self, input: InvestigateAlertInput, *, key: str | None = None) -> ChangedT:
-        """Begins to look for the cause of an alert."""
+        """Starts the investigation of an alert."""
         return self.change("investigateAlert", input, key=key)
 
 
     def investigate_alerts(self, input: InvestigateAlertsInput, *, key: str | None = None) -> ChangedT:
-        """Begins to look for the cause of an alert. All of the rows or none, at most 100."""
+        """Starts the investigation of an alert. All of the rows or none, at most 100."""
         return self.change("investigateAlerts", input, key=key)
 
 
     def kill_training_run(self, input: KillTrainingRunInput, *, key: str | None = None) -> ChangedT:
-        """Records that somebody ended a training run."""
+        """Records that a training run was killed."""
         return self.change("killTrainingRun", input, key=key)
 
 
     def kill_training_runs(self, input: KillTrainingRunsInput, *, key: str | None = None) -> ChangedT:
-        """Records that somebody ended a training run. All of the rows or none, at most 100."""
+        """Records that a training run was killed. All of the rows or none, at most 100."""
         return self.change("killTrainingRuns", input, key=key)
 
 
     def lose_enrollment(self, input: LoseEnrollmentInput, *, key: str | None = None) -> ChangedT:
-        """Records that a unit can no longer be followed."""
+        """Records that a unit is lost to follow-up."""
         return self.change("loseEnrollment", input, key=key)
 
 
     def lose_enrollments(self, input: LoseEnrollmentsInput, *, key: str | None = None) -> ChangedT:
-        """Records that a unit can no longer be followed. All of the rows or none, at most 100."""
+        """Records that a unit is lost to follow-up. All of the rows or none, at most 100."""
         return self.change("loseEnrollments", input, key=key)
 
 
@@ -4407,13 +4407,13 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def move_optimization_run(self, input: MoveOptimizationRunInput, *, key: str | None = None) -> ChangedT:
-        """Moves an optimization run to a status of its lifecycle. Rolled back, the versions before its instructions are
-        active again."""
+        """Moves an optimization run to a status of its lifecycle. A rollback activates the versions before its
+        instructions again."""
         return self.change("moveOptimizationRun", input, key=key)
 
 
     def move_retraining(self, input: MoveRetrainingInput, *, key: str | None = None) -> ChangedT:
-        """Moves a retraining on, ends it without its new version taking over, or takes that back."""
+        """Moves a retraining to a status of its lifecycle, other than deployed."""
         return self.change("moveRetraining", input, key=key)
 
 
@@ -4428,12 +4428,12 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def move_step(self, input: MoveStepInput, *, key: str | None = None) -> ChangedT:
-        """Starts or ends a step of a composition; its end is a measurement of its tool."""
+        """Starts or ends a step of a composition; the end records a measurement of its tool."""
         return self.change("moveStep", input, key=key)
 
 
     def move_trial(self, input: MoveTrialInput, *, key: str | None = None) -> ChangedT:
-        """Starts or ends a trial; its study's counts and best trial follow."""
+        """Starts or ends a trial; the counts and the best trial of its study are updated."""
         return self.change("moveTrial", input, key=key)
 
 
@@ -4448,106 +4448,107 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def record_actual_effect(self, input: RecordActualEffectInput, *, key: str | None = None) -> ChangedT:
-        """Records the effect that a real experiment had beside a simulation's prediction; errors, coverage and grade
-        are computed by the database's trigger."""
+        """Records the actual effect of an experiment beside a simulation's prediction; a trigger of the database
+        computes errors, coverage and grade."""
         return self.change("recordActualEffect", input, key=key)
 
 
     def record_classification_feedback(self, input: RecordClassificationFeedbackInput, *, key: str | None = None) -> ChangedT:
-        """Says whether a query was routed rightly."""
+        """Records whether a query was routed correctly."""
         return self.change("recordClassificationFeedback", input, key=key)
 
 
     def record_episode_feedback(self, input: RecordEpisodeFeedbackInput, *, key: str | None = None) -> ChangedT:
-        """Says whether a composition served its user."""
+        """Records whether a composition was successful for its user."""
         return self.change("recordEpisodeFeedback", input, key=key)
 
 
     def record_interim_decision(self, input: RecordInterimDecisionInput, *, key: str | None = None) -> ChangedT:
-        """Records what was decided after an interim analysis, and why. To stop is final."""
+        """Records the decision after an interim analysis, and its reason. A decision to stop is final."""
         return self.change("recordInterimDecision", input, key=key)
 
 
     def record_knowledge_application(self, input: RecordKnowledgeApplicationInput, *, key: str | None = None) -> ChangedT:
-        """Counts that a lesson was applied, and whether it helped; its success rate follows."""
+        """Counts one application of a lesson, and whether it helped; its success rate is updated."""
         return self.change("recordKnowledgeApplication", input, key=key)
 
 
     def record_protocol_deviation(self, input: RecordProtocolDeviationInput, *, key: str | None = None) -> ChangedT:
-        """Adds a deviation from the protocol to those of an enrollment."""
+        """Adds a protocol deviation to an enrollment."""
         return self.change("recordProtocolDeviation", input, key=key)
 
 
     def record_srm_root_cause(self, input: RecordSrmRootCauseInput, *, key: str | None = None) -> ChangedT:
-        """Records what an investigation of a sample ratio mismatch found, and what was done about it."""
+        """Records the root cause of a sample ratio mismatch, and the action taken."""
         return self.change("recordSrmRootCause", input, key=key)
 
 
     def reject_review(self, input: RejectReviewInput, *, key: str | None = None) -> ChangedT:
-        """Does not approve what was reviewed."""
+        """Rejects a review."""
         return self.change("rejectReview", input, key=key)
 
 
     def reopen_alert(self, input: ReopenAlertInput, *, key: str | None = None) -> ChangedT:
-        """Opens a closed alert again."""
+        """Reopens a closed alert."""
         return self.change("reopenAlert", input, key=key)
 
 
     def reopen_alerts(self, input: ReopenAlertsInput, *, key: str | None = None) -> ChangedT:
-        """Opens a closed alert again. All of the rows or none, at most 100."""
+        """Reopens a closed alert. All of the rows or none, at most 100."""
         return self.change("reopenAlerts", input, key=key)
 
 
     def report_health(self, input: ReportHealthInput, *, key: str | None = None) -> ChangedT:
-        """Sets the health of a service: as it was found, or from its recent metrics. More than 5 % errors are
-        unhealthy; more than 1 % errors or a p99 latency above 250 ms degraded; none, or some without their numbers,
-        unknown."""
+        """Sets the health of a service: as observed, or computed from its recent metrics. More than 5 % errors is
+        unhealthy; more than 1 % errors or a p99 latency above 250 ms is degraded; no metrics, or metrics without
+        values, is unknown."""
         return self.change("reportHealth", input, key=key)
 
 
     def request_review(self, input: RequestReviewInput, *, key: str | None = None) -> ChangedT:
-        """Asks for an expert review, which may supersede an earlier one once it is approved."""
+        """Requests an expert review, which supersedes an earlier one when it is approved, if one is named."""
         return self.change("requestReview", input, key=key)
 
 
     def resolve_alert(self, input: ResolveAlertInput, *, key: str | None = None) -> ChangedT:
-        """Closes an alert whose cause has been dealt with."""
+        """Resolves an alert."""
         return self.change("resolveAlert", input, key=key)
 
 
     def resolve_alerts(self, input: ResolveAlertsInput, *, key: str | None = None) -> ChangedT:
-        """Closes an alert whose cause has been dealt with. All of the rows or none, at most 100."""
+        """Resolves an alert. All of the rows or none, at most 100."""
         return self.change("resolveAlerts", input, key=key)
 
 
     def roll_back_improvement(self, input: RollBackImprovementInput, *, key: str | None = None) -> ChangedT:
-        """Takes an improvement back."""
+        """Rolls an improvement back."""
         return self.change("rollBackImprovement", input, key=key)
 
 
     def roll_back_improvements(self, input: RollBackImprovementsInput, *, key: str | None = None) -> ChangedT:
-        """Takes an improvement back. All of the rows or none, at most 100."""
+        """Rolls an improvement back. All of the rows or none, at most 100."""
         return self.change("rollBackImprovements", input, key=key)
 
 
     def roll_out_prompt_ab_test(self, input: RollOutPromptAbTestInput, *, key: str | None = None) -> ChangedT:
-        """Activates the instruction of a test's winner."""
+        """Activates the winning instruction of a test."""
         return self.change("rollOutPromptAbTest", input, key=key)
 
 
     def rollback_deployment(self, input: RollbackDeploymentInput, *, key: str | None = None) -> ChangedT:
-        """Rolls a deployment back: the newest healthy one on its chain becomes active, in the same step."""
+        """Rolls a deployment back: the newest healthy deployment on its rollback chain becomes active in the same
+        transaction."""
         return self.change("rollbackDeployment", input, key=key)
 
 
     def set_champion(self, input: SetChampionInput, *, key: str | None = None) -> ChangedT:
-        """Makes a model the champion of its experiment, in place of whichever it has."""
+        """Makes a model the champion of its experiment, in place of the current one."""
         return self.change("setChampion", input, key=key)
 
 
     def start_deployment(self, input: StartDeploymentInput, *, key: str | None = None) -> ChangedT:
-        """Requests a deployment of a model. It is linked to the active one of that environment; what it replaces is
-        decided when it becomes active: whatever is active there by then."""
+        """Requests a deployment of a model. It is linked to the active deployment of its environment. When it becomes
+        active, it replaces the deployment that is active then."""
         return self.change("startDeployment", input, key=key)
 
 
@@ -4582,24 +4583,23 @@ class TypedChanges(Generic[ChangedT, RecordingT]):
 
 
     def swap_champion(self, input: SwapChampionInput, *, key: str | None = None) -> ChangedT:
-        """Makes a model the champion of its experiment in place of the one that is named: both in one step, or
-        neither."""
+        """Makes a model the champion of its experiment in place of the given champion: both change in one transaction,
+        or neither."""
         return self.change("swapChampion", input, key=key)
 
 
     def trigger_retraining(self, input: TriggerRetrainingInput, *, key: str | None = None) -> ChangedT:
-        """Asks for a retraining of an alert's model, once: creates it and marks the alert."""
+        """Requests one retraining of an alert's model: creates it and marks the alert."""
         return self.change("triggerRetraining", input, key=key)
 
 
     def withdraw_enrollment(self, input: WithdrawEnrollmentInput, *, key: str | None = None) -> ChangedT:
-        """Records that a unit no longer takes part; the reason is kept with it."""
+        """Records that a unit has withdrawn, with the reason."""
         return self.change("withdrawEnrollment", input, key=key)
 
 
     def withdraw_enrollments(self, input: WithdrawEnrollmentsInput, *, key: str | None = None) -> ChangedT:
-        """Records that a unit no longer takes part; the reason is kept with it. All of the rows or none, at most
-        100."""
+        """Records that a unit has withdrawn, with the reason. All of the rows or none, at most 100."""
         return self.change("withdrawEnrollments", input, key=key)
 
 
