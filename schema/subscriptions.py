@@ -238,7 +238,7 @@ def _rows_field(types: Types, topic: LiveTopic, fact: str, description: str) -> 
 
 
 def _listed(item: Any, description: str, name: str | None = None) -> Any:
-    described = strawberry.argument(name=name, description=f"{description} At most {MAX_VALUES} values.")
+    described = strawberry.argument(name=name, description=f"{description} Pass at most {MAX_VALUES} values.")
     return Annotated[list[item] | None, described]
 
 

@@ -194,7 +194,7 @@ async def test_a_request_that_is_given_up(database: Database, sql: asyncpg.Conne
             await other.execute("SELECT FROM ml_model_registry WHERE id = $1 FOR UPDATE", uuid_of(model))
             response = await client.post(QUERY, i=asked)
         assert response.status_code == 504
-        assert "the same idempotencyKey tells" in response.json()["errors"][0]["message"]
+        assert "repeat it with the same idempotencyKey" in response.json()["errors"][0]["message"]
         assert await events_of(sql, model) == []
     async with serving(database.gateway_url) as client:
         answer = await client.data(QUERY, i=asked)

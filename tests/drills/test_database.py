@@ -119,7 +119,7 @@ async def test_a_database_is_made_read_only_for_a_while(primary: Postgres) -> No
             for _ in range(3):
                 error = await client.error(promote, i={"id": model, "to": "STAGING"})
                 assert error["code"] == "CHANGES_UNAVAILABLE"
-                assert "takes no changes at the moment" in error["message"]
+                assert "accepts no changes at the moment" in error["message"]
             assert await client.data("{ models(first: 1) { totalCount } }")
             await sql.execute(f"ALTER DATABASE {CHANGES} RESET default_transaction_read_only")
             for _ in range(3):

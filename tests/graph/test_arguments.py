@@ -70,7 +70,7 @@ async def test_two_directions_of_one_term_are_refused(graph: Client) -> None:
         for outside, inner in itertools.permutations(values):
             error = await graph.error(BRANDS, o=[{"experiment": {"field": "BRAND", name: inner}, name: outside}])
             assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": f"orderBy[0].experiment.{name}"}
-            assert f"is {inner}, and {outside} is said outside" in error["message"]
+            assert f"is {inner}, but {outside} outside the relation" in error["message"]
 
 
 # -- a page between two cursors ----------------------------------------------------------------------------------------

@@ -68,10 +68,10 @@ def test_most_plausible_names_lead_right(name: str) -> None:
     ("query", "said"),
     [
         ("{ alerts { id } }", "Did you mean 'monitoringAlerts'"),
-        ("{ alerts { id } }", "Elsewhere there is `Experiment.alerts`, `Model.alerts` or `Feature.alerts`."),
+        ("{ alerts { id } }", "Other types have `Experiment.alerts`, `Model.alerts` or `Feature.alerts`."),
         ("{ models { nodes { version } } }", "Did you mean 'modelVersion'"),
         ("{ models { nodes { errorRate } } }", "`Deployment.errorRate` (through 'deployments')"),
-        ("{ deployments { nodes { modelVersion } } }", "Elsewhere there is `Model.modelVersion` (through 'model')"),
+        ("{ deployments { nodes { modelVersion } } }", "Other types have `Model.modelVersion` (through 'model')"),
         ("{ models { nodes { precisionRecallAuc } } }", "Did you mean 'prAuc'"),
         ("{ roiCalculations { nodes { roiRatio } } }", "Did you mean 'baseRoi'"),
         ("{ roiCalculations { nodes { status } } }", "Did you mean 'isActive'"),

@@ -158,4 +158,4 @@ async def test_recorded_changes_are_differences(client: Client, sql: asyncpg.Con
         "to": "STAGING",
         "actor": "anonymous",
     } in data["lineageDiff"]["changed"]
-    assert any("past the gateway" in one for one in data["lineageDiff"]["unknown"])
+    assert any("by other writers" in one for one in data["lineageDiff"]["unknown"])

@@ -130,7 +130,7 @@ def _result(types: Types) -> Any:
 
 
 def _make(types: Types) -> Any:
-    two = "Exactly 2 times, the earlier first: changes after the first, up to the second."
+    two = "The moments, exactly 2, the earlier first: changes after the first, up to the second."
     moments: Any = list[DateTime]
     taken = {"between": argument(moments, two)} | walk_arguments(types)
     return strawberry.field(
