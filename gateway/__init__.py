@@ -1,4 +1,5 @@
-"""Transports, callers, limits and execution; what an answer means is ``schema``'s, how it is fetched ``db``'s.
+"""Transports, authentication, limits and the execution of operations. ``schema`` defines the graph, ``db`` the
+database.
 
-``app`` puts the rooms together; ``settings``, ``context`` and ``database`` are what all of them may use.
+``app`` assembles the rooms; all of them may use ``settings``, ``context`` and ``database``.
 """

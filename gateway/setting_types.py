@@ -1,4 +1,4 @@
-"""What the values of settings look like: each check gives the value, or a ValueError that says what is expected."""
+"""Types of settings: each check returns the value, or raises a ValueError that says what is expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Environment -> one frozen object, checked at start. All but HOST, PORT and DATABASE_URL begin with GATEWAY_."""
+"""Settings from the environment, checked at start.
+
+All except HOST, PORT, DATABASE_URL and REDIS_URL begin with GATEWAY_.
+"""
 
 from __future__ import annotations
 

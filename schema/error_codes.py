@@ -1,6 +1,6 @@
-"""The codes of errors, of a change's problems and of what blocks a change: names that clients may rely on.
+"""The codes of errors, problems and blockers, which clients may rely on.
 
-A code keeps its name and its meaning for good. The reference of them is generated from here (``make snapshot``).
+A code never changes its name or meaning. ``make snapshot`` generates their reference from this module.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Errors that a client can act on: a stable code, where, what was wrong and what would be right."""
+"""Typed errors for clients: a stable code, the place, what is wrong and what would be valid."""
 
 from __future__ import annotations
 

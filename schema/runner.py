@@ -1,7 +1,7 @@
-"""Running a plan: one statement for what is compiled, resolvers for the rest beside it.
+"""Running a plan: one compiled statement, and resolvers for the other fields in parallel.
 
-When data or a missing object fails the statement, the resolvers answer its fields too and say exactly which one is
-wrong. What was given up, lost or refused for lack of resources is never tried twice.
+If data or a missing object fails the statement, the resolvers execute its fields again and name the failing one. After
+a timeout, a lost connection or a lack of resources nothing is repeated.
 """
 
 from __future__ import annotations

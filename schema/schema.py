@@ -1,4 +1,4 @@
-"""Puts the graph together: catalogue, types, what is particular to a group, and the Strawberry schema."""
+"""Assembles the graph: catalogue, types, code of single groups, and the Strawberry schema."""
 
 from __future__ import annotations
 

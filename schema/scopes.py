@@ -1,4 +1,4 @@
-"""Scopes: what reading each type and column, and each mutation, needs; and what a caller with some of them misses.
+"""Scopes: those that each type, column and mutation needs, and what a caller without them may not read.
 
 A scope for reading each group (`read:model_monitoring`), one for what is known of single patients (`patient`), and
 those for changes: `preview` (dry runs), `change`, `review` and `force`; for recording rows of each group

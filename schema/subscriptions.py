@@ -1,4 +1,4 @@
-"""The subscription type: what can be followed, by which arguments, and what is told of each change.
+"""The subscription type: its fields, arguments and messages.
 
 A message is resolved like the root of a query, with what the live log says of a change as its source; the rows in it
 are read when it is sent, by the loaders, in the caller's rights. Annotations are evaluated at once here: Strawberry

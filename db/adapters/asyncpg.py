@@ -1,4 +1,4 @@
-"""asyncpg: what has no public interface."""
+"""asyncpg: interfaces that it has not made public."""
 
 from __future__ import annotations
 

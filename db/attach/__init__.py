@@ -1,5 +1,5 @@
-"""A database that the gateway did not make: comparing it with the models, attaching, checking, detaching, watching
-its shape.
+"""Attached databases: comparing them with the models, attaching, checking, detaching, detecting changes of their
+schema.
 
 May use every other room of this floor but `db.demo`.
 """

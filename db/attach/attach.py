@@ -1,4 +1,4 @@
-"""Using a database that the platform made: nothing of it is changed, and what is different is said in words."""
+"""Attaching to a database of the platform: its tables are not changed, and differences are reported."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext

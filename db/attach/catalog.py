@@ -1,4 +1,4 @@
-"""What a database has, as its system catalog says: five short reading statements, which every role may run."""
+"""The objects of a database, read from its system catalog by five short statements that every role may run."""
 
 import re
 from collections.abc import Mapping, Sequence

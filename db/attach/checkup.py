@@ -1,4 +1,4 @@
-"""What a connection meets beside tables: the server, the role, the pooler between."""
+"""Checks of a connection: the server, the role, a pooler in between."""
 
 from __future__ import annotations
 

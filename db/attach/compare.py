@@ -1,4 +1,4 @@
-"""The differences between the models and a database, each in words that say what it costs."""
+"""The differences between the models and a database, each with its consequence in words."""
 
 import re
 from collections.abc import Iterator

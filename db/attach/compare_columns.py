@@ -1,4 +1,4 @@
-"""The columns of a table that a database has otherwise: missing, of another type, computed, or without a value."""
+"""Differences of columns: missing, of another type, computed, or without a value."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The gateway's own tables: without them everything can be read, but for histories, and nothing changed."""
+"""Differences of the gateway's own tables. Without them reads work, except histories, and changes do not."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ _CAN_DO_WITHOUT = {
 
 
 def own_tables(found: DatabaseCatalog) -> Iterator[Difference]:
-    """The gateway's own tables: without them everything can be read, but for histories, and nothing changed."""
+    """Differences of the gateway's own tables. Without them reads work, except histories, and changes do not."""
     every = [table.fullname for table in Entity.metadata.tables.values() if is_own(table)]
     own = [name for name in every if name not in _CAN_DO_WITHOUT]
     without = "changes are refused, histories answer with an error, and nothing can be subscribed to"

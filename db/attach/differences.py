@@ -1,4 +1,4 @@
-"""What a database has otherwise than the models: a difference, and what it means to those who ask the graph."""
+"""Differences between a database and the models, and their meaning for users of the graph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which fields of the graph read a column, so that a difference can be told in the words of those who ask."""
+"""The fields of the graph that read a column, so that differences can be reported in GraphQL's terms."""
 
 from collections.abc import Iterable
 from functools import cache

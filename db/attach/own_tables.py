@@ -1,7 +1,7 @@
-"""The gateway's own tables on a database that it did not make: the same migrations as everywhere, the own ones alone.
+"""The gateway's own tables on an attached database, made by those migrations that change only them.
 
-A migration says ``own = True`` when it changes the schema ``gateway`` and nothing else. `e2i-gateway db migrate` runs
-all migrations, `e2i-gateway db attach` those, and keeps book of them in ``gateway.own_revisions``.
+A migration has ``own = True`` if it changes only the schema ``gateway``. `e2i-gateway db migrate` runs all migrations;
+`e2i-gateway db attach` runs these, and records them in ``gateway.own_revisions``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The report of `db attach`: which database it was, what was done there, then what matters, a page long."""
+"""The report of `db attach`: the database, the actions, and the important differences, on one page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a database has changed its shape: one digest of all that its catalog says about what the graph reads."""
+"""Detecting a changed schema of a database: one digest of everything in its catalog that the graph reads."""
 
 from __future__ import annotations
 

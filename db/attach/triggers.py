@@ -1,4 +1,4 @@
-"""A database's own triggers, recognised by what they do: what they write, and what the gateway leaves to them.
+"""Triggers of an attached database, recognised by their effects: what they write, and what the gateway leaves to them.
 
 The platform's database has triggers of seven kinds, not all of them ours by name or rule. A trigger is known by its
 table and by what its function's text says, so that it is found under any name.

@@ -1,4 +1,4 @@
-"""The types of which a database takes no row, and why: rights, policies, what stands in the table's place, triggers."""
+"""The types whose rows a database does not accept, with the reason: rights, policies, views, triggers, sequences."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Indexes of vectors: which there are, how they are searched, and how much they find.
+"""Vector indexes: their kinds, their search settings and their recall.
 
 An IVFFlat index parts its vectors into lists around centres that are chosen when it is built: one that was built on an
-empty table, as schema migrations do it, has centres anywhere, and finds little until it is built anew.
+empty table, as schema migrations do it, has arbitrary centres, and low recall until it is rebuilt.
 """
 
 from __future__ import annotations

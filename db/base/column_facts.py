@@ -1,4 +1,4 @@
-"""What a column's values mean: their unit, the words that they may be, who writes their text, what people call them."""
+"""Facts about a column's values: unit, closed vocabulary, kind of text, other names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changes write and reach, as data: the effects of moves, and the mutations that are more than a move.
+"""Declarations of what changes write and reach: effects of transitions, and special mutations.
 
 An effect is declared beside the lifecycles that name it; its function in `schema.changes.effects` is bound to the
 declaration, which says what the function writes, locks and reads, and along which edges. The grants of the database

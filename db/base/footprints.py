@@ -1,4 +1,4 @@
-"""What changes write, lock and read, derived from the declarations of lifecycles and effects: entities and columns."""
+"""The entities and columns that changes write, lock and read, derived from lifecycles and effects."""
 
 from __future__ import annotations
 

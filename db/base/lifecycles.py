@@ -1,4 +1,4 @@
-"""Lifecycles as data: states, allowed moves, what guards them, what they write and set off, and their mutations.
+"""Lifecycles as data: states, transitions, guards, stamps, effects and mutations.
 
 A lifecycle is declared beside the enum of its states. The engine (`schema.changes.engine`) knows none by name: guards
 are SQL over the row, so that a page of rows is asked in one statement; effects are declared (`db.base.effects`), checks

@@ -1,6 +1,6 @@
-"""The vocabulary of the lineage: what an edge between two rows means. Relations declare their edges with it.
+"""Kinds of lineage edges, by which relations declare their edges.
 
-An edge leads from the row that was first, or that the other depends on, downstream to what came of it.
+An edge leads downstream: from the earlier row, or the one that the other depends on, to the later or dependent row.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What models declare of themselves: the group that they belong to (``__group__``), what is told of them live
-(``__topic__``), how their rows are recorded (``__record__``)."""
+"""Declarations on models: their group (``__group__``), their topic of the live log (``__topic__``), how their rows are
+recorded (``__record__``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from the models for the database: the comments of tables, and the indexes behind lists."""
+"""Table comments and list indexes, derived from the models."""
 
 from __future__ import annotations
 

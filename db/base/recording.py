@@ -1,4 +1,4 @@
-"""What recording a row through the gateway takes, worked out from the declaration on its model (``__record__``).
+"""Plans for recording rows, derived from the declaration on each model (``__record__``).
 
 What is not declared is derived: which columns are the server's from their names, from lifecycles and from computed
 columns; what is required and what refers to other rows from the columns themselves.

@@ -1,4 +1,4 @@
-"""What models and databases are compared by: the names of relations, and the labels of enums, on both sides.
+"""The names of relations and the labels of enums, of the models and of a database, for comparing both.
 
 Building (`db.migrations.compare`) and attaching (`db.attach`) both read it here; what follows from a difference is
 another thing for each: a migration's statements, or words that say what it costs.

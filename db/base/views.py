@@ -1,4 +1,4 @@
-"""What the views of the data dictionary say, as SELECTs of our own: a database may lack them, or have others.
+"""The views of the data dictionary as SELECTs of the gateway: a database may lack them or define them otherwise.
 
 The platform's own differ from what is documented (one takes the largest of severities as text, where `none` is above
 `critical`), so no answer rests on them. The definitions are those that the migrations make views of.

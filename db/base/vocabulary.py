@@ -1,4 +1,4 @@
-"""The vocabulary in which the models say everything once: entities, views, columns, enums, relations, SQL fields.
+"""The vocabulary of the models: entities, views, columns, enums, relations, SQL fields.
 
 A model is the only place where a table is described. Its column comments become the database's COMMENTs, the GraphQL
 descriptions and the documentation; its relations become fields on both ends, batch loaders and lineage edges.

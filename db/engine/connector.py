@@ -1,4 +1,4 @@
-"""Opening connections: to the host that a URL means, in time, and never to a primary of the past."""
+"""Opening connections: to the right host of a URL, within a timeout, and never to a former primary."""
 
 from __future__ import annotations
 

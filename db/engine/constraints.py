@@ -1,4 +1,4 @@
-"""Constraints that a change violates and rights that the role lacks, as the catalog has them.
+"""Violated constraints and missing rights, looked up in the catalog.
 
 The errors name a constraint and its table; its columns they tell in a sentence, in the language of the server.
 """

@@ -1,4 +1,4 @@
-"""Copying rows out of a snapshot: COPY, whose bytes are handed on as they come, at the pace of whoever takes them."""
+"""Copying rows out of a snapshot by COPY: bytes are forwarded as they arrive, at the pace of the reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the errors of the database mean: the one reader of SQLSTATEs.
+"""Errors of the database by their SQLSTATE. No other module reads SQLSTATEs.
 
 Of what a server sends, its code and its structured fields alone are read, since a server speaks the language of its
 ``lc_messages``. Its words are handed on to people, and decide nothing.

@@ -1,4 +1,4 @@
-"""Borrowing connections from an engine's pool: in order of arrival, and without SQLAlchemy's wrapping.
+"""A connection pool over an engine's pool: first come, first served, without SQLAlchemy's wrappers.
 
 SQLAlchemy opens connections within a greenlet and waits for them there, and wraps each that it hands out, which costs
 as much as a small statement. An idle connection needs none of it. So readers queue for a turn before they take one,

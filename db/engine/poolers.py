@@ -1,4 +1,4 @@
-"""Connections through a pooler in transaction mode, which lends a server connection for one transaction at a time.
+"""Connections through a pooler in transaction mode, which assigns a server connection for one transaction at a time.
 
 What such a connection keeps between two transactions is somebody else's: settings of a session that were made there
 would leak to a stranger, and a stranger's would hold here. So nothing is kept. Each statement runs in a transaction,

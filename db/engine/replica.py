@@ -1,4 +1,4 @@
-"""Reads on hot standbys, as long as they are near enough, and never behind what the same caller has changed.
+"""Reads on hot standbys with little lag, never older than the caller's last change.
 
 Where the primary's log is, and how far each replica has replayed it, is asked of them from time to time; no request
 waits for that. Positions in the log are bytes, as Postgres counts them. A change leaves its position in the slot of its

@@ -1,4 +1,4 @@
-"""What every session of the gateway's is set to: nothing that a server, a database or a role says changes an answer."""
+"""Settings of every session, so that defaults of a server, a database or a role never change a result."""
 
 from __future__ import annotations
 

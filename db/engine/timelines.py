@@ -1,4 +1,4 @@
-"""Timelines of a cluster: which history a server writes; the newest is the database.
+"""Timelines of a cluster: the server on the newest timeline is the primary.
 
 A standby that takes over begins a timeline. The primary of before may wake up, and takes changes as if nothing had
 happened; what is read there is past, and what is changed there is lost. So the newest timeline that was seen anywhere

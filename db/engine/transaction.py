@@ -1,4 +1,4 @@
-"""One transaction that changes something: begun, run again as a whole, and committed with an outcome that is known."""
+"""A writing transaction: begun, repeated as a whole after conflicts, and committed with a known outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The URL of a database, with libpq's parameters: what it says of the connection, in the terms of the driver."""
+"""Database URLs with libpq's parameters, translated to the driver's options."""
 
 from __future__ import annotations
 

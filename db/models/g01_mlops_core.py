@@ -49,7 +49,7 @@ class ModelStage(Labels, pg_name="model_stage_enum"):
     SHADOW = "shadow", "Receives copies of production requests; its predictions are recorded, not used."
     PRODUCTION = "production", "Serves production requests."
     ARCHIVED = "archived", "Archived; can no longer be promoted."
-    DEPRECATED = "deprecated", "No longer in production; to be archived."
+    DEPRECATED = "deprecated", "Out of service; to be archived."
 
 
 class Experiment(Entity):

@@ -1,4 +1,4 @@
-"""Rows that every database has: the default tools, as JSON.
+"""Seed rows of every database: the default tools, as JSON.
 
 May use `db.models`.
 """

@@ -1,4 +1,4 @@
-"""What the gateway keeps of its own: tokens, trusted documents, the change log, the grants of its role.
+"""The gateway's own data: tokens, trusted documents, the live log, the grants of its role.
 
 May use `db.engine` and `db.models`.
 """

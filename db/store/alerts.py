@@ -1,4 +1,4 @@
-"""Which alerts are new or have changed, whoever wrote them: found a part of the table at a time, and logged.
+"""Detecting new and changed alerts of any writer: a part of the table at a time, written to the live log.
 
 No column and no index can be counted on that tell which rows have changed, but every row has an ``xmin``: one that an
 older transaction wrote than were under way at the last look is as it was then. So a look reads the alerts that were

@@ -1,4 +1,4 @@
-"""The roles of callers, where the database's own policies decide what they see."""
+"""Database roles of callers, for row level security."""
 
 from __future__ import annotations
 

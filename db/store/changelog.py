@@ -1,4 +1,4 @@
-"""The live log behind subscriptions, read so that nothing is lost or doubled in whatever order transactions commit.
+"""The live log behind subscriptions, read without gaps or duplicates in any order of commits.
 
 Positions are given when an entry is written, and seen when its transaction commits, which is another order. So a reader
 does not remember a position but a snapshot of Postgres: which transactions it has seen. What is new are the entries of

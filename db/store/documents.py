@@ -1,4 +1,4 @@
-"""Trusted documents in a table: what clients may send where not everything is answered, kept by their ids."""
+"""Trusted documents in a table, by their ids."""
 
 from __future__ import annotations
 

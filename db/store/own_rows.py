@@ -1,6 +1,6 @@
-"""Rows of the gateway's own tables that are over: used keys, previews, what nobody can resume at, alerts that are gone.
+"""Expired rows of the gateway's own tables: used keys, previews, old entries of the live log, deleted alerts.
 
-Every gateway looks for them once an hour, one at a time, a slice after the other; `e2i-gateway db retention` at once.
+One gateway at a time removes them once an hour, in slices; `e2i-gateway db retention` removes them at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Service tokens, stored by their hash alone, so that reading the table yields none of them."""
+"""Service tokens, stored only as hashes, so that the table does not reveal them."""
 
 from __future__ import annotations
 

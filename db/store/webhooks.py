@@ -1,4 +1,4 @@
-"""Receivers of webhooks, and the messages that they have not taken yet: kept for all gateways of a database.
+"""Receivers of webhooks and their undelivered messages, shared by all gateways of a database.
 
 One process sends at a time, by a lease in ``gateway.webhook_sender``. It turns entries of the live log into messages in
 the transaction that notes how far it has read, so that each entry becomes one message a receiver, whatever is killed.

@@ -1,4 +1,4 @@
-"""What the gateway takes from libraries beyond their public interfaces, one module a library, as ``db.adapters`` says.
+"""Adapters for private interfaces of libraries, one module per library, as in ``db.adapters``.
 
 May use no other room.
 """

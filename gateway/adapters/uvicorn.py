@@ -1,4 +1,4 @@
-"""uvicorn: its protocols, which it offers to be replaced and not to be extended, under names of the gateway's own."""
+"""uvicorn: its protocol classes, which it does not document for extension, under public names."""
 
 from __future__ import annotations
 

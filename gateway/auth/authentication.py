@@ -1,7 +1,7 @@
 """Authentication: from the credential of a request or a connection to a caller.
 
-A credential is verified once and then known for a while, so that most requests cost a look into a dictionary. One that
-is presented and cannot be verified is refused: it never makes its bearer anonymous.
+A verified credential is cached for a while, so that most requests need one lookup. A credential that cannot be verified
+is refused; its bearer is never treated as anonymous.
 """
 
 from __future__ import annotations

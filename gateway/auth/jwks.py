@@ -1,4 +1,4 @@
-"""The keys that verify JWTs: one secret, or a set of public keys that is read and read again."""
+"""The keys that verify JWTs: a secret, or a set of public keys that is refreshed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of commands: what each group's module adds its parsers to, and what a command is."""
+"""Command groups: the parser of each group, and the type of a command."""
 
 from __future__ import annotations
 

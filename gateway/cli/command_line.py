@@ -1,4 +1,4 @@
-"""The command `e2i-gateway`: serve the graph, look after its database, print its schema."""
+"""The command `e2i-gateway`: serves the graph, manages its database, prints its schema."""
 
 from __future__ import annotations
 

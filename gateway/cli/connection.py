@@ -1,4 +1,4 @@
-"""Databases as commands use them: in the role of their owner, and the gateway's own tables there."""
+"""Database connections of commands, in the role of the owner."""
 
 from __future__ import annotations
 

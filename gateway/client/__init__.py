@@ -1,4 +1,4 @@
-"""A Python client of the gateway, over httpx: queries with paging, mutations and batches that are safely sent again.
+"""A Python client of the gateway, over httpx: queries with paging, mutations and batches with safe retries.
 
 ``clients`` has `Gateway` and `AsyncGateway`, ``errors`` what they raise, ``rows`` what they give, ``flows`` what both
 do, ``typed`` rows, inputs and mutations as the schema has them. Uses the public API alone, and of the gateway's own

@@ -1,4 +1,4 @@
-"""What goes wrong for a client, by the codes of the gateway."""
+"""Exceptions of the client, by the gateway's codes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a client does, whatever sends it: requests are yielded, and what came of them is sent back in.
+"""The logic of the client, without I/O: generators yield requests and receive their responses.
 
-Sent again is what is sure to change nothing twice: what was refused before anything was done, queries, and changes that
-have an idempotency key.
+A request is repeated only if that cannot change anything twice: after a refusal before execution, for queries, and for
+changes with an idempotency key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows as a client gives and gets them: lists of plain dictionaries, lines of JSON, frames of pandas and polars."""
+"""Rows in the client: lists of dictionaries, lines of JSON, frames of pandas and polars."""
 
 from __future__ import annotations
 

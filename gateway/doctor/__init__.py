@@ -1,4 +1,4 @@
-"""Checks a deployment from the inside and says what to fix: `e2i-gateway doctor`.
+"""Checks of a deployment with fixes: `e2i-gateway doctor`.
 
 May use every room but ``cli``.
 """

@@ -1,4 +1,4 @@
-"""Checks of the database, the gateway's role, and the pooler between."""
+"""Checks of the database, the gateway's role, and a pooler in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole examination: settings first, then services, then the database as far as it can be reached."""
+"""All checks: settings first, then services, then the database if it can be reached."""
 
 from __future__ import annotations
 

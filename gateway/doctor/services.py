@@ -1,4 +1,4 @@
-"""Checks of the services beside the database: key sets, Redis, a trace collector."""
+"""Checks of other services: key sets, Redis, a trace collector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers as streams of server-sent events: the protocol graphql-sse, each operation on a connection of its own.
+"""Server-sent events: the protocol graphql-sse, each operation on a connection of its own.
 
 A stream has an event ``next`` for each answer, comments while there is none, and ends with the event ``complete``. One
 that ends without it is over because the gateway is: its client asks again, with its last cursor.

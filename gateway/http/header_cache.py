@@ -1,4 +1,4 @@
-"""Caches of parsed headers: clients send the same ones again, and parsing one takes microseconds."""
+"""Caches of parsed headers: clients repeat the same headers, and parsing one takes microseconds."""
 
 from __future__ import annotations
 

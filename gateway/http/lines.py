@@ -1,4 +1,4 @@
-"""Bodies of lines: received, and inflated and parted once it is their turn, within limits whatever they claim."""
+"""Bodies of lines: received, decompressed and split within limits."""
 
 from __future__ import annotations
 

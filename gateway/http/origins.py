@@ -1,4 +1,4 @@
-"""Origins and hosts: which pages may send requests, by the host that they name and the site that they come from."""
+"""Checks of the Host, Origin and Sec-Fetch-Site headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of this process, counted cheaply, and rendered in Prometheus' format at a scrape.
+"""Metrics of this process, rendered in Prometheus' format at a scrape.
 
 A request adds to plain numbers; families of metrics are made from them at a scrape. Names of operations are labels of
 the latencies, the first fifty that were executed; whoever makes up more of them adds to ``other``.

@@ -1,4 +1,4 @@
-"""Traces to OTLP: a request or an operation over a WebSocket, its plan, its transactions and its statements.
+"""Traces to OTLP: requests, operations over WebSocket, plans, transactions and statements.
 
 The OTEL_* variables say where they go.
 

@@ -1,4 +1,4 @@
-"""Metrics across workers: each gives its counts to the others, so that a scrape of one has all of them."""
+"""Metrics across workers: each sends its counts to the others, so that a scrape of one worker has all of them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Reads the lineage and the record of changes from the graph, as any client does, and writes them as events.
 
-Nothing is left out silently: a walk follows every cursor of its frontier, and says where it ended by its depth.
+A walk follows every cursor of its frontier, and reports where its depth ended it.
 """
 
 from __future__ import annotations

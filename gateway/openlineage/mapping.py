@@ -1,4 +1,4 @@
-"""What rows are in OpenLineage: those that did something are runs, each of its own job; all others are datasets."""
+"""The mapping to OpenLineage: rows of processes are runs, each of its own job; all others are datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One operation from its document to its answer: limits, price, budget, deadline, plan, execution.
+"""The execution of operations: document, limits, price, budget, deadline, plan, execution, response.
 
 ``service`` is the entrance; ``documents`` parses, ``cost`` and ``scans`` price, ``budgets`` charges, ``planner`` plans,
 ``runner`` executes, ``answer`` finishes.

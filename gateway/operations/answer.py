@@ -1,4 +1,4 @@
-"""The answer to an operation, for whatever transport sends it."""
+"""The response to an operation, independent of the transport."""
 
 from __future__ import annotations
 

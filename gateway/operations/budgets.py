@@ -1,7 +1,7 @@
-"""Budgets: points per caller and minute, one for each row, in a token bucket.
+"""Budgets: points per caller and minute, in token buckets.
 
-A request takes what it may cost before it runs, and gets back what it did not use, or pays what it used beyond that.
-Buckets are this worker's own, or shared by all workers in Redis; while Redis is away each worker counts for itself.
+A request is charged its price before it runs; the difference to its cost is credited or charged afterwards. Buckets are
+per worker, or shared by all workers in Redis; while Redis is not available each worker counts by itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Documents: checked for size before they are parsed, parsed and validated once, and kept."""
+"""Documents: limited in size, parsed and validated once, and cached."""
 
 from __future__ import annotations
 

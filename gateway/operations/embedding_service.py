@@ -1,4 +1,4 @@
-"""The service that makes vectors of texts, as OpenAI's API and those that are compatible with it have it: one POST.
+"""The embedding service: one POST, compatible with OpenAI's API.
 
 No text, key or answer of the service stands in an error or in the log: its errors repeat what they were sent.
 """

@@ -1,4 +1,4 @@
-"""Vectors of the texts that operations search by: proved against stored vectors, then made by the service or kept.
+"""Vectors of search texts: made by the embedding service after its model is verified, and cached.
 
 No column names the model that the stored vectors were made by. Three stored texts of each search are made into vectors
 again; where these are not near to the stored ones, the model is another one, and every answer would be noise.

@@ -1,4 +1,4 @@
-"""Errors as clients see them: typed ones as they are, the database's by their meaning, all others masked."""
+"""Errors for clients: typed errors unchanged, the database's by their meaning, all others masked."""
 
 from __future__ import annotations
 

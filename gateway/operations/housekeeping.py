@@ -1,4 +1,4 @@
-"""The gateway's own tables are kept small, whether or not anybody is asked anything: what is over goes, in slices."""
+"""Housekeeping: expired rows of the gateway's own tables are removed in slices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limiter of concurrent requests: others queue for a while in order of arrival, or are refused."""
+"""The limiter of concurrent requests: further requests queue in order of arrival, or are refused."""
 
 from __future__ import annotations
 

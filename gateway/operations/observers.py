@@ -1,6 +1,6 @@
 """Hooks that observers of operations implement: logs, metrics and traces.
 
-Statements and transactions are observed where they are made, by events of their engine.
+Statements and transactions are observed by events of their engine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Persisted documents: trusted ones of the deployment, and those that clients have registered by hash.
+"""Persisted documents: trusted documents of the deployment, and automatic persisted queries.
 
 A file of trusted documents is what GraphQL Code Generator, Relay or Apollo write: a JSON object of ids and documents,
 or Apollo's manifest of operations. A folder has one document a file, whose id is the SHA-256 of its text or its name

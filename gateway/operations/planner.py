@@ -1,4 +1,4 @@
-"""From the parameters of a request to a plan with a price: document, variables, limits, what the caller may read."""
+"""From the parameters of a request to a priced plan: document, variables, limits, read permissions."""
 
 from __future__ import annotations
 

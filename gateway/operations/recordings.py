@@ -1,4 +1,4 @@
-"""Batches of rows that come as lines of JSON: what they may be, what they cost, and their recording.
+"""Batches of rows as lines of JSON: options, price and recording.
 
 The same as the mutations that record rows, for more rows at once and without a document: it knows no transport either.
 """

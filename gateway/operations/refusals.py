@@ -1,4 +1,4 @@
-"""Requests that are refused as a whole: their status, their errors, and what a limit says of itself."""
+"""Refused requests: status, errors, and messages of limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters of a GraphQL request, whatever carried it: their types and sizes are checked before anything runs."""
+"""The parameters of a GraphQL request: types and sizes are checked before anything runs."""
 
 from __future__ import annotations
 

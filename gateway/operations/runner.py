@@ -1,4 +1,4 @@
-"""Runs planned operations: readers, contexts, and another try where the database has another shape than planned for."""
+"""Runs planned operations: readers, contexts, and a retry if the database's schema has changed since planning."""
 
 from __future__ import annotations
 

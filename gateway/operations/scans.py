@@ -1,4 +1,4 @@
-"""The cost of what the database reads beyond the answer: for filters, orders, counts, sums and relations.
+"""The cost of rows that are read but not returned: for filters, orders, counts, aggregates and relations.
 
 Everything is reckoned in points of about two microseconds of Postgres each; a row that is sent, or compared with a
 pattern, is one. How many rows and which indexes there are comes from the facts of the database.

@@ -1,7 +1,7 @@
-"""Detecting that the database's shape has changed: a column, type, label, view or right has come, gone or changed.
+"""Detecting changes of the database's schema: columns, types, labels, views, rights.
 
-What a gateway knows of its database (what is missing, how requests are planned) is from a look at the catalog. It looks
-again from time to time, and at once when a statement fails for want of something; each worker does so for itself.
+A gateway plans requests by the catalog of its database. Each worker reads the catalog periodically, and at once when a
+statement fails because of a missing object.
 """
 
 from __future__ import annotations

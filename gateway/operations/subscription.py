@@ -1,4 +1,4 @@
-"""Subscriptions: a message for each change, with the rights that the caller has by then."""
+"""Subscriptions: a message per change, with the caller's permissions at that time."""
 
 from __future__ import annotations
 

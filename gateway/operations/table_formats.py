@@ -1,4 +1,4 @@
-"""Formats of tables: what Postgres copies out is CSV or lines of JSON, and Arrow is made of it batch by batch."""
+"""Table formats: CSV and lines of JSON by Postgres's COPY, and Arrow made from it batch by batch."""
 
 from __future__ import annotations
 

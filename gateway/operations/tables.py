@@ -1,7 +1,7 @@
-"""Tables: a connection answered whole, in a format of tables, from one snapshot, at the pace of its reader.
+"""Tables: all rows of a connection, in a table format, from one snapshot, at the pace of the reader.
 
-A table is priced like the pages that it stands for, once its rows are counted, and is refused before it begins where
-that is more than there is. It has turns and a time of its own, since it holds a connection until it is read.
+A table is priced like its pages, after its rows are counted, and refused if the budget is too small. Tables have a
+concurrency limit and a timeout of their own, because each holds a connection until it is read.
 """
 
 from __future__ import annotations

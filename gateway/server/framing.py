@@ -1,7 +1,7 @@
-"""Where a request ends: what its head must say so that the gateway and every proxy before it agree on that (RFC 9112).
+"""Message framing by RFC 9112, strict enough that the gateway and every proxy agree on the end of a request.
 
-Whatever leaves a doubt is refused, and its connection closed: bytes that one side takes for a body and the other for
-the next request would be answered to somebody else.
+Ambiguous framing is refused and the connection closed: otherwise bytes that one side reads as a body and the other as a
+request would be answered to another client.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Garbage collections of the whole heap, which stand still for all: put off until nothing is asked.
+"""Full garbage collections, which block all requests, are postponed until no request is in progress.
 
 Python begins one whenever a quarter more objects have survived: several times within a request of a thousand lists, for
 0.1 to 0.2 seconds each, in which nobody is answered. What requests leave behind is mostly freed without any.

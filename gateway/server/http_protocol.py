@@ -1,7 +1,7 @@
 """HTTP connections: uvicorn's, with timeouts for clients that send nothing, send without end, or read nothing.
 
-What comes before a request is one is limited in size and time, and what is no HTTP is answered in JSON. Whoever does
-not read an answer is let go; reading slowly is no reason.
+The head of a request is limited in size and time; invalid HTTP gets a JSON error. A client that does not read a
+response is disconnected; a slow one is not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The change feed: recorded changes, which subscribers follow from a cursor.
+"""The change feed: recorded changes, for subscribers with cursors.
 
 Knows no transport and imports no other room.
 """

@@ -1,7 +1,7 @@
-"""The feed: one listening connection per process, whose changes all subscribers share.
+"""The feed: one listening connection per process, shared by all subscribers.
 
-It survives whatever becomes of the connection: a notification only says that there may be something to read, and what
-is new is known from the log itself.
+It survives a lost connection: a notification only means that there may be new entries, which are read from the log
+itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Following the feed: from now or from a cursor, from memory or from the log, in the order of the changes.
+"""Following the feed from now or from a cursor, from memory or from the log, in the order of changes.
 
-Whoever follows holds a place and no queue. A slow reader falls behind, reads what it missed from the log page by page,
-and costs nobody anything.
+A subscriber holds a position, not a queue. A slow reader falls behind and reads what it missed from the log page by
+page, without affecting others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GraphQL over WebSocket: the protocol `graphql-transport-ws`, to its letter.
+"""GraphQL over WebSocket: the protocol `graphql-transport-ws`.
 
 A socket that breaks the protocol is closed with the code that the protocol has for it, or with one of RFC 6455's:
 1008 for too many messages, 1009 for one that is too large, 1011 for a peer that answers no ping, 1012 when the gateway

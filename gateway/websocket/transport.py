@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol, which can abort a peer that does not read."""
+"""uvicorn's WebSocket protocol, extended to abort a peer that does not read."""
 
 from __future__ import annotations
 

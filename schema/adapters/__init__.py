@@ -1,1 +1,1 @@
-"""What the graph takes from libraries beyond their public interfaces, one module a library, as ``db.adapters`` says."""
+"""Adapters for private interfaces of libraries, one module per library, as in ``db.adapters``."""

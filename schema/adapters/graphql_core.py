@@ -1,5 +1,4 @@
-"""graphql-core: what the executor and the coercion of variables are made of, which it does not export, and the words
-of its errors that are read."""
+"""graphql-core: parts of its executor and of variable coercion that it does not export, and texts of its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue: models read once into fields that know their SQL. Both executors and the types are made from it.
+"""The catalogue: the models as fields with their SQL. Both executors and the GraphQL types are derived from it.
 
 A field's SQL is text with ``{row}``-like holes for row aliases, prepared when the catalogue is built; values never
 enter it but as typed binds.

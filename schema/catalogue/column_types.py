@@ -1,4 +1,4 @@
-"""What a column's type means: how SQL writes it for the wire, how Python checks it, what GraphQL calls it.
+"""Column types: their SQL wire expression, their validation in Python, their GraphQL type.
 
 Both executors select the same wire expression, so a value has one form whoever reads it: timestamps are UTC with six
 digits and ``Z``, NUMERIC is a number, UUIDs are text, JSON and vectors are Postgres's own text passed through.

@@ -1,4 +1,4 @@
-"""JSON whose numbers keep their digits on the way to Postgres, which can hold more of them than a double can.
+"""JSON with exact numbers: digits are kept on the way to Postgres, which stores more of them than a double.
 
 Most numbers are plain ints and floats. One that a float would change is `Digits`, a float that knows its text; an
 integer is an int of any size.

@@ -1,4 +1,4 @@
-"""The catalogue as it is made: the models read once."""
+"""Builds the catalogue from the models."""
 
 from __future__ import annotations
 

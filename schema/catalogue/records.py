@@ -1,4 +1,4 @@
-"""Rows as resolvers read them: what a statement selects of a row, and how its values become a record."""
+"""Records: the values that a statement selects for a row, as resolvers read them."""
 
 from __future__ import annotations
 

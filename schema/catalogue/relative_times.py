@@ -1,4 +1,4 @@
-"""Times relative to the moment of an operation, as inputs may say them: ``now``, ``now-7d``, ``now+1h30m``.
+"""Relative times in inputs: ``now``, ``now-7d``, ``now+1h30m``.
 
 All of one operation are relative to one moment. A text of them is what was asked for: it is what a key of idempotency
 stands for, and no plan is made for the moment that one request found.

@@ -1,4 +1,4 @@
-"""What an operation asks for, as a tree of fields with coerced arguments: one walk for cost, loaders and compiler.
+"""The selection tree of an operation, with coerced arguments, shared by cost, loaders and compiler.
 
 The tree is lazy: the fields of a selection below an abstract type are collected when a concrete type is asked for.
 """

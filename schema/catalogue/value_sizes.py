@@ -1,4 +1,4 @@
-"""How large values are as JSON, on average: by the widths that Postgres has found, or by their types."""
+"""Average sizes of values as JSON, by Postgres's statistics or by their types."""
 
 from __future__ import annotations
 

@@ -49,11 +49,11 @@ async def violation(  # noqa: PLR0911 - one line for each kind
         case errors.FOREIGN_KEY:
             return BlockerCode.NO_SUCH_ROW, f"{fields or 'a reference'} of {row} names a row that does not exist"
         case errors.CHECK:
-            return BlockerCode.CHECK_FAILED, f"{row} has a value that a check constraint of the database does not allow"
+            return BlockerCode.CHECK_FAILED, f"{row} has a value that a check of the database does not allow"
         case errors.EXCLUSION:
             return (
                 BlockerCode.NOT_EXCLUSIVE,
-                f"{row} conflicts with another row{fields and f' on {fields}'} (an exclusion constraint)",
+                f"{row} conflicts with another row{fields and f' on {fields}'}",
             )
         case errors.NOT_NULL:
             by = _fields((said.column,), type_)

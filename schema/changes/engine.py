@@ -1,7 +1,6 @@
-"""The engine of all changes: rows locked, then judged, moved and recorded, in the one transaction of a mutation.
+"""The engine of all changes: rows are locked, checked by guards, changed and recorded in one transaction.
 
-Nothing here knows a lifecycle by name. What a change needs beside its data are small functions in
-`schema.changes.effects`.
+It is generic over lifecycles. The code of single lifecycles is in `schema.changes.effects`.
 """
 
 from __future__ import annotations

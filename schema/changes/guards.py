@@ -1,4 +1,4 @@
-"""Guards of moves, evaluated for any number of rows in one statement."""
+"""Guards of transitions, evaluated for any number of rows in one statement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Idempotency: a change that is requested twice with one key is made once, and has the same result both times."""
+"""Idempotency keys: a change that is requested twice with one key is made once, with the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`lifecycle` on every type that has one: the state, what a row may become, what is in the way, and what happened."""
+"""The field `lifecycle`: state, possible transitions with blockers, possible mutations, history."""
 
 from __future__ import annotations
 

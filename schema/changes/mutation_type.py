@@ -1,4 +1,4 @@
-"""The mutation type: each mutation takes one `input`, made from its data, and answers the shared union of results."""
+"""The mutation type: each mutation takes one `input`, made from its data, and returns the shared union of results."""
 
 from __future__ import annotations
 

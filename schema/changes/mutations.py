@@ -1,4 +1,4 @@
-"""Mutations as data, and how one is run: validated, judged, made and recorded, once for each idempotency key."""
+"""Mutations as data, and their execution: validated, checked, made and recorded, once per idempotency key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read permissions of mutations: a caller neither changes, nor learns by a refusal, what is withheld from it.
+"""Read permissions of mutations: a caller can neither change withheld data nor learn about it by a refusal.
 
 Derived from what lifecycles and effects declare.
 """

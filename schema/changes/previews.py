@@ -1,7 +1,6 @@
-"""Previews of dry runs: which rows a change would alter, as plain values that no client takes for the rows themselves.
+"""Previews of dry runs: the rows that a change would alter, as plain values.
 
-Clients that keep one object for each id would write a row that never was over the one that is, so that a preview holds
-no object with an `id`.
+A preview holds no object with an `id`: client caches would overwrite the row with its preview.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Functions of effects by their declarations, and checks by name; the functions are in `schema.changes.effects`."""
+"""The registry of effect functions by their declarations, and of checks by name."""
 
 from __future__ import annotations
 

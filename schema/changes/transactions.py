@@ -1,7 +1,7 @@
-"""Changes in one transaction: those of one mutation field, or with `@transaction` of all fields of an operation.
+"""Transactions of changes: of one mutation field, or with `@transaction` of all fields of an operation.
 
-What is to be changed are steps, made in order, again from the first one where others get in the way. A step that is
-refused, or fails, undoes all of them.
+A transaction is a list of steps. After a conflict it is repeated from the first step; a refused or failed step rolls
+back all of them.
 """
 
 from __future__ import annotations

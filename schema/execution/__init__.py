@@ -1,4 +1,4 @@
-"""How a selection is answered: plans, the loaders (the reference), the executor, time slices.
+"""The execution of selections: plans, loaders (the reference), the executor, time slices.
 
 May use `schema.sql`, `schema.search` and what those may use. The compiler of whole selections is in `compiler`.
 """

@@ -1,4 +1,4 @@
-"""What the loaders of a request share: the columns that a selection needs, and statements that become records."""
+"""The shared part of a request's loaders: the columns of a selection, and statements that return records."""
 
 from __future__ import annotations
 

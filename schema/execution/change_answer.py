@@ -1,4 +1,4 @@
-"""How the answer of a change is read: in its transaction for a moment, and after the commit where that is not enough.
+"""Reading the result of a change: in its transaction for a limited time, and after the commit otherwise.
 
 Inside, the answer is exactly the change's: its rows are locked, and an answer that fails as a whole is not committed.
 But the rows stay locked meanwhile, and what is selected below them can be slow, or wait for a table that somebody else

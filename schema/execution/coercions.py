@@ -1,6 +1,6 @@
-"""How values of variables are coerced: by functions that are made once a type, where many values of one type are sent.
+"""Coercion of variables by functions that are built once per type, for many values of one type.
 
-They say nothing of what is wrong: whoever calls them asks graphql-core then.
+They only detect errors; graphql-core is called for the message.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""How resolvers' answers are put together: rows that Postgres has written as JSON go through as they are, and each root
-field of a mutation has a transaction of its own, or shares that of all, with its answer read before the commit."""
+"""The executor: JSON of Postgres is passed through unchanged; each root field of a mutation has its own transaction or
+shares one, with its result read before the commit."""
 
 from __future__ import annotations
 

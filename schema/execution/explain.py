@@ -1,4 +1,4 @@
-"""Which lists of the graph no index of the connected database serves, by the word of its planner.
+"""Lists without an index in the connected database, according to its planner.
 
 Postgres is asked for the plans of the gateway's own statements, with sorts and scans of whole tables discouraged, so
 that it takes any index that could serve, however few rows there are today.

@@ -1,4 +1,4 @@
-"""What is wrong with input: where it stands, and in the words of JSON and GraphQL, whatever language reads it.
+"""Errors of input: their place, in terms of JSON and GraphQL.
 
 graphql-core tells quickly whether input is valid; what it says of a variable that is not quotes Python. What scalars
 say themselves is kept.

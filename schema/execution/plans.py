@@ -1,4 +1,4 @@
-"""Plans: how an operation is answered, worked out once for all requests that ask the same in the same shape.
+"""Plans: how an operation is executed, computed once for all requests of the same shape.
 
 The shape of the variables is what the SQL depends on: which are there, which are null, members of enums and flags, how
 long lists of objects are. Beyond it, a plan is good for what the compiler pinned: page sizes, the types of ids, the

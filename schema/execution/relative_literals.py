@@ -1,4 +1,4 @@
-"""Times relative to now as literals of a document: they become variables, so that each request has its own moment.
+"""Relative times as literals of a document: they become variables, so that each request has its own time.
 
 A kept plan holds what its document's literals say, and reads variables anew.
 """

@@ -1,4 +1,4 @@
-"""Single rows: by id, by what else is unique, by a relation, and rows of any type by their global ids."""
+"""Loaders of single rows: by id, by a unique key, by a relation, and by global ids of any types."""
 
 from __future__ import annotations
 

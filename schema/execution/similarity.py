@@ -1,4 +1,4 @@
-"""Similarity search as the graph has it: the root's arguments and its connection, and how the loaders answer it."""
+"""Similarity search in the graph: the arguments and the connection of its roots, and its loaders."""
 
 from __future__ import annotations
 

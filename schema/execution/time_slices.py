@@ -1,4 +1,4 @@
-"""Python that works on many rows takes turns with everything else on the event loop: a few milliseconds at a time."""
+"""Time slices: Python code that works on many rows yields to the event loop every few milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`columnFacts`: what the values of columns mean, as the models declare it and as agents' tools read it.
+"""`columnFacts`: the facts that models declare about columns.
 
 Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
 """

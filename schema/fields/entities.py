@@ -1,4 +1,4 @@
-"""`_entities` and `_service`: what a graph of several subgraphs asks of each (Apollo Federation 2)."""
+"""`_entities` and `_service` of Apollo Federation 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What no model can say: root fields with resolvers of their own, each one entry here."""
+"""The registry of root fields that are not derived from models."""
 
 from __future__ import annotations
 

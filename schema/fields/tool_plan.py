@@ -1,4 +1,4 @@
-"""`toolExecutionPlan`: in which order the given tools can run, and what flows between them.
+"""`toolExecutionPlan`: the order in which given tools can run, and the data that flows between them.
 
 Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
 """

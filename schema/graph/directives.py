@@ -1,4 +1,4 @@
-"""The directives of the SDL: the table behind a type, and what the values of a field mean."""
+"""The directives of the SDL: `@table` and `@fact`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mapper: catalogue -> Strawberry types. Nothing here knows a table by name; exceptions live in `schema.fields`."""
+"""Strawberry types from the catalogue. The module is generic over tables; exceptions are in `schema.fields`."""
 
 from __future__ import annotations
 

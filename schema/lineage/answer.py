@@ -1,4 +1,4 @@
-"""What a walk comes to: nodes, the edges among them, and where it was cut, with a cursor for each cut."""
+"""The result of a walk: nodes, the edges among them, and its truncations with a cursor each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to a lineage between two moments, as far as the rows' times and the recorded changes tell."""
+"""Changes of a lineage between two moments, from the times of rows and the recorded changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edges as data: every relation that is one, as each of its ends sees it, and what a node is called and in which state.
+"""Edges as data: every relation that is an edge, from both ends, with the label and state of nodes.
 
 Read once from the models; the walk knows no table by name.
 """

@@ -1,4 +1,4 @@
-"""What a change of state would touch: what is in its way, the rows that its effects concern, and what depends on them.
+"""The impact of a change of state: blockers, the rows of its effects, and the rows that depend on them.
 
 Which edges effects follow is declared with them, so that nothing needs to be written to know.
 """

@@ -1,4 +1,4 @@
-"""Paths between two nodes: shortest first, each node once, found among what leads to the target."""
+"""Paths between two nodes, shortest first, without repeated nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The walk: breadth first by sets on one snapshot, one statement per level, minimal depths, every cut remembered.
+"""The walk: breadth first by sets on one snapshot, one statement per level, with minimal depths and all truncations.
 
 Nodes of the last level are asked for their neighbours too, of which none is added: that finds the edges among the
 nodes of the answer, and what lies beyond.

@@ -1,4 +1,4 @@
-"""Fields for a question: every field of the graph, ranked by the words that are asked for.
+"""Fields for a question: every field of the graph, ranked by the words of the question.
 
 A field is found by its name, what people call it, its type and what people call that, its unit and words, and its
 description. Rarer words count for more; words that mean the same count for less than the words themselves.

@@ -1,4 +1,4 @@
-"""Errors of validation with what was probably meant: graphql-core's own suggestions go by letters alone."""
+"""Suggestions in validation errors: graphql-core's own ones only compare letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an input would be, in words: the fields of its type and one right example, the values of an enum."""
+"""Descriptions of inputs: the fields of a type with one valid example, the values of an enum."""
 
 from __future__ import annotations
 

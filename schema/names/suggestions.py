@@ -1,4 +1,4 @@
-"""What was meant by a name that the graph does not have: by its words, by what people call things, by who has it.
+"""Suggestions for unknown names: by words, by other names, by types that have the name.
 
 Every name of the schema can be asked for: fields, arguments, fields of inputs, values of enums, types.
 """

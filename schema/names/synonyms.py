@@ -1,4 +1,4 @@
-"""Words that people use for one another of data and of queries, whatever the platform calls them.
+"""Synonyms of words about data and queries.
 
 What a single column or type is called stands on its model, as ``aliases``.
 """

@@ -1,4 +1,4 @@
-"""Words of names and of questions, and how far two of them say the same."""
+"""Words of names and questions, and their similarity."""
 
 from __future__ import annotations
 

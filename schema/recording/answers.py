@@ -1,4 +1,4 @@
-"""What recording answers: what has become of the rows, or which of them are in the way and where."""
+"""Results of recording: counts and ids of rows, or the problems of rows."""
 
 from __future__ import annotations
 

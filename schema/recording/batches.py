@@ -1,4 +1,4 @@
-"""Batches of rows on their way into the database; where it refuses some, they are found by halving the batch."""
+"""Writing batches of rows; refused rows are located by halving the batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that are made within the input of the row that they are part of: one level down, in the same transaction."""
+"""Child rows within the input of their parent row: one level, in the same transaction."""
 
 from __future__ import annotations
 

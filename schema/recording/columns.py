@@ -1,4 +1,4 @@
-"""How the values of a column of rows go to Postgres: one array a column, cast in the statement where that is needed."""
+"""Values of columns as Postgres arrays, one array per column."""
 
 from __future__ import annotations
 

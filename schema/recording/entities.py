@@ -1,4 +1,4 @@
-"""One row of an entity: made, changed where it says nothing of a state, or retired; each is one event in the record."""
+"""Creating, updating and retiring one row of an entity; each is one event of the record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows as lines of JSON: read with all their digits, and coerced by the same types as those of a mutation."""
+"""Rows as lines of JSON: parsed with exact numbers, and coerced by the types of the mutation."""
 
 from __future__ import annotations
 

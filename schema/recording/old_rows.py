@@ -1,4 +1,4 @@
-"""Old rows as SQL: which of them may go, which stay since others refer to them, and taking the oldest ones away.
+"""SQL of purges: old rows, rows that others refer to, and the removal of the oldest ones.
 
 Who refers to a row may come while it goes. Foreign keys that refuse its going say so themselves; where one cascades, or
 sets null, rows are locked before they are looked at again, which keeps new references waiting. Links without a foreign

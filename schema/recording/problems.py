@@ -1,4 +1,4 @@
-"""What is wrong with rows, and what becomes of a batch: the words that recording and its answers share."""
+"""Problems of rows and outcomes of batches, shared by recording and its results."""
 
 from __future__ import annotations
 

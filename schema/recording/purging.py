@@ -1,4 +1,4 @@
-"""The mutations that remove old rows: the oldest first, a bounded number at once, none that others refer to."""
+"""The mutations that purge old rows: the oldest first, a limited number at once, none that others refer to."""
 
 from __future__ import annotations
 

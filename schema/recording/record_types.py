@@ -1,4 +1,4 @@
-"""What a recordable type takes as input, by its GraphQL names, and how each value reaches its column."""
+"""The inputs of recordable types, by GraphQL name, and the columns that they fill."""
 
 from __future__ import annotations
 

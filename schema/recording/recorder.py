@@ -1,4 +1,4 @@
-"""Recording a batch in the transaction that surrounds it: who may, once for each key, audited, all of it or nothing."""
+"""Recording a batch in the surrounding transaction: scopes, idempotency key, record, all rows or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References of rows, by id or by what else is unique: the keys that they stand for, read from the database."""
+"""References of rows by id or unique key, resolved to keys in the database."""
 
 from __future__ import annotations
 

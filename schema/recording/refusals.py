@@ -1,4 +1,4 @@
-"""What a refusal of the database says of a row."""
+"""Problems of rows from refusals of the database."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def meaning(error: Exception, row: int, rows: RowValues, transaction: Tran
         case errors.FOREIGN_KEY:
             return Wrong(RowCode.NO_SUCH_ROW, row, f"{names or 'a reference'} names no row", fields[:1])
         case errors.CHECK:
-            words = f"a check constraint of the database does not allow its {names or 'values'}"
+            words = f"a check of the database does not allow its {names or 'values'}"
             return Wrong(RowCode.CHECK_FAILED, row, words, fields[:1])
         case errors.NOT_NULL:
             return Wrong(RowCode.VALUE_MISSING, row, f"{names} needs a value in this database", fields[:1])

@@ -1,4 +1,4 @@
-"""Retention: a policy that says how many days rows are kept, and the removal of what is older, in slices."""
+"""Retention policies: for how many days rows are kept, and the removal of older rows in slices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids that are made for rows that bring none: random ones, or such as are the same whenever they are asked for."""
+"""Generated ids of rows: random, or derived from the idempotency key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of one type by column, as they are sent: what is wrong with them is found here, before any SQL."""
+"""Rows of one type by column: checked before any SQL."""
 
 from __future__ import annotations
 

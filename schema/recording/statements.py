@@ -1,4 +1,4 @@
-"""The SQL of recording: rows added from arrays, looked up by what is unique, and compared with those that are there."""
+"""The SQL of recording: inserts from arrays, lookups by unique keys, comparison with existing rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that are searched by: they become vectors before their operation runs, and stand here while it does.
+"""Search texts: their vectors are made before the operation runs, and kept here meanwhile.
 
 To make a vector of a text takes another service, which the schema does not know. Whoever runs an operation asks for the
 vectors of its `TextPlace`s beforehand; the SQL of both executors reads them, or the error that stands in their place.

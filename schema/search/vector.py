@@ -1,4 +1,4 @@
-"""Similarity as both executors search by it: what the arguments mean, and the SQL that follows from them.
+"""Similarity search for both executors: its arguments and its SQL.
 
 The rows whose vectors are nearest to a given one come by pgvector's HNSW or IVFFlat index. Both answer approximately,
 and their scans can end before a page is full. Without an index that scans on (pgvector before 0.8), or where `exact` is

@@ -1,4 +1,4 @@
-"""Statements of the graph, put together from the catalogue's fragments: pages, rows by key, counts.
+"""SQL statements of the graph, built from the catalogue's fragments: pages, rows by key, counts.
 
 Values enter as typed binds only. The same builders serve the loaders, which bind values, and a compiler, which binds
 places to be filled by each request.

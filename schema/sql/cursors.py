@@ -1,4 +1,4 @@
-"""Cursors: the one form of all, and keyset cursors, which are the values of an order at a row.
+"""Cursors: their common encoding, and keyset cursors, which hold the values of an order at a row.
 
 A cursor is the URL-safe base64, without padding, of a JSON array. A keyset cursor is tied to its type and order, to no
 parent and no filter.

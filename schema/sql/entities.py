@@ -1,4 +1,4 @@
-"""Entities of other subgraphs: their representations as keys, by the global id or by what else is unique."""
+"""Entities of Apollo Federation: representations as keys, by the global id or another unique key."""
 
 from __future__ import annotations
 

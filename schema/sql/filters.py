@@ -1,4 +1,4 @@
-"""Filters: per type a `where` input, and what it means in SQL. Types are exact, and every value is a typed bind.
+"""Filters: the `where` input of each type and its SQL. Types are exact, and every value is a typed bind.
 
 `ne`, `notIn` and `not` treat null as a value: a row whose column is null is unequal to everything. Every other operator
 finds rows that have a value.

@@ -1,4 +1,4 @@
-"""Which index of the connected database serves an order, and how the order must be said so that Postgres sees it.
+"""Indexes of the connected database that serve an order, and the form of the order that Postgres recognises.
 
 Postgres takes an index for an order only where the nulls stand at the same end. Where they stand at the other one, rows
 with a value are read in the index's order, and rows without one before or behind them (`sql.page`).

@@ -1,4 +1,4 @@
-"""Lists as both executors read them: what their arguments mean, checked before any SQL, and what the database lacks."""
+"""Lists for both executors: their arguments, checked before any SQL, and missing objects of the database."""
 
 from __future__ import annotations
 

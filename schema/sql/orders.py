@@ -1,4 +1,4 @@
-"""Orders: what `orderBy` means. Every order ends in the key, so that it is total and a cursor can stand in it."""
+"""Orders: the SQL of `orderBy`. Every order ends with the key, so that it is total and can be paged by cursors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that are not known yet: a compiled statement leaves them open, and each request fills them in.
+"""Parameters: values that a compiled statement leaves open, and each request binds.
 
 Code that makes SQL of arguments applies its functions by `applied`, and so serves both executors: to the loaders values
 are values, to the compiler those that came from variables are places.

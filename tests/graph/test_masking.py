@@ -70,14 +70,14 @@ CONSTRAINTS = {
     ),
     "CHECK_FAILED": (
         "ALTER TABLE ml_model_registry ADD CONSTRAINT secret_check CHECK (stage <> 'staging') NOT VALID",
-        "Model has a value that a check constraint of the database does not allow",
+        "Model has a value that a check of the database does not allow",
     ),
     "NOT_EXCLUSIVE": (
         (
             "ALTER TABLE ml_model_registry ADD CONSTRAINT secret_other "
             "EXCLUDE USING btree (stage WITH =) WHERE (stage = 'staging')"
         ),
-        "Model conflicts with another row on stage (an exclusion constraint)",
+        "Model conflicts with another row on stage",
     ),
     "NO_SUCH_ROW": (
         (

@@ -121,7 +121,7 @@ async def test_everything_that_is_wrong_is_told_with_its_place(client: Client, s
     finally:
         await sql.execute("ALTER TABLE ml_hpo_trials DROP CONSTRAINT odd")
     assert refused["message"] == (
-        "trials[2]: a check constraint of the database does not allow its trialNumber; nothing was recorded."
+        "trials[2]: a check of the database does not allow its trialNumber; nothing was recorded."
     )
     assert refused["path"] == ["input", "trials", "2", "trialNumber"]
     error = await client.error(

@@ -1,4 +1,4 @@
-"""What is particular to a group's lifecycles: effects, checks, and mutations that are more than a move.
+"""Code of single groups: effects, checks, and special mutations.
 
 Importing this binds those of every module here.
 """

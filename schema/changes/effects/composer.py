@@ -1,4 +1,4 @@
-"""Compositions: the end of a step is a measurement of its tool, and the tool's rolling figures follow."""
+"""Compositions: the end of a step records a measurement of its tool and updates the tool's averages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted or appended in a row: under its lock, so that two reports at once are both there."""
+"""Counters and lists in a row, updated under its lock, so that concurrent reports are all kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deployments and services: what follows from a roll-out, rolling back along the chain, and reports of health."""
+"""Deployments and services: effects of a roll-out, rollback along the chain, health reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Champions: exactly one model per experiment, whatever the number of those who appoint one."""
+"""Champions: exactly one model per experiment, also under concurrent changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Monitoring: the retraining that an alert triggers, the findings of an investigation, and what is checked."""
+"""Monitoring: retrainings of alerts, results of investigations, checks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Instructions, descriptions of tools, prompts and retrieval configurations: one in use, the winner of a test, and what
-a run's rollback puts back.
+"""Instructions, tool descriptions, prompts and retrieval configurations: one active each, winners of tests, rollback of
+a run.
 """
 
 from __future__ import annotations

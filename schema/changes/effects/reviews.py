@@ -1,4 +1,4 @@
-"""Expert reviews: a new one that supersedes an old one, and approvals whose time is over."""
+"""Expert reviews: requests that supersede others, and expired approvals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies: their counts and their best trial follow the trials. And what jobs may report."""
+"""Studies: counts and best trial, derived from the trials; checks of jobs."""
 
 from __future__ import annotations
 

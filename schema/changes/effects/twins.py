@@ -1,4 +1,4 @@
-"""Digital twins: what a result must be, and the record of a real outcome."""
+"""Digital twins: checks of results, and the record of actual effects."""
 
 from __future__ import annotations
 

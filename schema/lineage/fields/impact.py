@@ -1,4 +1,4 @@
-"""`impact`: what a change of state would touch, without changing anything.
+"""`impact`: what a change of state would affect.
 
 Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
 """

@@ -1,4 +1,4 @@
-"""`lineage`: what feeds rows and what came of them, as two flat lists that say where they were cut.
+"""`lineage`: upstream and downstream rows as flat lists of nodes and edges, with truncations.
 
 Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
 """
