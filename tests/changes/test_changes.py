@@ -428,7 +428,7 @@ KEY = MISSING.removeprefix("Model:")
          "is an id of Deployment; an id of Model is expected"),
         ("promoteModel", {"id": "nonsense", "to": "STAGING"}, "id", "an id of Model looks like Model:<UUID>"),
         ("promoteModel", {"id": MISSING, "to": "STAGING", "force": True}, "reason", "is missing or empty"),
-        ("promoteModel", {"id": MISSING, "to": "STAGING", "force": True, "reason": " \t"}, "reason", "is required with `force`"),
+        ("promoteModel", {"id": MISSING, "to": "STAGING", "force": True, "reason": " \t"}, "reason", "with `force`"),
         ("promoteModel", {"id": MISSING, "to": "STAGING", "reason": "a\x00b"}, "reason", "contains NUL"),
         ("promoteModel", {"id": MISSING, "to": "STAGING", "reason": "x" * 4001}, "reason", "at most 4000"),
         ("promoteModel", {"id": MISSING, "to": "STAGING", "idempotencyKey": ""}, "idempotencyKey", "is empty"),
