@@ -193,8 +193,8 @@ class SearchHit:
         description="How well the text matches: 1 the id; 0.95 the whole value or the row's name; 0.94 the same except "
         "for case and Unicode composition; 0.8 to 0.9 the start of the value; 0.65 to 0.75 starts of words; 0.5 to 0.6 "
         "any part; from 0.4 words of several values of the row, the name of its type (0.45) or the end of that name "
-        "(0.42); below that, a match with typos; below 0.1, a match without some of the words. Within each range a shorter "
-        "value scores higher."
+        "(0.42); below that, a match with typos; below 0.1, a match without some of the words. Within each range a "
+        "shorter value scores higher."
     )
     field: str = strawberry.field(
         description="The field that matches best; `__typename` if the text is the name of the type, which finds its "
