@@ -4,37 +4,37 @@
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
-/** Verdict on an A/B test, the first that applies. */
+/** Status of an A/B test: the first of these that applies. */
 export type AbTestHealth =
   /** The newest SRM check is severe and unresolved, or the newest decision is stop_safety. */
   | 'CRITICAL'
   /** The newest interim decision stops the test: for efficacy or for futility. */
   | 'STOPPED'
-  /** The newest SRM check detects a mismatch, a fifth of those enrolled left, or the sample is to be modified. */
+  /** The newest SRM check detects a mismatch, a fifth of the enrolled units have left, or the decision is to modify the sample. */
   | 'WARNING'
   /** No unit has been assigned. */
   | 'NOT_STARTED'
-  /** None of that. */
+  /** None of the above. */
   | 'HEALTHY';
 
-/** What became of an alert. */
+/** How an alert changed. */
 export type AlertChange =
-  /** It is new. */
+  /** The alert is new. */
   | 'RAISED'
-  /** It is another than before: its status, its severity, or anything else of the row. */
+  /** A column of the alert changed: its status, its severity or another one. */
   | 'CHANGED';
 
 /** Lifecycle status of a monitoring alert. */
 export type AlertStatus =
-  /** Raised; nobody has taken notice yet. */
+  /** Raised; not acknowledged yet. */
   | 'ACTIVE'
-  /** Seen by a person who takes it on. */
+  /** Acknowledged by a person who handles it. */
   | 'ACKNOWLEDGED'
-  /** Its cause is being looked for. */
+  /** Its cause is under investigation. */
   | 'INVESTIGATING'
-  /** Its cause has been dealt with. */
+  /** Its cause has been removed. */
   | 'RESOLVED'
-  /** Closed as no issue. */
+  /** Closed without action. */
   | 'DISMISSED';
 
 /** Brand of the portfolio that a row is about. */
@@ -58,9 +58,9 @@ export type DeploymentStatus =
   | 'DEPLOYING'
   /** Serving requests. */
   | 'ACTIVE'
-  /** Finishing requests in flight; takes no new ones. */
+  /** Finishing requests in flight; accepts no new ones. */
   | 'DRAINING'
-  /** Taken out in favour of an earlier deployment. */
+  /** Replaced by an earlier deployment. */
   | 'ROLLED_BACK'
   /** The roll-out or the service failed. */
   | 'FAILED';
@@ -80,33 +80,33 @@ export type DriftSeverity =
 
 /** Decision of an interim analysis. */
 export type InterimDecision =
-  /** Go on as planned. */
+  /** Continue as planned. */
   | 'CONTINUE'
   /** Stop early: the effect is shown. */
   | 'STOP_EFFICACY'
-  /** Stop early: significance has become improbable. */
+  /** Stop early: a significant effect has become improbable. */
   | 'STOP_FUTILITY'
   /** Stop because of safety concerns. */
   | 'STOP_SAFETY'
-  /** Go on with another sample size. */
+  /** Continue with another sample size. */
   | 'MODIFY_SAMPLE';
 
-/** Which way a lineage is walked. */
+/** Direction in which a lineage is traversed. */
 export type LineageDirection =
-  /** To what rows came from, and what that came from. */
+  /** To the rows that a row came from, transitively. */
   | 'UPSTREAM'
-  /** To what came of rows, and what came of that. */
+  /** To the rows that came from a row, transitively. */
   | 'DOWNSTREAM'
-  /** Along every edge, whichever way it leads. */
+  /** Along every edge, in both directions. */
   | 'BOTH';
 
-/** What an edge of the lineage means; its upstream end is what the downstream end came from or depends on. */
+/** Meaning of a lineage edge. The downstream end came from the upstream end or depends on it. */
 export type LineageKind =
   /** The upstream row made the downstream one: an experiment its models or its estimate, a retraining a model. */
   | 'PRODUCES'
   /** The downstream row is a part of the upstream one: a run of its experiment, a trial. */
   | 'CONTAINS'
-  /** The upstream training run is linked to what came of it: a model, a twin model, a prompt optimization. */
+  /** The upstream training run is linked to its result: a model, a twin model, a prompt optimization. */
   | 'LINKED_TO'
   /** The upstream model, or the retraining of it, was deployed as the downstream row. */
   | 'DEPLOYED_AS'
@@ -118,9 +118,9 @@ export type LineageKind =
   | 'MEASURED_BY'
   /** The downstream alert is about the upstream row. */
   | 'ALERTS_ON'
-  /** The upstream model was retrained; the downstream row says how that went. */
+  /** The upstream model was retrained; the downstream row is the retraining. */
   | 'RETRAINED_AS'
-  /** An upstream experiment is optimized by an HPO study, and by an upstream study the training run that it tuned. */
+  /** The upstream experiment is optimized by an HPO study, or the upstream study tuned the downstream training run. */
   | 'OPTIMIZED_BY'
   /** The upstream deployment or model is served by the downstream service. */
   | 'SERVED_BY'
@@ -130,7 +130,7 @@ export type LineageKind =
   | 'TRACED_BY'
   /** The upstream twin model generated the downstream simulation. */
   | 'GENERATES'
-  /** The downstream row holds the upstream simulation's prediction against what happened. */
+  /** The downstream row compares the upstream simulation's prediction with the actual outcome. */
   | 'PREDICTED_VS_ACTUAL'
   /** The upstream simulation is also compared in the downstream fidelity comparison. */
   | 'ALSO_COMPARED_IN'
@@ -144,13 +144,13 @@ export type LineageKind =
   | 'ROLLS_BACK_TO'
   /** The downstream row supersedes the upstream one. */
   | 'SUPERSEDES'
-  /** The downstream row consumes what the upstream one gives: a feature, a step's output. */
+  /** The downstream row consumes the upstream one: a feature, the output of a step. */
   | 'CONSUMES'
-  /** The upstream row gives data to the downstream one: a tool, or metrics that drift is found in. */
+  /** The upstream row provides data to the downstream one: a tool, or metrics with drift. */
   | 'FEEDS'
   /** The upstream drift raised the downstream alert. */
   | 'RAISES'
-  /** The upstream row set off the downstream one: an alert a retraining. */
+  /** The upstream row triggered the downstream one: an alert a retraining. */
   | 'TRIGGERS'
   /** The upstream report validates a training run's data, the upstream refutation test what an ROI rests on. */
   | 'VALIDATES'
@@ -176,7 +176,7 @@ export type LineageKind =
   | 'VALUED_BY'
   /** The upstream row is compared with others in the downstream one. */
   | 'COMPARED_IN'
-  /** What the upstream experiment taught is the downstream lesson. */
+  /** The downstream lesson was learned from the upstream experiment. */
   | 'LEARNED_AS'
   /** The upstream tool is described by the downstream description. */
   | 'DESCRIBED_BY'
@@ -189,17 +189,17 @@ export type LineageKind =
 
 /** Lifecycle stage of a model version. */
 export type ModelStage =
-  /** Being built and evaluated; serves nobody. */
+  /** Being built and evaluated; not served. */
   | 'DEVELOPMENT'
   /** Candidate under review before it sees traffic. */
   | 'STAGING'
-  /** Receives copies of production requests; its answers are recorded, not used. */
+  /** Receives copies of production requests; its predictions are recorded, not used. */
   | 'SHADOW'
   /** Serves production requests. */
   | 'PRODUCTION'
-  /** Kept for the record; can no longer be promoted. */
+  /** Archived; can no longer be promoted. */
   | 'ARCHIVED'
-  /** Left production; to be archived. */
+  /** Out of service; to be archived. */
   | 'DEPRECATED';
 
 /** Sales region of the United States. */
