@@ -79,7 +79,9 @@ async def test_ten_thousand_entities_are_refused_in_words(subgraph: Client, enti
     error = await subgraph.error(ENTITIES, representations=entities[:2] * 1_000)
     assert (error["code"], error["path"]) == ("BAD_USER_INPUT", ["_entities"])
     assert "2000 entities are too many" in error["message"]
-    assert (await subgraph.error(ENTITIES, representations=entities[:2] * 5_000))["code"] == "VALUE_LIMIT"
+    of_another_type = {"__typename": "Model", "id": entities[1]["id"]}
+    error = await subgraph.error(ENTITIES, representations=[entities[0], of_another_type] * 5_000)
+    assert (error["code"], "Send fewer at once" in error["message"]) == ("VALUE_LIMIT", True)
 
 
 async def test_scopes_are_those_of_the_caller(demo_database: Database, entities: list[dict[str, str]]) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -156,13 +156,11 @@ async def test_whole_gateways_are_killed_in_turn(database: Database, tmp_path: P
                 pid = await looking.fetchval("SELECT split_part(holder, ':', 2)::int FROM gateway.webhook_sender")
                 (sender,) = [each for each in gateways if each.process.pid == pid]
                 sender.end(signal.SIGKILL)
-                since, seen = time.monotonic(), len(one.posts)
+                since = time.monotonic()
                 gateways.remove(sender)
                 sender.close()
                 holder = "split_part(holder, ':', 2)::int"
                 await became(looking, f"SELECT FROM gateway.webhook_sender WHERE {holder} <> {pid}", 60.0)
-                with suppress(TimeoutError):
-                    await one.until(seen + 1, 30.0)
                 waits.append(round(time.monotonic() - since, 1))
                 gateways.append(await asyncio.to_thread(Gateway(tmp_path / f"again{part}", **settings).ready))
             await recording
@@ -177,5 +175,5 @@ async def test_whole_gateways_are_killed_in_turn(database: Database, tmp_path: P
     doubles = len(one.posts) - rows * CHANGES
     print(
         f"\n{rows * CHANGES:,} changes to each of two receivers in {time.monotonic() - began:.0f} s; three gateways "
-        f"killed, others sent after {waits} s; {doubles:,} posts of one beyond the first of each"
+        f"killed, others took over after {waits} s; {doubles:,} posts of one beyond the first of each"
     )
