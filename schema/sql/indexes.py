@@ -101,6 +101,8 @@ class Indexes:
             order = tuple(
                 replace(term, never_null=True) if term.nullable and term.column in refusing else term for term in order
             )
+        if not order:  # the database lacks all its columns, or the caller may read none of them
+            return order
         served = self.serves(type_, order, equal, walked=walked)
         many = not (type_.is_view or equal) and order[0].column in self._many_nulls.get(type_.sql_name, ())
         apart = served.apart if served else many

@@ -155,7 +155,7 @@ class Lists:
 
     def _walks(self, type_: Type, slice_: Slice) -> bool:
         """Whether the greatest of all rows come first, and an index has them so."""
-        if type_.walk is None or not slice_.of_all:
+        if type_.walk is None or not slice_.of_all or not slice_.order:  # no order: no column of it may be read
             return False
         order = slice_.page.order
         greatest = order[0].column == type_.walk.by and order[0].descending and not order[0].nulls_first
@@ -176,9 +176,9 @@ class Lists:
                 for operator, operand in value.items():
                     seen = f"{rare.column} {operator} {place} {rare.usual}"
                     if pinned(operand, partial(only_rare, operator, rare.usual), seen):
-                        first = slice_.page.order[0]
-                        by_key = first.column == type_.key[0]
-                        order = sql.order_by([first], "c") if by_key else ""
+                        first = slice_.page.order[:1]
+                        by_key = [term.column for term in first] == [type_.key[0]]
+                        order = sql.order_by(first, "c") if by_key else ""
                         return type_.among(rare, order, still=self.indexes.names.issuperset(rare.by))
         return type_.source(bound(slice_.given, bind))
 

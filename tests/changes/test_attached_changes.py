@@ -109,7 +109,7 @@ async def test_a_column_that_wants_a_value_we_do_not_know(client: Client, sql: a
     assert result["__typename"] == "TransitionBlocked"
     (blocker,) = result["blockers"]
     assert blocker["code"] == "VALUE_MISSING"
-    assert "wants a value in tenant of Retraining" in blocker["message"]
+    assert "requires a value in tenant of Retraining" in blocker["message"]
     assert await sql.fetchval("SELECT count(*) FROM ml_retraining_history") == before
     assert await events_of(sql, alert) == []
     assert await sql.fetchval("SELECT count(*) FROM gateway.idempotency_keys") == 0
