@@ -61,11 +61,11 @@ class ConnectionLoaders(BatchReader):
         keys: Sequence[Key],
     ) -> list[Record]:
         """A connection for every parent key; the keys are ``[()]`` at a root."""
+        self.lists.refuse_missing(type_, below)
         slice_ = self.lists.slice(type_, selection.arguments, default, equal=below[1].join.equal if below else ())
         children = selection.fields.values()  # one field may be there several times, by aliases
         fields = {child.name for child in children}
         wants_rows = bool(fields & {"nodes", "edges", "pageInfo"})
-        self.lists.refuse_missing(type_, below)
         ahead, behind = ("hasNextPage", "hasPreviousPage")[:: -1 if slice_.backward else 1]
         page_info = {child.name for info in children if info.name == "pageInfo" for child in info.fields.values()}
         pages, totals, others, beyond = await asyncio.gather(

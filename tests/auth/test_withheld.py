@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from db.attach.facts import Facts
+from schema.catalogue.from_models import catalogue
 from schema.changes.permissions import concerned
 from schema.scopes import read_scopes, reading
 from tests.support.callers import JWT, calling, token
@@ -48,6 +49,25 @@ def forbidden(answer: dict[str, Any]) -> set[tuple[str, str | None]]:
 
 
 # -- plans -----------------------------------------------------------------------------------------------------------
+
+
+async def test_every_list_that_a_caller_may_not_read_names_the_scope(guarded: Client) -> None:
+    """In the default order, whose columns the caller may read none of, and without a filter."""
+    client = calling(guarded, token(MONITORING))
+    roots = [
+        root
+        for root in catalogue().roots.values()
+        if root.many and not root.nearest and not catalogue()[root.target].arguments
+    ]
+    assert len(roots) > 40
+    for root in roots:
+        answer = await client.ask(f"{{ {root.name}(first: 1) {{ totalCount nodes {{ id }} }} }}")
+        if "errors" in answer:
+            ((code, scope),) = forbidden(answer)
+            assert code == "FORBIDDEN_FIELD", root.name
+            assert scope in read_scopes() - {MONITORING}, root.name
+        else:
+            assert answer["data"][root.name]["totalCount"] is not None
 
 
 async def test_callers_who_ask_the_same_get_their_own_plans(guarded: Client) -> None:

@@ -31,6 +31,9 @@ LIST_NAMES = [name for name in CONSOLE_PAGES if name != "explorer"]
 SIZES = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
 STICKS_OUT = "() => document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
 """How far a page can be moved sideways."""
+PLAIN_LINKS = """() => [...document.querySelectorAll('main :is(.dim, .changes) a')]
+    .filter(one => getComputedStyle(one).textDecorationLine !== 'underline').map(one => one.outerHTML)"""
+"""Links that only their colour tells from the words around them. (axe-core knows them among many words alone.)"""
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 ALERTS = """{ monitoringAlerts(
@@ -265,6 +268,34 @@ def test_every_state_is_accessible(open_page: OpenPage, violations: Violations, 
         page.set_viewport_size(size)
         assert violations(page) == []
         assert page.evaluate(STICKS_OUT) == 0
+        assert page.evaluate(PLAIN_LINKS) == []
+
+
+ASKED = """
+    const send = window.fetch;
+    window.fetch = (...asked) => {
+        window.askedFirst ??= !window.turned;
+        return send(...asked);
+    };
+    new MutationObserver((_all, self) => {
+        if (!document.querySelector('main')) return;
+        self.disconnect();
+        setTimeout(() => { window.turned = true; });
+    }).observe(document, { childList: true, subtree: true });
+"""
+"""Whether a page asks for what it shows in the same turn in which it stands in the document, so before it is drawn."""
+
+
+@pytest.mark.parametrize("path", ["", "models", "explorer"])
+def test_a_page_asks_before_it_is_drawn(open_page: OpenPage, site: Gateway, path: str) -> None:
+    """Drawing takes as long as a small answer: one waits for the other where it comes first."""
+    page = open_page("healthz", calm=False)
+    page.add_init_script(ASKED)
+    (model,) = ask(site, "{ models(first: 1) { nodes { id } } }")["models"]["nodes"]
+    hash_ = f"#from={model['id']}" if path == "explorer" else ""
+    page.goto(f"{site.base}/{path}{hash_}")
+    page.wait_for_function("() => window.askedFirst !== undefined")
+    assert page.evaluate("() => window.askedFirst")
 
 
 def test_pictures_of_the_documentation(request: pytest.FixtureRequest, site: Gateway) -> None:

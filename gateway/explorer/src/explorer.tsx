@@ -1,6 +1,6 @@
 /** The lineage: reads the view from the URL, asks the API, draws, and writes the URL as the view grows. */
 
-import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Offer, Row } from "./act";
 import { followAddress } from "./address";
 import { asRows, sentence } from "./answers";
@@ -142,8 +142,8 @@ export function Explorer() {
     });
   }, []);
 
-  useEffect(() => {
-    load(view);
+  useLayoutEffect(() => {
+    load(view); // asked before the page is drawn, not after
     const travelled = () => {
       const next = read(location.hash);
       setTitle(titleOf(location.hash));

@@ -1,6 +1,6 @@
 /** The fleet at a glance: champions, alerts to work on, drift, fidelity, deployments and what has changed, followed live. */
 
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Offer, Row } from "./act";
 import { followAddress } from "./address";
 import { ask, ApiError, type Answered, type Lifecycle } from "./api";
@@ -76,8 +76,8 @@ export function Home() {
     }
   }, []);
 
+  useLayoutEffect(() => void read(), []); // asked before the page is drawn, not after
   useEffect(() => {
-    void read();
     let timer: number | undefined;
     let last = -Infinity;
     const soon = () => {

@@ -1,7 +1,7 @@
 /** Alerts, models, experiments, twins and deployments as tables: filtered, sorted, followed live, saved, and as files. */
 
 import type { ComponentChildren } from "preact";
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Moves, Offer, Row } from "./act";
 import { followAddress } from "./address";
 import { ApiError, ask } from "./api";
@@ -225,8 +225,9 @@ export function Lists({ name }: { name: ListName }) {
     say(`${told!.rows.length + answer.nodes.length} of ${counted(answer, list.noun)}`);
   });
 
-  useEffect(() => {
-    const timer = setTimeout(() => void read(), told ? TYPED : 0);
+  useLayoutEffect(() => {
+    if (!told) return void read(); // asked before the page is drawn, not after
+    const timer = setTimeout(() => void read(), TYPED);
     return () => clearTimeout(timer);
   }, [listed]);
 

@@ -426,9 +426,8 @@ class Compiler:
     ) -> Query:
         """The page of a list, of all rows or of those that fulfil ``on`` and so have one value in the columns
         ``equal``, and what belongs to it."""
-        arguments = self._sized(selection)
-        slice_ = self.lists.slice(type_, arguments, default, self._position, equal=equal)
         self.lists.refuse_missing(type_)
+        slice_ = self.lists.slice(type_, self._sized(selection), default, self._position, equal=equal)
         return ListPage(self, type_, selection, slice_, on).query()
 
     def _similar(self, root: Root, selection: Selection) -> Query:
