@@ -17,8 +17,8 @@ from gateway.mcp.toolbox import LEAST_BYTES, MOST_BYTES, AgentTool, Toolbox
 from schema.error_codes import ToolCode
 from schema.names.words import closest
 
-ROOM, BRIEF_ROOM = 4_000, 2_000
-"""Bytes of an answer, and of a brief, unless said."""
+ROOM = 4_000
+"""Bytes of an answer unless said."""
 _REST = 20
 """Rows of the rest of a list, unless said."""
 _MOST_NAMED = 30
@@ -49,7 +49,7 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
     if place is not None:
         document = rest_of(box.schema.graphql, document, place)
         arguments = {FIRST: _REST, **arguments, AFTER: place.cursor, "id": place.row}
-    room = given["maxBytes"] or (BRIEF_ROOM if question.name == "brief" else ROOM)
+    room = given["maxBytes"] or ROOM
     envelope = await box.ask(
         call,
         document,
@@ -59,8 +59,8 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
         single=question.single,
         told=lambda envelope: read_on(envelope, asked.document, place),
     )
-    if not any(envelope.data.values()):
-        envelope.warnings.insert(0, "There is no such row: find gives ids.")
+    if missing := [key for key, value in envelope.data.items() if value is None]:
+        envelope.warnings.insert(0, f"{', '.join(missing)}: there is no such row; find gives ids.")
     return envelope
 
 
