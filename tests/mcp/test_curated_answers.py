@@ -243,9 +243,7 @@ async def test_slowest_agents(demo: Client, sql: asyncpg.Connection, hours: int)
 
 async def test_arm_sizes(demo: Client, sql: asyncpg.Connection) -> None:
     envelope = await answered(demo, "arm_sizes")
-    rows = await sql.fetch(
-        "SELECT id::text FROM ab_srm_checks WHERE is_srm_detected ORDER BY checked_at DESC, id DESC"
-    )
+    rows = await sql.fetch("SELECT id::text FROM ab_srm_checks WHERE is_srm_detected ORDER BY checked_at DESC, id DESC")
     page = envelope["data"]["srmChecks"]
     assert [one["id"] for one in page["nodes"]] == [f"SrmCheck:{row['id']}" for row in rows]
     assert page["totalCount"] == len(rows) > 0

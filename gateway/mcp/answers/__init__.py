@@ -10,6 +10,6 @@ The name of a file is the question's; its first comment is what a model reads. O
 Variables of enums take any spelling. A document may have several operations: the first is run whose variables are
 there. One by the name of a variable says which row that is unless said, or, for a text, which words it may be. The list
 of the question takes ``$first`` and ``$after``. Any other list has its ``totalCount`` and a literal ``first``, or
-``$first`` where a caller who wants more of the one wants more of the other, and stands in the operation itself or in a row with an ``id``: the ``after`` that ``more`` gives reads it on by the same
-call.
+``$first`` where who wants more of the one wants more of the other, and stands in the operation itself or in a row with
+an ``id``: the ``after`` that ``more`` gives reads it on by the same call.
 """
