@@ -282,7 +282,10 @@ async def test_a_killed_server_recovers_even_if_a_child_works_on(tmp_path, watch
     busy = await connect(server)
     child = psutil.Process(busy.get_server_pid())
     query = asyncio.create_task(busy.execute("DO $$ BEGIN LOOP END LOOP; END $$"))
-    await asyncio.sleep(0.2)
+    running = f"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {child.pid} AND query LIKE 'DO %')"
+    async with asyncio.timeout(20):
+        while not await ask(server, running):
+            pass
     pid = watch(tmp_path / "d")
     os.kill(pid, signal.SIGKILL)
     assert dead_within(psutil.Process(pid), 5) if psutil.pid_exists(pid) else True

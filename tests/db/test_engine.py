@@ -463,9 +463,8 @@ async def test_connections_that_the_server_closed_are_replaced(module_database: 
     pid = "SELECT pg_backend_pid() FROM pg_sleep(0.05)"
     before = set(await asyncio.gather(*(one(engine, pid) for _ in range(4))))
     assert len(before) == 4
-    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'e2i-gateway'"
+    kill = "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE application_name = 'e2i-gateway'"
     await execute(module_database.admin_url, f"{kill} AND datname = current_database()")
-    await asyncio.sleep(0.1)
     after = set(await asyncio.gather(*(one(engine, pid) for _ in range(4))))
     assert len(after) == 4
     assert not before & after
