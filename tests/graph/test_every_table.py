@@ -34,6 +34,7 @@ async def attached(platform_template: Database, clone: Clone) -> AsyncIterator[C
 
 
 EXTRAS = {
+    "changes": "changes { mutation blockedBy { code message overridable node { __typename } } }",
     "node": "node { __typename }",
     "state": "state",
     "lifecycle": """lifecycle {

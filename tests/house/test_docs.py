@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from gateway.cli.command_line import _parser
+from gateway.mcp.tools.registry import TOOLS
 from gateway.settings import Settings
 from tests.support.client import Client
 from tests.support.databases import Clone, Database, connect
@@ -173,6 +174,11 @@ def leaves(value: object) -> int:
     if isinstance(value, list):
         return sum(leaves(one) for one in value)
     return value is not None
+
+
+def test_every_tool_of_agents_has_a_row() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", TEXTS[DOCS / "how-to" / "agents.md"], re.MULTILINE)
+    assert rows == [tool.name for tool in TOOLS], "the rows are those of gateway/mcp/tools/registry.py"
 
 
 def test_the_questions_have_every_read_of_the_platform() -> None:
