@@ -239,14 +239,18 @@ class Journeys:
         self.set_out()
         query = """{ deployments(where: { status: { eq: ACTIVE }, environment: { eq: "production" },
             model: { isChampion: { eq: true } }, previousDeployment: { status: { eq: DRAINING } } }, first: 1)
-            { nodes { id deploymentName previousDeployment { id } } } }"""
+            { nodes { id deploymentName previousDeployment { id deploymentName } } } }"""
         deployment = ask(self.site, query)["deployments"]["nodes"][0]
         name = f"Roll back: {deployment['deploymentName']}"
         self.hand.use(self.page.get_by_role("button", name=name, exact=True).first)
-        expect(self.preview).to_contain_text("This change needs a reason; it is previewed then.")
+        expect(self.preview).to_contain_text("This change needs a reason.")
+        expect(self.preview).to_contain_text(re.compile(r"It would change \d+ rows"))  # which is seen before it is told
+        back_to = deployment["previousDeployment"]
+        link = self.preview.get_by_role("link", name=back_to["deploymentName"], exact=True)
+        expect(link.and_(self.page.locator(f"[href*='{back_to['id']}']"))).to_be_visible()
         expect(self.sheet.locator("button.primary")).to_be_disabled()
         self.hand.write(self.reason, "Errors since this morning")
-        expect(self.preview).to_contain_text(re.compile(r"It would change \d+ rows"))
+        expect(self.sheet.locator("button.primary")).to_be_enabled()
         expect(self.preview).to_contain_text("status: active → rolled back")
         expect(self.preview).to_contain_text("status: draining → active")
         expect(self.preview).to_contain_text(re.compile(r"Behind it: .*deployment"))

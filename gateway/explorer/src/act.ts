@@ -4,7 +4,7 @@ import { ask, type Blocker, type Lifecycle } from "./api";
 import { changeOf, standingOf } from "./built";
 import { count } from "./format";
 import known from "./generated/mutations.json";
-import { IMPACT } from "./generated/operations";
+import { IMPACT, LABELS } from "./generated/operations";
 import { typeName, words } from "./tones";
 
 export interface Field {
@@ -171,6 +171,12 @@ export async function depending(id: string, to: string): Promise<{ said: string;
   for (const { nodeId, type } of impact.nodes) if (nodeId !== id) types.set(type, (types.get(type) ?? 0) + 1);
   const said = [...types].map(([type, many]) => count(many, typeName(type).toLowerCase())).join(", ");
   return { said, complete: impact.complete };
+}
+
+/** What rows are called, and their states, by their ids; those of the first that a preview shows. */
+export async function namesOf(ids: string[]): Promise<Map<string, { label: string; state: string | null }>> {
+  const { lineage } = (await ask(LABELS, { ids: ids.slice(0, 40) })).data;
+  return new Map((lineage?.nodes ?? []).map(({ nodeId, label, state }) => [nodeId, { label, state: state ?? null }]));
 }
 
 /** What may not be done by who asks, by mutation, as far as that was found out by trying. */

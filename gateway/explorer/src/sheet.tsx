@@ -1,7 +1,7 @@
 /** A change before it is made: why, what it would change, what depends on it, what is in its way; then the change itself. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { change, depending, differences, documentOf, inputOf, key, missing, MUTATIONS, refused, standing, type Filled, type Offer, type Planned, type Result, type Row } from "./act";
+import { change, depending, differences, documentOf, inputOf, key, missing, MUTATIONS, namesOf, refused, standing, type Filled, type Offer, type Planned, type Result, type Row } from "./act";
 import { ApiError, types, type Blocker, type Known } from "./api";
 import { download } from "./csv";
 import { count, json, local, unitName } from "./format";
@@ -33,6 +33,8 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
   /** Why this caller may not override what is in the way; empty if it may. Not known as long as nothing is. */
   const [barred, setBarred] = useState<string | null>(null);
   const [done, setDone] = useState<Applied | null>(null);
+  /** Whether the change cannot be made without a reason, and there is none yet. */
+  const [reasonIsDue, setReasonIsDue] = useState(false);
   const [busy, setBusy] = useState(false);
   const [round, setRound] = useState(0);
   const sent = useRef({ text: "", key: "" });
@@ -55,8 +57,12 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
       if (mine !== turn.current) return;
       if (!row_) throw new ApiError("This row no longer exists.", "NOT_FOUND");
       setVersion(row_.rowVersion);
-      const told = await change(offer.mutation, { ...inputOf(offer, row.id, filled), expectedVersion: row_.rowVersion, dryRun: true });
+      const input = { ...inputOf(offer, row.id, filled), expectedVersion: row_.rowVersion, dryRun: true };
+      let told = await change(offer.mutation, input);
+      const wantsReason = told.__typename === "InvalidInput" && told.path.at(-1) === "reason" && !reason.trim();
+      if (wantsReason) told = await change(offer.mutation, { ...input, reason: "?" }); // what it would do is seen before it is explained
       if (mine !== turn.current) return;
+      setReasonIsDue(wantsReason);
       if (told.__typename === "TransitionPreview") {
         setPreview(told);
         setProblem(null);
@@ -136,7 +142,7 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
   const overridable = canOverride(blockers);
   const forced = preview?.wouldForce ?? [];
   const forbidden = problem?.code === "FORBIDDEN";
-  const ready = !busy && preview !== null && !wanting.length && (blockers.length === 0 || (filled.force && overridable)) && (!filled.force || !!reason.trim()) && (!problem || unsure);
+  const ready = !busy && !(reasonIsDue && !reason.trim()) && preview !== null && !wanting.length && (blockers.length === 0 || (filled.force && overridable)) && (!filled.force || !!reason.trim()) && (!problem || unsure);
   const copy = async () => {
     const text = `${documentOf(offer.mutation)}\n\n# variables\n# ${json({ input: { ...inputOf(offer, row.id, filled), expectedVersion: version, dryRun: true } })}\n`;
     await navigator.clipboard.writeText(text).catch(() => download("change.graphql", new Blob([text], { type: "text/plain" })));
@@ -154,13 +160,13 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
         {done ? (
           <div class="made" role="status">
             <p><b>Done.</b> {done.replayed ? "It had been made before: nothing was changed twice." : ""} <Time at={done.event.occurredAt} /> by {done.event.actor}.</p>
-            {done.alsoChanged.length > 0 && <p>Changed with it: {done.alsoChanged.map(({ id }, at) => <>{at > 0 && ", "}<a href={lineageOf(id)}>{id.split(":")[0]}</a></>)}.</p>}
+            {done.alsoChanged.length > 0 && <p>Changed with it: <Named ids={done.alsoChanged.map(({ id }) => id)} />.</p>}
             <p><a href={`./#event=${done.event.id}`}>The recorded event</a> · <a href={lineageOf(row.id)}>its lineage</a></p>
           </div>
         ) : (
           <>
             <label class="field">
-              Reason {problem?.field === "reason" && <em>is needed</em>}
+              Reason {(problem?.field === "reason" || reasonIsDue) && !reason.trim() && <em>is needed</em>}
               <textarea rows={2} value={reason} placeholder="Kept in the record of changes" onInput={(event) => setFilled({ ...filled, reason: event.currentTarget.value })} />
             </label>
             {fields.filter((field) => field.required).map((field) => <Input key={field.name} field={field} filled={filled} onFill={setFilled} wrong={problem?.field === field.name} />)}
@@ -178,10 +184,10 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
                 <p class="problem" role="alert">
                   {forbidden && "You may not do this. "}{problem.message} {!forbidden && <code>{problem.code}</code>}
                   {unsure && " It is not known whether the change was made. Sent again it is made once, not twice."}
-                  {!unsure && !forbidden && !problem.field && <> <button type="button" class="link" onClick={() => setRound(round + 1)}>Try again</button></>}
+                  {!unsure && !forbidden && !problem.field && problem.code !== "ILLEGAL_TRANSITION" && <> <button type="button" class="link" onClick={() => setRound(round + 1)}>Try again</button></>}
                 </p>
               )}
-              {problem?.field === "reason" && !reason.trim() && <p class="dim">This change needs a reason; it is previewed then.</p>}
+              {(problem?.field === "reason" || reasonIsDue) && !reason.trim() && <p class="dim">This change needs a reason.</p>}
               {blockers.length > 0 && <Blockers blockers={blockers} forced={filled.force && overridable} />}
               {preview && blockers.length === 0 && <Changes planned={preview.wouldChange} forced={forced} />}
               {preview && impact && <p class="dim">{impact.said ? <>Behind it: <b>{impact.said}{impact.complete ? "" : " or more"}</b>.</> : "Nothing else depends on it."}</p>}
@@ -199,6 +205,29 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
         </footer>
       </form>
     </dialog>
+  );
+}
+
+/** Rows by their names, as links that leave the dialog open. */
+function Named({ ids }: { ids: string[] }) {
+  const [names, setNames] = useState<Awaited<ReturnType<typeof namesOf>>>(new Map());
+  const asked = ids.join(" ");
+  useEffect(() => {
+    let current = true;
+    void namesOf(ids).then((found) => current && setNames(found), () => undefined); // without them the type stands for a row
+    return () => {
+      current = false;
+    };
+  }, [asked]);
+  return (
+    <>
+      {ids.map((id, at) => (
+        <>
+          {at > 0 && ", "}
+          <a href={lineageOf(id)} target="_blank" rel="noopener" title="Its lineage, in a new tab">{names.get(id)?.label ?? typeName(id.split(":")[0]!)}</a>
+        </>
+      ))}
+    </>
   );
 }
 
@@ -236,7 +265,7 @@ function Blockers({ blockers, forced }: { blockers: Blocker[]; forced: boolean }
         {blockers.map((one) => (
           <li key={one.code + one.message} class="blocked">
             {one.message} <small>{one.overridable ? "can be overridden" : "cannot be overridden"}</small>
-            {one.node && <> <a href={lineageOf(one.node.id)}>{one.node.id.split(":")[0]}</a></>}
+            {one.node && <> <Named ids={[one.node.id]} /></>}
           </li>
         ))}
       </ul>
@@ -253,7 +282,7 @@ function Changes({ planned, forced }: { planned: Planned[]; forced: string[] }) 
       <ul class="planned">
         {planned.map((one) => (
           <li key={`${one.type}${one.nodeId}`}>
-            {one.nodeId ? <a href={lineageOf(one.nodeId)}>{typeName(one.type)}</a> : <b>a new {typeName(one.type).toLowerCase()}</b>}
+            {one.nodeId ? <>{typeName(one.type)} <Named ids={[one.nodeId]} /></> : <b>a new {typeName(one.type).toLowerCase()}</b>}
             <ul>
               {differences(one).slice(0, 6).map(({ field, before, after }) => (
                 <li key={field}>{words(apart(field))}: {one.before && <><s>{shown(before)}</s> → </>}<b>{shown(after)}{typeof after === "number" && unitName(known[one.type]?.units[field] ?? "", " ")}</b></li>
