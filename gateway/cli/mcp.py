@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from importlib.metadata import version
+from typing import Literal
 
 from sqlalchemy.engine import URL
 
@@ -17,7 +18,9 @@ from gateway.settings import Settings, SettingsError
 def add(areas: Areas) -> None:
     """Adds the command."""
     parser = areas.add_parser("mcp", help="serve an agent over stdio (the Model Context Protocol)")
-    parser.add_argument("--demo", choices=["small", "large"], help="load demo data when the embedded database is empty")
+    parser.add_argument(
+        "--demo", choices=["small", "large"], help="demo data of an empty embedded database: small unless said"
+    )
     parser.set_defaults(run=mcp)
 
 
@@ -28,9 +31,14 @@ def mcp(options: argparse.Namespace, settings: Settings) -> int:
     if settings.url is not None:
         return ENDING.run(_serve(settings, settings.url))
     with embedded_database(settings, ENDING.run) as (owner, gateway):
-        if (size := options.demo or settings.demo) != "off":
+        if (size := demo_size(options, settings)) != "off":
             ENDING.run(load_demo(owner, size))
         return ENDING.run(_serve(settings, database_url(gateway)))
+
+
+def demo_size(options: argparse.Namespace, settings: Settings) -> Literal["off", "small", "large"]:
+    """Demo data of an embedded database that is empty: small unless said, since agents need rows."""
+    return options.demo or (settings.demo if "demo" in settings.model_fields_set else "small")
 
 
 async def _serve(settings: Settings, url: URL) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import re
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.types import Scope
 
+from gateway.cli.mcp import demo_size
 from gateway.mcp.single import ToolRequest, read_call
 from gateway.settings import Settings, SettingsError, load
 from tests.support.agents import LEGACY, MODERN, Agent, failed
@@ -314,3 +316,20 @@ async def test_without_introspection_the_schema_is_not_shown(module_database: Da
         assert (await agent.result("resources/list"))["resources"] == []
         assert (await agent.result("resources/templates/list"))["resourceTemplates"] == []
         assert (await agent.call("query", query="{ tools(first: 1) { totalCount } }"))["complete"] is True
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "size"),
+    [
+        (None, {}, "small"),
+        ("large", {}, "large"),
+        (None, {"demo": "off"}, "off"),
+        (None, {"demo": "large"}, "large"),
+        ("small", {"demo": "off"}, "small"),
+    ],
+)
+def test_over_stdio_an_empty_embedded_database_is_the_demo_unless_said(
+    given: str | None, settings: dict[str, str], size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GATEWAY_DEMO", raising=False)
+    assert demo_size(argparse.Namespace(demo=given), Settings(**settings)) == size

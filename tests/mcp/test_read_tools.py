@@ -350,3 +350,28 @@ async def test_an_error_about_an_input_has_a_right_example(client: Client, query
     if right.startswith("{"):
         made = re.sub(r"\{createdAt: DESC\}|\bseverity(?=\])|\{p95Ms: DESC\}|\"HIGH\"", right, wrong)
         assert (await Agent(client).call("query", query=query[: query.index("(")] + made))["data"]
+
+
+@pytest.mark.parametrize(
+    ("where", "variables", "said"),
+    [
+        ('{ studyName: { contains: "C3G" } }', None, "contains"),
+        ("{ studyName: { startsWith: $text } }", {"text": "Fabhalta"}, "startsWith"),
+        ('{ and: [{ experiment: { experimentName: { eq: "FABHALTA C3G" } } }] }', None, "eq"),
+        ('{ studyName: { iContains: "no such study" } }', None, None),
+        ('{ createdAt: { gte: "now-1h" }, rowId: { eq: "00000000-0000-4000-8000-000000000000" } }', None, None),
+        ('{ studyName: { contains: "c3g" } }', None, None),
+    ],
+)
+async def test_no_row_by_the_letters_of_a_text_says_so(
+    demo: Client, where: str, variables: dict[str, str] | None, said: str | None
+) -> None:
+    """No row is no proof that nothing is called so; rows need no such word."""
+    head = "query ($text: String) " if variables else ""
+    query = f"{head}{{ studies: hpoStudies(where: {where}) {{ totalCount nodes {{ id }} }} }}"
+    envelope = await Agent(demo).call("query", query=query, **({"variables": variables} if variables else {}))
+    assert bool(envelope["data"]["studies"]["nodes"]) is ("c3g" in where)
+    told = [one for one in envelope["warnings"] if "upper and lower case" in one]
+    assert told == (
+        [f"studies has no row, but {said} heeds upper and lower case: try iContains, or find."] if said else []
+    )

@@ -4,8 +4,8 @@ The first twelve are those that the tools were designed for, the other ten are n
 call has answered at that path. What the evidence's path finds in the answers must be what its SQL finds.
 
 ``fresh`` is the way of agents that knew nothing but the tools: how many ``calls`` one took and how many of them
-``failed``, and the calls of another one ``now``, after what had misled the first was mended; ``fails`` marks those that
-failed.
+``failed``, and the calls of the latest one ``now``, after what had misled others was mended; ``fails`` marks those that
+failed. It had the row of "What depends on the NRx propensity model?" from an answer before, which is its first call.
 """
 
 from __future__ import annotations
