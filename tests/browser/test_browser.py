@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Page, Response, WebSocketRoute, expect
+from playwright.sync_api import Locator, Page, Response, WebSocketRoute, expect
 
 from db.base.markers import Group
 from tests.support.accessibility import Violations
@@ -185,6 +185,15 @@ def test_the_pictures_are_there() -> None:
         assert picture.stat().st_size < MAX_PICTURE
 
 
+WIDEST_ID = 200
+
+
+def width(part: Locator) -> float:
+    box = part.bounding_box()
+    assert box
+    return box["width"]
+
+
 def test_the_cookbook_and_the_result_as_a_table(visit: Callable[..., Page], violations: Violations) -> None:
     page = visit()
     page.get_by_role("button", name="Show Cookbook").click()
@@ -209,6 +218,7 @@ def test_the_cookbook_and_the_result_as_a_table(visit: Callable[..., Page], viol
     lines = list(csv.DictReader(started.value.path().read_text().splitlines()))
     assert [line["id"] for line in lines] == [row["id"] for row in rows]
     assert lines[0]["model.modelName"] == rows[0]["model"]["modelName"]
+    assert width(link) < WIDEST_ID, "an id leaves room for the other columns"
 
 
 def test_units_stand_beside_numbers(visit: Callable[..., Page], violations: Violations) -> None:
@@ -225,6 +235,7 @@ def test_units_stand_beside_numbers(visit: Callable[..., Page], violations: Viol
     expect(table.get_by_role("columnheader")).to_have_text(["name", "slow ms", "errorRate"])
     table.get_by_label("Chart").select_option("slow")
     expect(table.locator(".bars li").first).to_contain_text(f"{rows[0]['slow']} ms")
+    assert len({width(bar) for bar in table.get_by_role("meter").all()}) == 1, "bars of one chart have one scale"
     assert violations(page, ".results") == []
 
 

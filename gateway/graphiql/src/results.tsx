@@ -110,8 +110,8 @@ function Results({ facts }: { facts: Facts }) {
           {rows.slice(0, SHOWN).map((row, at) => (
             <li key={at}>
               <span>{told(row[name])}</span>
-              <meter min={0} max={most} value={Math.abs(Number(row[bars] ?? 0))} aria-label={told(row[name])} />
-              <span>{told(row[bars])}{row[bars] != null && <small>{sign(bars)}</small>}</span>
+              {row[bars] == null ? <span /> : <meter min={0} max={most} value={Math.abs(Number(row[bars]))} aria-label={told(row[name])} />}
+              <span>{row[bars] == null ? <small>no value</small> : <>{told(row[bars])}<small>{sign(bars)}</small></>}</span>
             </li>
           ))}
         </ol>
@@ -125,7 +125,7 @@ function Results({ facts }: { facts: Facts }) {
                   {columns.map((column) => {
                     const value = row[column];
                     const id = typeof value === "string" && /(^|\.)(id|nodeId)$/.test(column) && ID.test(value) ? value : null;
-                    return <td key={column} className={/number|bigint/.test(typeof value) ? "figure" : undefined}>{id ? <a href={`explorer#from=${encodeURIComponent(id)}&select=${encodeURIComponent(id)}`}>{id}</a> : told(value)}</td>;
+                    return <td key={column} className={/number|bigint/.test(typeof value) ? "figure" : undefined}>{id ? <a href={`explorer#from=${encodeURIComponent(id)}&select=${encodeURIComponent(id)}`} title={id}>{id}</a> : told(value)}</td>;
                   })}
                 </tr>
               ))}
