@@ -92,10 +92,7 @@ class Indexes:
 
         Where none serves it, rows without a value are still read by themselves if they are many: they alone fill a page
         that begins with them, by the key, and the others need not be sorted. Not below a parent, whose rows are few.
-        Of rows that cannot be read, where the database or the caller lacks each column, no order is left.
         """
-        if not order:
-            return order
         if at := _place(type_, walked=walked):
             table, columns = at
             refusing = self._not_null.get(table, frozenset())
