@@ -129,7 +129,8 @@ async def value_of(planted: Client, argument: str) -> Any:
         "agent": "causal_impact", "brand": "KISQALI", "model": one, "other?": other,
         "tools": ["causal_effect_estimator", "counterfactual_simulator"],
         "estimate?": data["estimates"]["nodes"][0]["id"], "service": data["bentoServices"]["nodes"][0]["id"],
-        "study": data["hpoStudies"]["nodes"][0]["id"], "cohort": execution["cohort"]["id"], "execution?": execution["id"],
+        "study": data["hpoStudies"]["nodes"][0]["id"], "cohort": execution["cohort"]["id"],
+        "execution?": execution["id"],
         "initiative?": None, "brand?": None, "windowHours?": 24, "until?": DEMO_NOW.isoformat(),
     }[argument]  # fmt: skip
 
