@@ -124,19 +124,21 @@ $grants$;
 
 # whose rights on the platform's tables are all those that `grants` gives, and none beside them
 _SERVING = """
-    WITH given (name, rights) AS (VALUES {rights}), held AS (
-        SELECT a.grantee, g.rights, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) AS held
-        FROM given AS g
-        JOIN pg_class AS c ON c.oid = to_regclass(g.name)
-        CROSS JOIN LATERAL aclexplode(c.relacl) AS a
-        WHERE a.grantee NOT IN (0, c.relowner)
-        GROUP BY a.grantee, g.name, g.rights
+    WITH given (name, rights) AS (VALUES {rights}), there AS (
+        SELECT g.name, g.rights, c.relacl, c.relowner
+        FROM given AS g  -- not by to_regclass, which fails in a schema that the role may not use
+        JOIN pg_namespace AS n ON n.nspname = coalesce(substring(g.name FROM '^(.*)[.]'), 'public')
+        JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = substring(g.name FROM '[^.]*$')
+    ), held AS (
+        SELECT a.grantee, t.rights, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) AS held
+        FROM there AS t
+        CROSS JOIN LATERAL aclexplode(t.relacl) AS a
+        WHERE a.grantee NOT IN (0, t.relowner)
+        GROUP BY a.grantee, t.name, t.rights
     )
     SELECT r.rolname::text FROM held AS h JOIN pg_roles AS r ON r.oid = h.grantee
     WHERE NOT pg_has_role(r.oid, current_user, 'MEMBER')
-    GROUP BY r.rolname HAVING bool_and(h.held = h.rights) AND count(*) = (
-        SELECT count(*) FROM given WHERE to_regclass(name) IS NOT NULL
-    )
+    GROUP BY r.rolname HAVING bool_and(h.held = h.rights) AND count(*) = (SELECT count(*) FROM there)
 """
 
 
