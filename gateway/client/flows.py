@@ -207,7 +207,7 @@ _PROBLEMS = "... on Problem { code message path }"
 _BLOCKERS = "... on TransitionBlocked { blockers { code message overridable } }"
 _SELECTED = {
     "RecordResult": (
-        "... on Recorded { inserted updated kept differing differingRows { row id fields } replayed dryRun ids } "
+        "... on Recorded { inserted updated kept differing differingRows { row nodeId fields } replayed dryRun ids } "
         f"... on RowsRejected {{ rows {{ code message path row }} }} {_PROBLEMS} {_BLOCKERS}"
     ),
     "TransitionResult": (

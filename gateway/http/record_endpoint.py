@@ -171,7 +171,9 @@ def _answer(answer: Recorded | Problem, *, ids: bool = False) -> tuple[int, dict
         "replayed": answer.replayed, "dryRun": answer.dry_run,
     }  # fmt: skip
     if answer.differing:
-        told["differingRows"] = [vars(one) for one in answer.differing_rows or ()]
+        told["differingRows"] = [
+            {"row": one.row, "nodeId": one.node_id, "fields": one.fields} for one in answer.differing_rows or ()
+        ]
     return 200, told | ({"ids": answer.ids} if ids else {})
 
 

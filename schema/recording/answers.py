@@ -51,7 +51,7 @@ class RowsRejected(Problem):
 @strawberry.type(description="An existing row that was left unchanged although its values differ from the input.")
 class DifferingRow:
     row: int = strawberry.field(description="Index of the row of the input in its list, such as `rows`, from 0.")
-    id: strawberry.ID = strawberry.field(description="Global id of the existing row.")
+    node_id: strawberry.ID = strawberry.field(description="Global id of the existing row.")
     fields: list[str] = strawberry.field(description="The given fields whose values differ.")
 
 
@@ -59,7 +59,7 @@ def differing_rows(counts: Counts) -> list[DifferingRow] | None:
     """Those of a batch; None where the caller may not know."""
     if counts.differing is None:
         return None
-    return [DifferingRow(row=one.row, id=one.id, fields=list(one.fields)) for one in counts.differs]  # type: ignore[arg-type]
+    return [DifferingRow(row=one.row, node_id=one.id, fields=list(one.fields)) for one in counts.differs]  # type: ignore[arg-type]
 
 
 async def _node(root: strawberry.Parent[Any], info: Info) -> Node | None:

@@ -145,7 +145,7 @@ async def test_rows_that_differ_have_their_place_among_all(served: Client, place
         rows[3]["inputTokens"] = 7
         kept = await gateway.record("observabilitySpans", rows, size=2, on_conflict="KEEP")
     assert (kept.kept, kept.differing) == (5, 1)
-    assert kept.differing_rows == [{"row": 3, "id": (made.ids or [])[3], "fields": ["inputTokens"]}]
+    assert kept.differing_rows == [{"row": 3, "nodeId": (made.ids or [])[3], "fields": ["inputTokens"]}]
     async with serving(place.gateway_url, **JWT) as guarded:
         writer = token("write:mlops_core")
         async with AsyncGateway(

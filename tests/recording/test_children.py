@@ -17,7 +17,7 @@ from tests.support.client import Client, serving
 from tests.support.databases import Database
 from tests.support.recording import write
 
-CHILDREN = "children { field type inserted updated kept differing differingRows { row id fields } ids }"
+CHILDREN = "children { field type inserted updated kept differing differingRows { row nodeId fields } ids }"
 PARTS = [(parent, one) for parent in sorted(record_types()) for one in child_rows(parent).values()]
 
 
@@ -141,7 +141,7 @@ async def test_a_row_that_is_there_gets_those_that_it_lacks(client: Client, sql:
     (trials,) = again["children"]
     assert (again["kept"], again["ids"]) == (1, first["ids"])
     assert (trials["inserted"], trials["kept"], trials["differing"]) == (1, 1, 1)
-    assert trials["differingRows"] == [{"row": 0, "id": trials["ids"][0], "fields": ["value"]}]
+    assert trials["differingRows"] == [{"row": 0, "nodeId": trials["ids"][0], "fields": ["value"]}]
     assert trials["ids"][0] == first["children"][0]["ids"][1]
     assert await trials_of(sql, name) == [0, 1, 2]
     updated = await write(client, "createHpoStudy", CHILDREN, **given, onConflict="UPDATE")

@@ -196,7 +196,7 @@ async def test_conflicts(client: Client, sql: asyncpg.Connection) -> None:
     changed = [span("t", "b", inputTokens=9), span("t", "a", modelName="m"), span("t", "c")]
     kept = await record(client, "recordObservabilitySpans", changed, f"ids {DIFFERING}", onConflict="KEEP")
     assert (kept["inserted"], kept["updated"], kept["kept"], kept["differing"]) == (1, 0, 2, 1)
-    assert kept["differingRows"] == [{"row": 0, "id": made["ids"][1], "fields": ["inputTokens"]}]
+    assert kept["differingRows"] == [{"row": 0, "nodeId": made["ids"][1], "fields": ["inputTokens"]}]
     assert [kept["ids"][1], kept["ids"][0]] == made["ids"]
     assert await spans_in(sql) == [("a", "m", 1), ("b", "m", 1), ("c", None, None)]
     updated = await record(client, "recordObservabilitySpans", changed, "ids", onConflict="UPDATE")
@@ -205,7 +205,7 @@ async def test_conflicts(client: Client, sql: asyncpg.Connection) -> None:
     assert await spans_in(sql) == [("a", "m", 1), ("b", "m", 9), ("c", None, None)]
 
 
-DIFFERING = "differingRows { row id fields }"
+DIFFERING = "differingRows { row nodeId fields }"
 
 
 async def test_rows_that_differ_are_named_in_the_order_of_the_input(client: Client, sql: asyncpg.Connection) -> None:
@@ -216,7 +216,7 @@ async def test_rows_that_differ_are_named_in_the_order_of_the_input(client: Clie
     kept = await record(client, "recordObservabilitySpans", other, DIFFERING, onConflict="KEEP")
     assert (kept["kept"], kept["differing"]) == (30, 30)
     assert [one["row"] for one in kept["differingRows"]] == list(range(20))
-    assert [one["id"] for one in kept["differingRows"]] == made["ids"][::-1][:20]
+    assert [one["nodeId"] for one in kept["differingRows"]] == made["ids"][::-1][:20]
     assert [one["fields"] for one in kept["differingRows"]][:2] == [["modelName"], ["modelName", "inputTokens"]]
     assert (await record(client, "recordObservabilitySpans", rows, DIFFERING, onConflict="KEEP"))["differingRows"] == []
 
@@ -238,7 +238,7 @@ async def test_who_may_not_read_is_not_told_what_stands_there(own: Database, sql
             assert (kept["kept"], kept["differing"], kept["differingRows"], kept["ids"]) == (2, None, None, [])
         told = await record(reader, "recordObservabilitySpans", guesses, select, onConflict="KEEP")
         assert (told["differing"], told["ids"]) == (1, made["ids"])
-        assert told["differingRows"] == [{"row": 1, "id": made["ids"][1], "fields": ["inputTokens"]}]
+        assert told["differingRows"] == [{"row": 1, "nodeId": made["ids"][1], "fields": ["inputTokens"]}]
         body = b"\n".join(map(orjson.dumps, guesses))
         sent = {"content-type": "application/x-ndjson"}
         path = "/record/observabilitySpans?onConflict=KEEP&ids=true"
