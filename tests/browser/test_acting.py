@@ -245,6 +245,7 @@ class Journeys:
         self.hand.use(self.page.get_by_role("button", name=name, exact=True).first)
         expect(self.preview).to_contain_text("This change needs a reason.")
         expect(self.preview).to_contain_text(re.compile(r"It would change \d+ rows"))  # which is seen before it is told
+        expect(self.preview).not_to_contain_text("?")
         back_to = deployment["previousDeployment"]
         link = self.preview.get_by_role("link", name=back_to["deploymentName"], exact=True)
         expect(link.and_(self.page.locator(f"[href*='{back_to['id']}']"))).to_be_visible()

@@ -10,6 +10,8 @@ import { lineageOf, Time } from "./shell";
 import { typeName, words } from "./tones";
 
 const PAUSE = 300;
+/** Stands for a reason that is not written yet, in what is only tried; it is not shown. */
+const UNWRITTEN = "?";
 
 interface Props {
   row: Row;
@@ -60,7 +62,7 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
       const input = { ...inputOf(offer, row.id, filled), expectedVersion: row_.rowVersion, dryRun: true };
       let told = await change(offer.mutation, input);
       const wantsReason = told.__typename === "InvalidInput" && told.path.at(-1) === "reason" && !reason.trim();
-      if (wantsReason) told = await change(offer.mutation, { ...input, reason: "?" }); // what it would do is seen before it is explained
+      if (wantsReason) told = await change(offer.mutation, { ...input, reason: UNWRITTEN }); // what it would do is seen before it is explained
       if (mine !== turn.current) return;
       setReasonIsDue(wantsReason);
       if (told.__typename === "TransitionPreview") {
@@ -80,7 +82,7 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
 
   /** Finds out, without making the change, whether this caller may override guards. */
   async function tryForce(expectedVersion: string) {
-    const input = inputOf(offer, row.id, { ...filled, reason: reason || "?", force: true });
+    const input = inputOf(offer, row.id, { ...filled, reason: reason || UNWRITTEN, force: true });
     const told = await change(offer.mutation, { ...input, expectedVersion, dryRun: true });
     setBarred(told.__typename === "Forbidden" ? told.message : "");
   }
@@ -284,7 +286,7 @@ function Changes({ planned, forced }: { planned: Planned[]; forced: string[] }) 
           <li key={`${one.type}${one.nodeId}`}>
             {one.nodeId ? <>{typeName(one.type)} <Named ids={[one.nodeId]} /></> : <b>a new {typeName(one.type).toLowerCase()}</b>}
             <ul>
-              {differences(one).slice(0, 6).map(({ field, before, after }) => (
+              {differences(one).filter(({ after }) => after !== UNWRITTEN).slice(0, 6).map(({ field, before, after }) => (
                 <li key={field}>{words(apart(field))}: {one.before && <><s>{shown(before)}</s> → </>}<b>{shown(after)}{typeof after === "number" && unitName(known[one.type]?.units[field] ?? "", " ")}</b></li>
               ))}
             </ul>
