@@ -358,7 +358,7 @@ BAD = [
     ({"bytes": 10}, "maxBytes", "4,000"),
     ({"countUpTo": 0}, "countUpTo", "1,000 to 100,000"),
     ({"countUpTo": 100_001}, "countUpTo", "1,000 to 100,000"),
-    ({"countUpTo": 50_000, "nodes": 21}, "countUpTo", "a maxNodes of 20 at most"),
+    ({"countUpTo": 50_000, "nodes": 21}, "countUpTo", "a maxNodes of at most 20"),
     ({"types": []}, "types", "is empty"),
     ({"types": ["Model", "Modle"]}, "types[1]", "did you mean Model?"),
     ({"through": []}, "through", "is empty"),
