@@ -107,19 +107,19 @@ async def test_numbers_keep_their_digits(client: Client, sql: asyncpg.Connection
 
 
 WRONG = {
-    "no JSON": (b"{", "MALFORMED", [], "is no JSON"),
+    "no JSON": (b"{", "MALFORMED", [], "is not JSON"),
     "no object": (b"[1]", "MALFORMED", [], "each line is one row"),
     "a key twice": (b'{"requestsTotal":1,"requestsTotal":2}', "MALFORMED", [], '"requestsTotal" twice'),
     "a key twice below": (b'{"errorTypes":{"a":1,"a":1}}', "MALFORMED", [], '"a" twice'),
-    "NaN": (b'{"errorRate":NaN}', "MALFORMED", [], "is no JSON"),
+    "NaN": (b'{"errorRate":NaN}', "MALFORMED", [], "is not JSON"),
     "infinite": (b'{"errorRate":1e999}', "MALFORMED", [], "infinity"),
-    "not UTF-8": (b'{"metadata":"\xff"}', "MALFORMED", [], "is no JSON"),
-    "a lone surrogate": (b'{"errorTypes":"\\ud800"}', "MALFORMED", [], "is no JSON"),
+    "not UTF-8": (b'{"metadata":"\xff"}', "MALFORMED", [], "is not JSON"),
+    "a lone surrogate": (b'{"errorTypes":"\\ud800"}', "MALFORMED", [], "is not JSON"),
     "too deep": (b'{"errorTypes":' + b"[" * 60 + b"]" * 60 + b"}", "INVALID_VALUE", ["errorTypes"], "50 levels"),
     "too deep to be written": (
         b'{"errorTypes":' + b"[" * 300 + b"]" * 300 + b"}", "INVALID_VALUE", ["errorTypes"], "50 levels",
     ),
-    "far too deep": (b'{"errorTypes":' + b"[" * 9_000 + b"]" * 9_000 + b"}", "MALFORMED", [], "is no JSON"),
+    "far too deep": (b'{"errorTypes":' + b"[" * 9_000 + b"]" * 9_000 + b"}", "MALFORMED", [], "is not JSON"),
     "an unknown field": (b'{"requests":1}', "UNKNOWN_FIELD", ["requests"], "has no field 'requests'"),
     "a text": (b'{"p50LatencyMs":"fast"}', "INVALID_VALUE", ["p50LatencyMs"], "is not a number"),
     "a big integer": (b'{"requestsTotal":2147483648}', "INVALID_VALUE", ["requestsTotal"], "32-bit"),
@@ -188,7 +188,7 @@ async def test_conflicts_by_the_natural_key(client: Client, sql: asyncpg.Connect
     ("query", "words"),
     [
         ("servingMetrics?onConflict=KEEP", "no natural key"),
-        ("hpoTrials?onConflict=MERGE", "none of ERROR, KEEP, UPDATE"),
+        ("hpoTrials?onConflict=MERGE", "not one of ERROR, KEEP, UPDATE"),
         ("hpoTrials?dryRun=yes", "neither true nor false"),
         ("hpoTrials?dry_run=true", "There is no option 'dry_run'"),
         ("hpoTrials?dryRun=true&dryRun=false", "'dryRun' is given twice"),
