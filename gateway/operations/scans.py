@@ -14,7 +14,7 @@ from db.attach.facts import Facts
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
-from schema.sql.filters import DOCUMENTS, MAX_JOINED, ORDER, TEXT, few, joins
+from schema.sql.filters import DOCUMENTS, MAX_JOINED, ORDER, TEXT, compared, few, joins, only_rare
 from schema.sql.indexes import Indexes, Served
 from schema.sql.lists import TOTALS
 from schema.sql.orders import LEAF, of_field
@@ -98,8 +98,11 @@ class Scans:
         """Whether all relations of the filter that is priced are joins: what they lead to is looked at once then."""
 
     def rows(self, type_: Type) -> int:
-        """About how many rows a type has; a SELECT at most as many as the largest table that it reads."""
-        return max((self._rows.get(name, 0) for name in type_.reads), default=0)
+        """About how many rows a type has: a view those of the table that it has rows for, where that is known; else, as
+        a SELECT, at most as many as the largest table that it reads."""
+        of_view = type_.behind and type_.over
+        names = (of_view.table,) if of_view else (*type_.reads, *type_.behind)
+        return max((self._rows.get(name, 0) for name in names), default=0)
 
     def below(self, type_: Type, parent: Type | None, parents: int) -> int:
         """About how many rows the lists of so many parents have together."""
@@ -118,21 +121,33 @@ class Scans:
         branches = 2 * len(arguments.get("orderBy") or "1") if arguments.get("after") or arguments.get("before") else 1
         copies = (branches if pages else 0) + sum(name in TOTALS for name in asked) + asked.count("aggregate")
         left = self._left(type_, where, rows)
+        rare = _is_rare(type_, where)
         if where:
             path = f"{selection.key}.where"
             self._keeps = joins(self._catalogue, type_, where) <= MAX_JOINED
             found = list(self._patterns(type_, where, path, rows, copies, rows))
             yield from found
             if copies and not self._is_found(type_, where, relation) and all(one.kind is not PATTERN for one in found):
-                yield Scan(FILTER, path, left, left // FILTERED)
+                points = left // NARROWED // FILTERED if rare else self._worked_out(type_, left, FILTERED)
+                yield Scan(FILTER, path, left, points)
         if pages:
             yield from self._order(type_, selection, relation, left, branches)
         for child in selection.fields.values():
             if child.name in TOTALS:
                 counted = self._counted(type_, child, left, lists)
-                yield Scan(SUM, f"{selection.key}.{child.name}", counted, counted // COUNTED)
+                points = self._worked_out(type_, counted, COUNTED)
+                yield Scan(SUM, f"{selection.key}.{child.name}", counted, points)
             elif child.name == "aggregate":
-                yield Scan(SUM, f"{selection.key}.{child.key}", left, left // COUNTED + self._sums(type_, child, left))
+                points = self._worked_out(type_, left, COUNTED) + self._sums(type_, child, left)
+                yield Scan(SUM, f"{selection.key}.{child.key}", left, points)
+
+    def _worked_out(self, type_: Type, rows: int, at_a_point: int) -> int:
+        """The points of looking at so many rows: a view that has rows for those of a table works each of them out, from
+        what belongs to it in the tables behind the view; others are read, so many ``at_a_point``."""
+        if not (type_.behind and type_.over):
+            return rows // at_a_point
+        behind = max((self._rows.get(name, 0) for name in type_.behind), default=0)
+        return rows * (ASKED + behind // max(self.rows(type_), 1) // SELECTED)
 
     def _counted(self, type_: Type, total: Selection, rows: int, lists: int) -> int:
         """How many of so many rows are read to count them; a SELECT is counted once it has been read."""
@@ -274,6 +289,8 @@ class Scans:
         if asked:
             terms = tuple(of_field(type_, one) for one in asked if one.get(LEAF) is not None)
         served = self._indexes.serves(type_, terms, equal)
+        if served is None and type_.walk and relation is None:
+            served = self._indexes.serves(type_, terms, equal, walked=True)
         return served is not None and (served.terms == len(terms) or _tells_apart(type_, served))
 
     # -- sums ------------------------------------------------------------------------------------------------------
@@ -289,6 +306,18 @@ class Scans:
                 ranked += any(name in PERCENTILES for name in names)
         keys = len(selection.arguments.get("groupBy") or ())
         return keys * rows // SORTED + functions * rows // SUMMED + ranked * rows // RANKED
+
+
+def _is_rare(type_: Type, where: Mapping[str, Any]) -> bool:
+    """Whether a filter finds rows with an unusual value alone, which are looked for where such values are."""
+    asked = [(type_.columns[name].name, value) for name, value in compared(type_, where)]
+    return any(
+        only_rare(operator, rare.usual, operand)
+        for rare in type_.rare
+        for name, value in asked
+        if name == type_.leaf(rare.column).name
+        for operator, operand in value.items()
+    )
 
 
 def _tells_apart(type_: Type, served: Served) -> bool:
