@@ -14,7 +14,7 @@ from db.attach.facts import Facts
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
-from schema.sql.filters import DOCUMENTS, MAX_JOINED, ORDER, TEXT, compared, few, joins, only_rare
+from schema.sql.filters import DOCUMENTS, MAX_JOINED, ORDER, TEXT, compared_with_usual, few, joins, only_rare
 from schema.sql.indexes import Indexes, Served
 from schema.sql.lists import TOTALS
 from schema.sql.orders import LEAF, of_field
@@ -310,13 +310,8 @@ class Scans:
 
 def _is_rare(type_: Type, where: Mapping[str, Any]) -> bool:
     """Whether a filter finds rows with an unusual value alone, which are looked for where such values are."""
-    asked = [(type_.columns[name].name, value) for name, value in compared(type_, where)]
     return any(
-        only_rare(operator, rare.usual, operand)
-        for rare in type_.rare
-        for name, value in asked
-        if name == type_.leaf(rare.column).name
-        for operator, operand in value.items()
+        only_rare(operator, rare.usual, operand) for rare, _, operator, operand in compared_with_usual(type_, where)
     )
 
 

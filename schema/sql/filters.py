@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
+from db.base.reached import Rare
 from schema.catalogue import exact_json
 from schema.catalogue.catalogue import Catalogue, ColumnField, RelationField, Type
 from schema.catalogue.column_types import ColumnKind
@@ -424,6 +425,17 @@ def compared(type_: Type, where: Mapping[str, Any] | None) -> Iterator[tuple[str
                 yield from compared(type_, one)
         elif name in type_.columns and isinstance(value, Mapping):
             yield name, value
+
+
+def compared_with_usual(type_: Type, where: Mapping[str, Any] | None) -> Iterator[tuple[Rare, int, str, Any]]:
+    """What a filter compares those columns with whose unusual values are found elsewhere: where they are, the place of
+    the comparison among the column's, its operator and its value; see `only_rare`."""
+    for rare in type_.rare:
+        name = type_.leaf(rare.column).name
+        values = (value for field_, value in compared(type_, where) if field_ == name)
+        for place, value in enumerate(values):
+            for operator, operand in value.items():
+                yield rare, place, operator, operand
 
 
 def only_rare(operator: str, usual: Sequence[str | int | bool], operand: Any) -> bool:

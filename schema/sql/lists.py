@@ -14,7 +14,7 @@ from schema.errors import GatewayError, bad_argument, missing_object
 from schema.sql import builder as sql
 from schema.sql import cursors, orders
 from schema.sql.arguments import Given, bound, given
-from schema.sql.filters import Where, compared, equal_columns, known_word, only_rare
+from schema.sql.filters import Where, compared, compared_with_usual, equal_columns, known_word, only_rare
 from schema.sql.indexes import Indexes
 from schema.sql.parameters import applied
 
@@ -166,20 +166,16 @@ class Lists:
 
         ``pinned`` looks at a value on which the text depends.
         """
-        if (
-            paged and slice_.walked and type_.walk and slice_.limit <= MAX_PAGE
-        ):  # all of them are read faster as they are
+        # a page is walked to; a list beyond any page is read from the view itself, which is faster
+        if paged and slice_.walked and type_.walk and slice_.limit <= MAX_PAGE:
             return f"({type_.walk.select})"
-        for rare in type_.rare if slice_.of_all else ():
-            name = type_.leaf(rare.column).name
-            for place, (_, value) in enumerate(one for one in compared(type_, slice_.where) if one[0] == name):
-                for operator, operand in value.items():
-                    seen = f"{rare.column} {operator} {place} {rare.usual}"
-                    if pinned(operand, partial(only_rare, operator, rare.usual), seen):
-                        first = slice_.page.order[:1]
-                        by_key = [term.column for term in first] == [type_.key[0]]
-                        order = sql.order_by(first, "c") if by_key else ""
-                        return type_.among(rare, order, still=self.indexes.names.issuperset(rare.by))
+        for rare, place, operator, operand in compared_with_usual(type_, slice_.where) if slice_.of_all else ():
+            seen = f"{rare.column} {operator} {place} {rare.usual}"
+            if pinned(operand, partial(only_rare, operator, rare.usual), seen):
+                first = slice_.page.order[:1]
+                by_key = [term.column for term in first] == [type_.key[0]]
+                order = sql.order_by(first, "c") if by_key else ""
+                return type_.among(rare, order, still=self.indexes.names.issuperset(rare.by))
         return type_.source(bound(slice_.given, bind))
 
     def _asked_order(
