@@ -54,8 +54,9 @@ class Assets(StaticFiles):
             self._compressed[str(path)] = known
         if not known[1]:
             return file
-        kept = {name: file.headers[name] for name in ("content-type", "etag", "last-modified")}
-        return Response(known[1], headers=kept | {"content-encoding": "gzip"})
+        kept = {name: file.headers[name] for name in ("content-type", "last-modified")}
+        # weak, since other bytes have the strong one: a part of the file is not to be added to a compressed one
+        return Response(known[1], headers=kept | {"etag": f"W/{tag}", "content-encoding": "gzip"})
 
 
 def _packed(path: Path) -> bytes:

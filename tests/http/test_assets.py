@@ -93,5 +93,7 @@ async def test_what_gains_nothing_or_is_not_welcome_is_sent_as_it_is(
 async def test_a_part_of_a_file_is_of_the_file(files: httpx.AsyncClient) -> None:
     answer, body = await sent(files, "/assets/page-12345678.css", range="bytes=0-3")
     assert (answer.status_code, body) == (206, b"body")
+    whole, _ = await sent(files, "/assets/page-12345678.css")
+    assert whole.headers["etag"] == f"W/{answer.headers['etag']}", "nobody adds parts of it to what is compressed"
     head = await files.head("/assets/page-12345678.css")
     assert (head.status_code, head.content) == (200, b"")
