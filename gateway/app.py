@@ -1,4 +1,4 @@
-"""The Starlette application: lifespan, routes, and JSON for every refusal."""
+"""The Starlette application: lifespan, routes, and JSON bodies for refused requests."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Pages and workers fetch from this host alone; Monaco, GraphiQL's editor, makes style elements."""
+"""The Content-Security-Policy of pages: they load from this origin alone; Monaco, GraphiQL's editor, adds style
+elements."""
 
 FIXED = {"content-security-policy": CONTENT_POLICY, "x-content-type-options": "nosniff"}
 """Headers of every page and of what it loads."""
@@ -79,18 +80,18 @@ CONSOLE_PAGES = {
     **dict.fromkeys(("alerts", "models", "experiments", "twins", "deployments"), "lists"),
     "explorer": "explorer",
 }
-"""The console's pages beside its home, with what was built for each: one page that knows by its address what to show,
-and asks at once for the scripts that it needs for that."""
+"""The console's pages beside its home, each with its built entry. They share one document, which renders by its path;
+the entry's scripts are preloaded."""
 
 _PROBES = frozenset({"/healthz", "/readyz"})
-"""What a supervisor or balancer asks, by whatever address it knows; a page has nothing of them."""
+"""Paths of probes: they are answered under any Host, and send no data of the graph."""
 
 _FOR_OUTCOMES = 2
-"""Connections beside those of the changes under way, to ask what became of one whose own was lost."""
+"""Connections beyond one for each concurrent change: they read the outcome of a change whose connection was lost."""
 
 
 class _Databases:
-    """The pools of connections of one gateway, and what reads and changes by them."""
+    """The connection pools of one gateway, and the services that read and change through them."""
 
     def __init__(self, settings: Settings, url: URL, tracing: Tracing | None, changed: Changes | None) -> None:
         self.timelines = Timelines()
@@ -111,7 +112,7 @@ class _Databases:
                 tracing.statements(engine)
 
     async def close(self) -> None:
-        """Lets go of all connections."""
+        """Closes all connections."""
         await self.reads.close()
         await self.engine.dispose()
         await self.writer.dispose()
@@ -120,8 +121,8 @@ class _Databases:
 def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> Starlette:
     """The application over a database; its lifespan opens and closes the pool of connections.
 
-    A database that is away does not keep the gateway from starting: until it is there, ``/readyz`` says so and every
-    request gets a typed error. ``changed`` is where the workers of one gateway tell each other of changes.
+    A database that cannot be reached does not keep the gateway from starting: until it can, ``/readyz`` reports it and
+    every request gets a typed error. ``changed`` tells the other workers of this gateway about changes.
 
     Raises:
         TrustedDocumentsError: The trusted documents cannot be read.
@@ -174,7 +175,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
         try:
             await service.shape.begin()
             await warn_of_roles(engine, settings)
-        except Exception as error:  # noqa: BLE001 - whatever keeps the database away
+        except Exception as error:  # noqa: BLE001 - any failure to connect or to inspect
             log.warning("the database cannot be reached yet: %s", translate(error))
         tasks.append(asyncio.create_task(service.shape.follow()))
         log.info("serving the database %s at %s", url.database, url.host or "the embedded server")
@@ -184,7 +185,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             await mcp.close()
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)  # what is being sent has a moment
+            await asyncio.wait(tasks)  # messages being sent may finish
             await feed.close()
             await authentication.close()
             await service.close()
@@ -200,7 +201,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
 def _measure(
     metrics: Metrics, databases: _Databases, service: OperationService, sockets: WebSocketApp, feed: ChangeFeed
 ) -> None:
-    """What is asked at each scrape."""
+    """Registers the gauges that are read at each scrape."""
     for tell in (
         pools(databases.engines, databases.changes),
         caches(service),
@@ -214,7 +215,7 @@ def _measure(
 
 
 def _webhooks(sender: WebhookSender, settings: Settings, metrics: Metrics) -> list[asyncio.Task[None]]:
-    """The task that sends webhooks, where this gateway may."""
+    """The task that sends webhooks, if this gateway sends them."""
     metrics.ask(sender.metrics)
     return [asyncio.create_task(sender.run())] if settings.webhooks else []
 
@@ -239,15 +240,15 @@ def _routes(settings: Settings) -> list[BaseRoute]:
 
 
 def _tracing(settings: Settings) -> Tracing | None:
-    """What makes traces, where they are wanted.
+    """The tracer, if traces are enabled.
 
     Raises:
-        SettingsError: They cannot be made.
+        SettingsError: A library that traces need is missing.
     """
     if not settings.traces:
         return None
     try:
-        from gateway.observability.tracing import Tracing  # noqa: PLC0415 - an extra that costs those who have it time
+        from gateway.observability.tracing import Tracing  # noqa: PLC0415 - an extra, slow to import
     except ImportError as error:
         raise SettingsError(
             f"GATEWAY_TRACES: OpenTelemetry is not installed ({error}); install e2i-gateway[otel]"
@@ -256,17 +257,17 @@ def _tracing(settings: Settings) -> Tracing | None:
 
 
 async def _home(request: Request) -> Response:
-    """The console for a browser; whoever else asks is led to the graph."""
+    """The console for browsers; other clients are redirected to ``/graphql``."""
     if _is_browser(request):
         return _built_page("explorer", vary="accept")
     return RedirectResponse("/graphql", headers={"vary": "accept"})
 
 
 class _Gateway(Starlette):
-    """The application, which goes to ``/graphql`` straight away: routing costs as much as a small query."""
+    """The application, with ``/graphql`` dispatched before the router: routing costs as much as a small query."""
 
     answer: ASGIApp
-    """What answers the graph, once there is a pool of connections."""
+    """The endpoint of ``/graphql``; set once the connection pool is open."""
 
     def __init__(self, settings: Settings, **given: Any) -> None:
         super().__init__(**given)
@@ -278,7 +279,7 @@ class _Gateway(Starlette):
         return self._answers(scope)(scope, receive, send)
 
     def _answers(self, scope: Scope) -> ASGIApp:
-        """What answers a request."""
+        """The ASGI application for a request."""
         is_graph = scope["type"] == "http" and scope["path"] == "/graphql"
         if not is_graph and (scope["type"] == "lifespan" or scope["path"] in _PROBES):
             return super().__call__
@@ -322,13 +323,13 @@ class _Agents:
 
 
 async def _resource_metadata(request: Request) -> Response:
-    """What OAuth clients read of ``/mcp`` before they have a token."""
+    """The metadata of ``/mcp`` for OAuth clients that have no token yet (RFC 9728)."""
     endpoint: McpEntry = request.app.state.mcp
     return await endpoint.metadata(request)
 
 
 async def _console(request: Request) -> Response:
-    """A page of the console but its home; it asks ``/graphql`` like any other client."""
+    """A page of the console other than its home; its scripts query ``/graphql`` like any client."""
     return _built_page("explorer", CONSOLE_PAGES[request.url.path.rpartition("/")[2]])
 
 
@@ -337,18 +338,18 @@ def _built_page(name: str, page: str = "index", **headers: str) -> Response:
 
 
 def _is_browser(request: Request) -> bool:
-    """Somebody who opens the page: HTML is wanted and no query is in the URL."""
+    """Whether a browser opens the page: it accepts HTML, and the URL has no query."""
     wants_html = "text/html" in request.headers.get("accept", "")
     return wants_html and not request.query_params.keys() & {"query", "documentId", "extensions"}
 
 
 async def _healthz(_request: Request) -> Response:
-    """The process lives."""
+    """Liveness: the process runs."""
     return _json({"status": "ok"})
 
 
 async def _readyz(request: Request) -> Response:
-    """The process can answer, and should be asked."""
+    """Readiness: whether requests can be answered."""
     health: Health = request.app.state.health
     state = request.app.state
     for_changes = "changes" in request.query_params
@@ -357,7 +358,7 @@ async def _readyz(request: Request) -> Response:
 
 
 async def _version(_request: Request) -> Response:
-    """What runs: the release, and the SHA-256 of the committed schema, which changes with the schema alone."""
+    """The release, and the SHA-256 of the committed schema, which changes only with the schema."""
     return _json({"version": version("e2i-gateway"), "schema": _schema_digest()})
 
 

@@ -18,18 +18,18 @@ from schema.webhooks.manager import WebhookManager
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: a name for the record of changes, and what its roles and scopes allow."""
+    """The caller of an operation: a name for the record of changes, and the scopes of its roles and credential."""
 
     name: str = "anonymous"
     scopes: frozenset[str] = frozenset()
-    """What the caller may read and do, in full: those of the roles too."""
+    """The caller's scopes, those of its roles included."""
     roles: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """What the credential says beside that, as it was verified."""
+    """Other verified claims of the credential."""
     identity: Identity | None = None
-    """Whom the database takes the caller for, where its policies decide too."""
+    """The database role and claims that row policies apply to, if they do."""
     until: float | None = None
-    """The time (Unix) at which the credential ends; a connection that lasts longer has to end then."""
+    """The time (Unix) at which the credential expires; longer connections are closed then."""
 
     def may(self, right: str) -> bool:
         """Whether the caller has a scope."""
@@ -37,7 +37,7 @@ class Caller:
 
 
 ANONYMOUS = Caller(scopes=all_scopes())
-"""Whoever reaches a gateway that asks nobody who he is, which listens to its own machine alone."""
+"""The caller without authentication, which is possible on loopback addresses alone."""
 
 
 @dataclass
@@ -51,12 +51,12 @@ class Context(RequestContext):
     begin: Callable[[], AbstractAsyncContextManager[Transaction]]
     """Opens the transaction of a mutation's root field."""
     key_hours: float
-    """How long an idempotency key is kept."""
+    """How long an idempotency key is valid."""
     after: Callable[[], AbstractAsyncContextManager[Reader]]
-    """A snapshot of what is committed, on which the rest of a change's answer is read."""
+    """A snapshot of the committed state, on which the rest of a change's answer is read."""
     webhooks: WebhookManager
-    """What keeps receivers of webhooks."""
+    """Manages receivers of webhooks."""
     answer_timeout: float
-    """Seconds for which the answer of a change is read inside its transaction."""
+    """Seconds for which a change's answer is read inside its transaction."""
     transaction: Transaction = field(init=False)
     """The transaction of the mutation's root field that is being executed, or of all of them."""

@@ -1,4 +1,4 @@
-"""The database that a gateway serves: the embedded one with its demo data, or any other by its URL."""
+"""The database that a gateway serves: the embedded one with demo data, or another by its URL."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ T = TypeVar("T")
 DATABASE = "e2i"
 COUNT_SECONDS = 300.0
 _LOCK_TIMEOUTS_OF_A_CHANGE = 5
-"""How many times longer a change waits for a lock than a read: for changes of the same rows, in turn."""
+"""The lock timeout of a change as a multiple of a read's: changes of the same rows wait in turn."""
 
 
 class Run(Protocol):
-    """What ``asyncio.run`` does."""
+    """The signature of ``asyncio.run``."""
 
     def __call__(self, coroutine: Coroutine[Any, Any, T], /) -> T: ...
 
 
 @contextmanager
 def embedded_database(settings: Settings, run: Run) -> Iterator[tuple[str, str]]:
-    """The embedded database, built (by ``run``) and up to date: the URLs of its owner and of the gateway.
+    """The embedded database, created and migrated (by ``run``): the URLs for its owner and for the gateway.
 
     Its server stops at the end of the block unless another gateway uses the same folder.
     """
@@ -52,7 +52,7 @@ def embedded_database(settings: Settings, run: Run) -> Iterator[tuple[str, str]]
 
 
 async def load_demo(url: str, size: Literal["small", "large"]) -> bool:
-    """Loads demo data where there are no rows yet; says whether it did."""
+    """Loads demo data if there are no rows; returns whether it did."""
     if await setup.has_rows(url):
         return False
     from db import demo  # noqa: PLC0415 - slow to import, and needed once
@@ -73,7 +73,7 @@ def engine_for(
     timelines: Timelines | None = None,
     admit: Admit | None = None,
 ) -> AsyncEngine:
-    """A pool of connections to a database, as the settings want them."""
+    """A connection pool by the settings. ``size`` connections are kept, ``overflow`` more are opened when needed."""
     return create_engine(
         url,
         read_only=read_only,
@@ -89,7 +89,7 @@ def engine_for(
 
 
 def open_reads(settings: Settings, url: URL, primary: AsyncEngine, changed: Changes | None = None) -> Reads:
-    """Where requests read; replicas are looked at from now on, over a connection of its own to each server."""
+    """The pools that requests read from; each replica is monitored over a connection of its own."""
     if not settings.replicas:
         return Reads(primary)
     timelines = connector_of(primary).timelines
@@ -105,7 +105,7 @@ def open_reads(settings: Settings, url: URL, primary: AsyncEngine, changed: Chan
 
 
 async def inspect(engine: AsyncEngine) -> tuple[Missing, facts.Facts]:
-    """What the database lacks, and how large it is; every difference that costs fields is logged."""
+    """What the database lacks, and its size; every difference that removes fields from the graph is logged."""
     differences = await attach.inspect(engine)
     for difference in differences.of(attach.Severity.BREAKS):
         log.warning("%s", difference.message)
@@ -122,7 +122,8 @@ async def inspect(engine: AsyncEngine) -> tuple[Missing, facts.Facts]:
 
 
 async def warn_of_roles(engine: AsyncEngine, settings: Settings) -> None:
-    """Logs which roles callers cannot have here, what the gateway's own may do too much, and what is hidden from it."""
+    """Logs the roles that callers cannot assume, rights of the gateway's own role that it should not have, and rows
+    hidden from it."""
     async with engine.connect() as connection:
         if settings.rls:
             warnings = list((await caller_roles.unusable(connection, settings.rls_roles)).values())
@@ -135,10 +136,10 @@ async def warn_of_roles(engine: AsyncEngine, settings: Settings) -> None:
 
 
 async def count_again(engine: AsyncEngine, found: Callable[[facts.Facts], None]) -> None:
-    """Says from time to time how large the database has become."""
+    """Measures the database's size from time to time, and passes it to ``found``."""
     while True:
         await asyncio.sleep(COUNT_SECONDS)
         try:
             found(await facts.read(engine))
-        except Exception as error:  # noqa: BLE001 - what was known stays
+        except Exception as error:  # noqa: BLE001 - the last sizes are kept
             log.debug("the rows could not be counted: %s", translate(error))

@@ -1,6 +1,6 @@
-"""The reference pages of `gateway/docs/reference`, made from the code that they are about.
+"""The reference pages of `gateway/docs/reference`, generated from code.
 
-`make snapshot` writes them, and a test holds the committed ones equal.
+`make snapshot` writes them, and a test compares the committed ones.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _default(value: Any) -> str:
 
 
 def errors() -> str:
-    """Every code, with what a client does about it."""
+    """Every error code, with its meaning and the client's remedy."""
     words = (
         "Every error has a `code` in `extensions`, which keeps its name and its meaning, and a message that says what "
         "is wrong, where, and what would be valid. Numbers in brackets are HTTP statuses."
@@ -117,7 +117,7 @@ _MEANT = {
 
 
 def scopes() -> str:
-    """Every scope with what it is for, and the roles."""
+    """Every scope with its purpose, and the roles."""
     words = "A credential carries scopes and roles. A role is a named set of scopes; `GATEWAY_ROLES` adds roles."
     lines = [
         "## Roles", "",
@@ -161,7 +161,7 @@ def _meant(scope: str) -> str:
 
 
 def metrics(families: Iterable[Metric]) -> str:
-    """Every metric, by its families; labels are those of the samples that they have."""
+    """Every metric, by family; labels are those of its samples."""
     rows = [
         (f"`{one.name}`", one.type, ", ".join(f"`{label}`" for label in _labels(one)), one.documentation)
         for one in sorted(families, key=lambda one: one.name)
@@ -183,10 +183,10 @@ def _labels(family: Metric) -> list[str]:
 
 
 def commands() -> str:
-    """What `--help` says of every command."""
+    """The output of `--help` for every command."""
     lines: list[str] = []
     for parser in parsers():
-        # Python before 3.13 repeats the value of an option behind its short form
+        # Python before 3.13 repeats an option's value after its short form
         said = re.sub(r"(-\w) ([A-Z]+), (--[\w-]+ \2)", r"\1, \3", parser.format_help())
         lines += [f"## {parser.prog}", "", "```text", said.rstrip(), "```", ""]
     return _page("Commands", "What `--help` says.", lines)
@@ -213,7 +213,7 @@ def schema() -> str:
 
 
 def lineage_edges() -> str:
-    """The kinds of the lineage's edges, and every relation that is one."""
+    """The kinds of lineage edges, and every relation that is one."""
     kinds = [(f"`{kind.name}`", kind.doc) for kind in LineageKind]
     found = [
         (
@@ -239,7 +239,7 @@ def lineage_edges() -> str:
 
 
 def recorded_types() -> str:
-    """The door of every table."""
+    """How rows of each table are recorded."""
     doors: dict[str, list[str]] = {}
     for name, one in recording_mutations().items():
         doors.setdefault(one.name, []).append(f"`{name}`")
@@ -280,5 +280,5 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "lineage-edges.md": lineage_edges,
     "recorded-types.md": recorded_types,
 }
-"""The pages that need nothing but the code; that of the metrics needs a gateway that runs."""
+"""The pages that need the code alone; that of the metrics needs a running gateway."""
 METRICS = "metrics.md"

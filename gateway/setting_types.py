@@ -13,7 +13,7 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 _HOST = re.compile(r"[^\s:/\[\]?#@*]+|\[[0-9a-f:.]+\]", re.IGNORECASE)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-"""What a machine calls itself in URLs. No page of another's can have its origin there, whatever DNS says."""
+"""Loopback names. No other machine's page can have such an origin, whatever DNS says."""
 
 
 def checked_postgres(value: str) -> str:
@@ -22,14 +22,14 @@ def checked_postgres(value: str) -> str:
 
 
 REPLICAS = 8
-"""How many replicas a gateway reads from at most."""
+"""The largest number of replicas."""
 
 
 def checked_replicas(value: str) -> str:
-    """Checks the URLs of replicas, with white space between them.
+    """Checks the URLs of replicas, separated by white space.
 
     Raises:
-        ValueError: One is no URL of a Postgres, two lead to one address, or they are too many.
+        ValueError: One is not a URL of Postgres, two have the same address, or there are too many.
     """
     urls = [database_url(url) for url in value.split()]
     if len(urls) > REPLICAS:
@@ -49,7 +49,7 @@ def address(value: str) -> tuple[str, int]:
     """The address and the port of ``127.0.0.1:9464`` or ``[::1]:9464``.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The text has neither form.
     """
     host, colon, port = value.rpartition(":")
     if not (host and colon and port.isdigit() and int(port) < 2**16):
@@ -88,7 +88,7 @@ def checked_hosts(value: str) -> str:
 
 
 def words(value: Any) -> Any:
-    """``a, b`` -> ``("a", "b")``, each once."""
+    """``a, b`` -> ``("a", "b")``, without duplicates."""
     if isinstance(value, str):
         return tuple(dict.fromkeys(word for part in value.split(",") if (word := part.strip())))
     return value
@@ -101,7 +101,7 @@ def checked_headers(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is of this machine alone."""
+    """Whether an address is a loopback address."""
     if host.lower() == "localhost":
         return True
     try:

@@ -44,11 +44,11 @@ from gateway.setting_types import (
 _PREFIX = "GATEWAY_"
 MIN_SECRET = 32
 ANON = "anon"
-"""The role in the database of whoever has none, as in Supabase."""
+"""The database role of anonymous callers, as in Supabase."""
 
 
 class SettingsError(Exception):
-    """A setting cannot be used; the message names each one, what is wrong and what would be right."""
+    """A setting is invalid; the message names each one, what is wrong and what would be right."""
 
 
 class Settings(BaseSettings):
@@ -474,15 +474,15 @@ class Settings(BaseSettings):
 
     @property
     def is_exposed(self) -> bool:
-        """Whether other machines could reach a server that asks nobody who he is."""
+        """Whether other machines can reach a server without authentication."""
         return "none" in self.auth and not is_loopback(self.host)
 
     @property
     def known_hosts(self) -> frozenset[bytes]:
-        """The names that the server may be asked by, as they stand in the header Host without a port; none for any.
+        """The host names that the server accepts, in the form of the Host header without a port; empty for any.
 
-        Whoever asks without a credential is not told from a page that has made its name mean this machine, so that
-        anonymous callers need a list. A credential such a page does not have: it is kept for another origin.
+        Anonymous callers need a list: by DNS rebinding, a page can reach a loopback server under its own name.
+        Authenticated callers do not, since such a page has no credential of another origin.
         """
         named: tuple[str, ...] = words(self.hosts)
         if not named and "none" in self.auth:
@@ -492,7 +492,7 @@ class Settings(BaseSettings):
 
     @property
     def cors(self) -> frozenset[str]:
-        """The origins whose pages may read answers."""
+        """The origins whose pages may read responses."""
         return frozenset(filter(None, (one.strip().rstrip("/") for one in self.cors_origins.split(","))))
 
     @model_validator(mode="after")
@@ -503,20 +503,20 @@ class Settings(BaseSettings):
 
     @property
     def url(self) -> URL | None:
-        """The database's URL for the engine, None for the embedded one."""
+        """The database's URL for the engine, None for the embedded database."""
         return database_url(self.database_url) if self.database_url else None
 
     @property
     def known_url(self) -> str:
-        """The URL of the gateway as others know it."""
+        """The URL of the gateway for clients."""
         if self.public_url is not None:
             return self.public_url
-        host = "127.0.0.1" if self.host in {"", "0.0.0.0", "::"} else self.host  # noqa: S104 - compared alone
+        host = "127.0.0.1" if self.host in {"", "0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound to
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def listen(self) -> URL | None:
-        """Where changes are listened for, if that is another URL than the database's."""
+        """The URL to listen for changes at, if it differs from the database's."""
         return database_url(self.listen_url) if self.listen_url else None
 
     @property
@@ -529,7 +529,7 @@ def load() -> Settings:
     """The settings of this process.
 
     Raises:
-        SettingsError: A variable holds what it cannot.
+        SettingsError: A variable is invalid.
     """
     try:
         settings = Settings()
@@ -544,9 +544,9 @@ def load() -> Settings:
 
 
 def unknown(environment: Mapping[str, str]) -> list[str]:
-    """The variables that begin as settings do and are none, in a sentence each with the one that was probably meant.
+    """Environment variables with a prefix of settings that are not settings, in a sentence each with a suggestion.
 
-    What Kubernetes sets in every container for a service called ``gateway`` is nobody's mistake.
+    Variables that Kubernetes sets in every container for a service ``gateway`` are ignored.
     """
     names = [str(one.validation_alias or f"{_PREFIX}{name.upper()}") for name, one in Settings.model_fields.items()]
     known = {name.removeprefix(_PREFIX): name for name in names}
@@ -566,7 +566,7 @@ _OF_A_SERVICE = re.compile(r"GATEWAY_(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_\d+_
 
 
 def _line(problem: Any) -> str:
-    """What is wrong with a setting, or with several together, in a line."""
+    """The problem with a setting, or with several together, in a line."""
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{_variable(str(problem['loc'][0]))}: {message}" if problem["loc"] else message
 

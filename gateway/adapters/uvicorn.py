@@ -21,12 +21,12 @@ class HttpProtocol(HttpToolsProtocol):
 
     stop_keep_alive = HttpToolsProtocol._unset_keepalive_if_required  # noqa: SLF001 - the adapter's purpose
 
-    def answering(self, cycle: RequestResponseCycle, app: Application) -> Application:  # noqa: ARG002 - for those that look at it
-        """What answers a request, in a task that begins next: the application, or something around it."""
+    def answering(self, cycle: RequestResponseCycle, app: Application) -> Application:  # noqa: ARG002 - for subclasses
+        """Returns the application that answers a request in a task that begins next; subclasses may wrap it."""
         return app
 
     def becomes_socket(self) -> bool:
-        """Whether the request that is read now asks for a WebSocket and may have one."""
+        """Whether the request just read asks for a WebSocket and may be upgraded."""
         return super()._should_upgrade()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:

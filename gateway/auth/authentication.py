@@ -30,20 +30,21 @@ from schema.errors import GatewayError
 log = logging.getLogger("gateway.auth")
 
 CAPACITY = 4096
-"""Credentials that are known at a time."""
+"""The largest number of cached credentials."""
 JWT_SECONDS = 300.0
-"""How long a JWT is known at most: a key that was taken out of the set is believed no longer."""
+"""The longest time, in seconds, for which a verified JWT is cached: a key that was removed from the set is accepted no
+longer."""
 TOKEN_SECONDS = 5.0
-"""How long a service token is known: a revoked one is refused after so many seconds at the latest."""
+"""Seconds for which a service token is cached: a revoked one is refused after this time at the latest."""
 MAX_LENGTH = 8192
 UNAUTHORIZED, UNAVAILABLE = 401, 503
 REALM = 'Bearer realm="e2i-gateway"'
 
 
 class UnauthenticatedError(GatewayError):
-    """Nobody can be told from the credential, or there is none where one is needed.
+    """The credential identifies no caller, or is missing where one is required.
 
-    Over HTTP it has the ``status`` 401 with a ``challenge``, or 503 where nobody could look the credential up.
+    Over HTTP the ``status`` is 401 with a ``challenge``, or 503 if the credential could not be looked up.
     """
 
     def __init__(
@@ -60,12 +61,12 @@ class UnauthenticatedError(GatewayError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of the refusal."""
+        """The response headers: the challenge."""
         return {"www-authenticate": self.challenge} if self.status == UNAUTHORIZED else {"retry-after": "1"}
 
 
 def _quoted(message: str) -> str:
-    """A message as a header can carry it: what it quotes of the credential is ASCII already, or left out."""
+    """A message as a quoted header value: what it quotes of the credential is ASCII already, or left out."""
     return "".join(c for c in message if c.isascii() and c.isprintable() and c not in '"\\')
 
 
@@ -73,11 +74,11 @@ def _quoted(message: str) -> str:
 class _Known:
     caller: Caller
     until: float
-    """The time (Unix) until which nobody needs to ask again."""
+    """The time (Unix) until which the entry is valid."""
 
 
 class Authentication:
-    """Tells callers by their credentials, by the methods of the settings."""
+    """Identifies callers by their credentials, by the methods of the settings."""
 
     def __init__(self, settings: Settings, engine: AsyncEngine, writer: AsyncEngine) -> None:
         self._anonymous = "none" in settings.auth
@@ -117,7 +118,7 @@ class Authentication:
         return known.caller
 
     async def close(self) -> None:
-        """Waits for what is still being noted."""
+        """Waits for pending notes of token use."""
         await asyncio.gather(*self._notes)
 
     def _keep(self, authorization: str, known: _Known) -> None:
@@ -179,7 +180,7 @@ class Authentication:
         return _Known(Caller(name, scopes, roles, {}, identity, end), min(end, time.time() + TOKEN_SECONDS))
 
     def _identity(self, role: Any, claims: str) -> Identity | None:
-        """Whom the database takes a caller for, where its policies decide too; ``claims`` are JSON."""
+        """The database role and claims of a caller, if the database's policies apply; ``claims`` are JSON."""
         if not self._rls_roles:
             return None
         if role not in self._rls_roles:
@@ -187,7 +188,7 @@ class Authentication:
         return Identity(role, claims)
 
     def _note(self, hashed: str) -> None:
-        """Notes beside the request that a token is in use; that nobody could is no reason to refuse it."""
+        """Records beside the request that a token was used; a failure does not refuse the request."""
         task = asyncio.create_task(self._used(hashed))
         self._notes.add(task)
         task.add_done_callback(self._notes.discard)
@@ -195,9 +196,9 @@ class Authentication:
     async def _used(self, hashed: str) -> None:
         try:
             with translated():
-                async with self._writer.begin() as connection:  # a pooler's connections commit nothing by themselves
+                async with self._writer.begin() as connection:  # connections of a pooler do not commit by themselves
                     await connection.exec_driver_sql(tokens.USED, (hashed,))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the token was good
+        except Exception as error:  # noqa: BLE001 - any failure: the token itself is valid
             log.debug("the use of a service token could not be noted: %s", error)
 
 

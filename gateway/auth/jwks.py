@@ -16,37 +16,37 @@ log = logging.getLogger("gateway.auth")
 
 ASYMMETRIC = ("RS256", "ES256")
 LIFESPAN = 300.0
-"""Seconds after which the set is read again: so long a key that was taken out is still believed."""
+"""Seconds after which the set is read again; a key that was removed is accepted until then."""
 STALE = 3600.0
-"""Seconds for which an old set is good while no newer one can be read."""
+"""Seconds for which the last set is used while it cannot be read again."""
 COOLDOWN = 30.0
-"""Seconds between two readings for keys that are not in the set."""
+"""Least seconds between two reads that unknown key ids cause."""
 TIMEOUT = 5.0
 
 
 class KeysUnavailableError(Exception):
-    """The set of keys cannot be read, and there is no earlier one that is still good."""
+    """The key set cannot be read, and the last one is too old."""
 
 
 class Keys(Protocol):
-    """Where keys come from, by the header of a token."""
+    """A source of keys, by the header of a token."""
 
     @property
     def algorithms(self) -> tuple[str, ...]:
-        """What they verify."""
+        """The signature algorithms that the keys verify."""
         ...
 
     async def find(self, kid: str | None) -> Any:
-        """The key, None where there is none of that id.
+        """The key with an id; None if there is none.
 
         Raises:
-            KeysUnavailableError: Nobody can say.
+            KeysUnavailableError: The key set cannot be read.
         """
         ...
 
 
 class Secret:
-    """One secret for HS256, as Supabase has it."""
+    """One shared secret for HS256, as in Supabase."""
 
     algorithms = ("HS256",)
 
@@ -58,7 +58,7 @@ class Secret:
 
 
 class KeySet:
-    """A JWK set in a file or behind a URL. Requests that need it at the same time wait for one reading."""
+    """A JWK set in a file or behind a URL. Concurrent requests that need it share one read."""
 
     algorithms = ASYMMETRIC
 
@@ -80,13 +80,13 @@ class KeySet:
         return found
 
     def _of(self, kid: str | None) -> PyJWK | None:
-        """A token without a key id fits a set of one key alone."""
+        """The key with an id; a token without a key id matches only a set of one key."""
         if kid is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(kid)
 
     async def _read_again(self, asked_at: float, cooldown: float) -> None:
-        """Reads the set unless that was tried a moment ago, or has been done while this request waited."""
+        """Reads the set, unless it was tried within the cooldown or was read while this request waited."""
         async with self._turn:
             now = monotonic()
             if self._tried_at >= asked_at or now - self._tried_at < cooldown:
@@ -103,12 +103,12 @@ class KeySet:
 
 
 def read_keys(source: str) -> dict[str | None, PyJWK]:
-    """The keys that may verify, by their ids.
+    """The keys of a JWK set that can verify signatures, by their ids.
 
     Raises:
-        PyJWTError: The answer is no set of keys.
+        PyJWTError: The content is not a JWK set.
         OSError: It cannot be read.
-        ValueError: It is no JSON.
+        ValueError: The content is not JSON.
     """
     if "://" in source:
         found = PyJWKClient(source, cache_jwk_set=False, timeout=TIMEOUT).fetch_data()

@@ -22,11 +22,11 @@ from gateway.settings import Settings
 
 MAX_NAME = 200
 RESERVED = ("token:", "anonymous")
-"""How names begin that no JWT can claim: those of service tokens, and of nobody."""
+"""Prefixes of names that no JWT may claim: those of service tokens, and of the anonymous caller."""
 LATEST = 253_402_300_799
-"""The end of the year 9999, in seconds: a date behind it is none, or in other units."""
+"""The end of the year 9999 in Unix seconds: a later date is invalid or in another unit."""
 MAX_DEPTH = 64
-"""Levels of objects and lists in the claims."""
+"""The deepest nesting of objects and lists in claims."""
 _DATES = ("exp", "nbf", "iat")
 _LOOK_ALIKES = str.maketrans(
     "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0455\u043a\u0442\u043c\u043f"  # Cyrillic
@@ -34,15 +34,16 @@ _LOOK_ALIKES = str.maketrans(
     "\u2236\ua789\u02d0\u02f8\u05c3\u0589\u2982",
     "aeopcyxisktmn" + "aeoktnumnou" + ":" * 7,
 )
-"""Cyrillic, Greek and Armenian letters that are written as Latin ones, and what is written as a colon."""
+"""Cyrillic, Greek and Armenian letters that look like Latin ones, and characters that look like a colon."""
 
 
 class InvalidJwtError(Exception):
-    """A JWT is not believed; the message says what of it was wrong, and nothing of what would have been right."""
+    """A JWT is invalid. The message names the claim or part that is wrong, and does not reveal the expected value."""
 
 
 class Verifier:
-    """Verifies JWTs by the settings' keys. An algorithm has keys of its own, whatever the token's header says."""
+    """Verifies JWTs with the keys of the settings. Each algorithm has its own keys, whatever the token's header
+    says."""
 
     def __init__(self, settings: Settings) -> None:
         self._keys: dict[str, Keys] = {}
@@ -59,11 +60,11 @@ class Verifier:
         self._paths = [path.split(".") for path in settings.jwt_roles]
 
     async def claims(self, token: str) -> Mapping[str, Any]:
-        """The claims of a token that is believed.
+        """The claims of a valid token.
 
         Raises:
-            InvalidJwtError: It is not.
-            KeysUnavailableError: Nobody can say.
+            InvalidJwtError: The token is invalid.
+            KeysUnavailableError: The key set cannot be read.
         """
         try:
             header = jwt.get_unverified_header(token)
@@ -95,10 +96,10 @@ class Verifier:
         return claims
 
     def passed_on(self, claims: Mapping[str, Any]) -> str:
-        """All claims as JSON that Postgres can read, for the policies of the database.
+        """All claims as JSON that Postgres can parse, for the database's policies.
 
         Raises:
-            InvalidJwtError: A claim has a value that Postgres cannot hold.
+            InvalidJwtError: Postgres cannot store the value of a claim.
         """
         if not _is_shallow(claims, MAX_DEPTH):
             raise InvalidJwtError(f"The claims of the JWT are nested more than {MAX_DEPTH} levels deep.")
@@ -112,14 +113,14 @@ class Verifier:
         return text
 
     def end(self, claims: Mapping[str, Any]) -> float:
-        """The time (Unix) at which the token ends, the leeway included."""
+        """The time (Unix) at which the token expires, with the leeway."""
         return int(claims["exp"]) + self._leeway
 
     def name(self, claims: Mapping[str, Any]) -> str:
-        """Whom the token stands for: the subject, or the role of a key that stands for nobody.
+        """The caller's name: the subject, or the role of a key that has no subject.
 
         Raises:
-            InvalidJwtError: It does not say, or says what no JWT may.
+            InvalidJwtError: There is neither, or the name is reserved.
         """
         name = claims.get("sub") or claims.get("role")
         if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or not name.isprintable():
@@ -131,7 +132,8 @@ class Verifier:
         return name
 
     def roles(self, claims: Mapping[str, Any]) -> list[str]:
-        """The names of roles and scopes in the claims of the settings: texts, lists of texts, or words in a text."""
+        """The names of roles and scopes in the claims that the settings name: strings, lists of strings, or
+        space-separated words."""
         found: list[str] = []
         for path in self._paths:
             value: Any = claims
@@ -145,11 +147,11 @@ class Verifier:
 
 
 _ODD = (ValueError, TypeError, OverflowError, RecursionError)
-"""What PyJWT lets through of values that it does not expect."""
+"""Exceptions that PyJWT raises for malformed values, beside its own."""
 
 
 def _require_date(name: str, date: Any) -> None:
-    """A date is a number of seconds, where there is one."""
+    """Checks that a date claim, if present, is a number of seconds."""
     if date is None and name != "exp":
         return
     if isinstance(date, bool) or not isinstance(date, int | float) or not abs(date) <= LATEST:
@@ -164,14 +166,15 @@ def _is_shallow(value: Any, levels: int) -> bool:
 
 
 def _skeleton(name: str) -> str:
-    """How a name looks: without what is not seen, letters by their shape, in small ones."""
+    """A name reduced to its appearance, for comparison: invisible characters removed, look-alike letters replaced,
+    lower case."""
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
     seen = "".join(one for one in folded if unicodedata.category(one)[0] not in "MZC" and one not in _FILLERS)
     return seen.translate(_LOOK_ALIKES)
 
 
 _FILLERS = "\u115f\u1160\u3164\uffa0\u2800"
-"""Letters and symbols without ink."""
+"""Letters and symbols that are not visible."""
 
 
 def _reason(error: PyJWTError) -> str:

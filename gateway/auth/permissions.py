@@ -9,12 +9,12 @@ from schema.catalogue.records import Missing
 from schema.scopes import read_scopes, withholding
 
 CAPACITY = 256
-"""Sets of scopes that are kept: more than a deployment has roles."""
+"""Sets of scopes that are cached: more than a deployment has roles."""
 
 
 @dataclass(eq=False)
 class Access:
-    """What each caller finds missing, and what the planning of his requests may know of the database."""
+    """What each caller may not read, and the database's facts that the planner may use for it."""
 
     missing: Missing = field(default_factory=Missing)
     facts: Facts = field(default_factory=Facts)
@@ -24,12 +24,12 @@ class Access:
         self._facts: dict[Missing, Facts] = {}
 
     def learn(self, facts: Facts) -> None:
-        """How large the database is has changed; what callers may read has not."""
+        """Replaces the facts about the database's size; permissions are unchanged."""
         self.facts = facts
         self._facts.clear()
 
     def of(self, scopes: frozenset[str]) -> Missing:
-        """What a caller with these scopes finds missing: one object for all who may read the same."""
+        """What a caller with these scopes may not read: one object for all callers that may read the same."""
         found = self._missing.get(scopes)
         if found is None:
             if len(self._missing) >= CAPACITY:
@@ -41,7 +41,7 @@ class Access:
         return found
 
     def facts_of(self, missing: Missing) -> Facts:
-        """The facts without the sizes of what is withheld, so that prices tell nothing of it."""
+        """The facts without the sizes of withheld tables, so that costs do not reveal them."""
         if not missing.withheld:
             return self.facts
         found = self._facts.get(missing)

@@ -87,7 +87,7 @@ def _named(type_: Any) -> Any:
 
 
 def _reached(first: Iterable[Any]) -> list[Any]:
-    """Types and what they are made of, by name."""
+    """Types and the types of their fields, transitively, by name."""
     found: dict[str, Any] = {}
     left = list(first)
     while left:
@@ -104,7 +104,7 @@ def _enum(one: GraphQLEnumType) -> str:
 
 def _input(one: GraphQLInputObjectType) -> str:
     words = _words(one.description, "    ")
-    if any(iskeyword(name) for name in one.fields):  # which no class can have as names
+    if any(iskeyword(name) for name in one.fields):  # Python keywords cannot be field names of a class
         fields = [f'        "{name}": {_quoted(_needed(field.type))},' for name, field in one.fields.items()]
         made = [f"\n{one.name} = TypedDict(", f'    "{one.name}",', "    {", *fields, "    },", "    total=False,", ")"]
         return "\n".join([*made, words.replace("\n    ", "\n").removeprefix("    ")]) + "\n"

@@ -59,9 +59,10 @@ def _parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> ar
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; returns its exit status. What a user can mend is said in a sentence, without a traceback.
+    """Runs a command; returns its exit status. Errors that a user can mend are printed as a sentence, without a
+    traceback.
 
-    Whatever collects the log of a gateway that serves reads JSON: there the sentence is a line of it.
+    While serving without a terminal, the sentence is a line of the JSON log.
     """
     options = _parser().parse_args(arguments)
     run: Command = options.run
@@ -75,13 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = run(options, settings)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:  # as with `e2i-gateway schema print | head`: nobody reads on
+    except BrokenPipeError:  # as in `e2i-gateway schema print | head`: the reader has closed the pipe
         _read_no_more()
         return 128 + signal.SIGPIPE
     except SystemExit:
         if ENDING.asked_by is None:
             raise
-        return 0 if run is serve.serve else 128 + ENDING.asked_by  # serving has no other end
+        return 0 if run is serve.serve else 128 + ENDING.asked_by  # serving ends by a signal alone
     except Exception as error:
         said = _said(error)
         if said is None and run is serve.serve:
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _NowhereError(Exception):
-    """There is nowhere to write to."""
+    """Standard output is closed."""
 
 
 def _look_at_output(run: Command) -> None:
@@ -107,11 +108,11 @@ _TELLING = (
     EmbeddedPostgresError, SetupError, TokenError, TrustedDocumentsError, PreviewError, PolicyError, WebhookError,
     ExportError, AddressError, _NowhereError,
 )  # fmt: skip
-"""What says by itself what is wrong."""
+"""Exceptions whose message is complete by itself."""
 
 
 def _said(error: Exception) -> str | None:
-    """What a user can mend, in a sentence; None for a fault of the gateway's own."""
+    """A sentence for an error that a user can mend; None for a defect of the gateway."""
     of_system = isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError)
     meaning = error if of_system or isinstance(error, (*_TELLING, SettingsError)) else translate(error)
     match meaning:
@@ -127,7 +128,7 @@ def _said(error: Exception) -> str | None:
 
 
 def _read_no_more() -> None:
-    """Nothing that is still to be written can be; else Python complains when it ends."""
+    """Discards output still buffered, which Python would complain about at exit."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

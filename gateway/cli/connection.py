@@ -18,7 +18,7 @@ from gateway.settings import Settings
 
 @asynccontextmanager
 async def own_table(url: str, table: str, error: type[Exception]) -> AsyncIterator[AsyncConnection]:
-    """A transaction over a table of the gateway's own; ``error`` where the database lacks it."""
+    """A transaction over one of the gateway's own tables; raises ``error`` if the database lacks it."""
     async with setup.connect(url) as connection, connection.begin():
         if await connection.scalar(text("SELECT to_regclass(:name) IS NULL"), {"name": f"gateway.{table}"}):
             raise error(
@@ -28,7 +28,7 @@ async def own_table(url: str, table: str, error: type[Exception]) -> AsyncIterat
 
 
 def with_owner(settings: Settings, run: Callable[[str], Coroutine[Any, Any, int]]) -> int:
-    """Runs on the database that the settings name, in the role that owns its objects."""
+    """Runs on the database that the settings name, in the role that owns its objects; returns the exit status."""
     if settings.database_url:
         return ENDING.run(run(settings.database_url))
     with embedded_database(settings, ENDING.run) as (owner, _):

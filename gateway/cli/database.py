@@ -60,7 +60,7 @@ def add(areas: Areas) -> None:
 
 
 def migrate(_options: argparse.Namespace, settings: Settings) -> int:
-    """Builds the schema on an empty database, or brings one up to date that the gateway built."""
+    """Creates the schema in an empty database, or migrates a database that the gateway created."""
     return with_owner(settings, _migrate)
 
 
@@ -71,7 +71,7 @@ async def _migrate(url: str) -> int:
 
 
 def attach(options: argparse.Namespace, settings: Settings) -> int:
-    """Prepares the platform's database: adds the schema `gateway`, changes nothing else."""
+    """Prepares the platform's database: adds the schema ``gateway``, and changes nothing else."""
 
     async def run(url: str) -> int:
         say((await attach_and_tell(database_url(url), explain)).text(everything=options.all))
@@ -81,7 +81,7 @@ def attach(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def detach(options: argparse.Namespace, settings: Settings) -> int:
-    """Lists what the gateway has brought into the platform's database, and takes it away if that is confirmed."""
+    """Lists what the gateway has added to the platform's database, and removes it once confirmed."""
 
     async def run(url: str) -> int:
         brought = (await detaching.detach(url, confirmed=options.confirm)).text()
@@ -97,13 +97,13 @@ def detach(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def check(_options: argparse.Namespace, settings: Settings) -> int:
-    """Prints every difference between the database and what the graph expects."""
+    """Prints every difference between the database and the models."""
 
     return with_owner(settings, lambda url: attaching.check(url, sys.stdout.write, explain, rls=settings.rls))
 
 
 def role(options: argparse.Namespace, _settings: Settings) -> int:
-    """Prints the SQL that makes the role to serve with."""
+    """Prints the SQL that creates the role to serve with."""
     sys.stdout.write(role_sql(options.name))
     return 0
 
@@ -120,7 +120,8 @@ def demo(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def retention(options: argparse.Namespace, settings: Settings) -> int:
-    """Counts, or removes in slices, what a policy does not keep and what is over of the gateway's own tables."""
+    """Counts, or deletes in slices, rows older than a retention policy keeps and expired rows of the gateway's own
+    tables."""
     policy = Policy.read(options.policy.read_bytes())
 
     async def run(url: str) -> int:
@@ -137,7 +138,7 @@ def retention(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def revision(options: argparse.Namespace, settings: Settings) -> int:
-    """Writes a migration from the difference between the models and the migrations so far."""
+    """Writes a migration from the difference between the models and the existing migrations."""
     from db.migrations.revise import new_revision  # noqa: PLC0415 - slow to import, and needed by this command alone
 
     path = ENDING.run(new_revision(settings.database_url, options.message))

@@ -27,7 +27,7 @@ def add(areas: Areas) -> None:
 
 
 def doctor(options: argparse.Namespace, settings: Settings) -> int:
-    """Checks this deployment and says what to fix; 1 if something must be."""
+    """Checks this deployment and prints remedies; 1 if anything is an error."""
     if settings.url is not None:
         found = ENDING.run(examine(settings, settings.url))
     elif (settings.data / "postgres").exists():

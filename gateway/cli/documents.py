@@ -31,7 +31,8 @@ def add(areas: Areas) -> None:
 
 
 def add_documents(options: argparse.Namespace, settings: Settings) -> int:
-    """Adds the trusted documents of a file or a folder to the table; says which of them this schema cannot answer."""
+    """Adds the trusted documents of a file or a folder to the table; names those that are invalid against the
+    schema."""
     found = documents_of(options.path)
 
     async def run(url: str) -> int:

@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Ending:
-    """SIGINT, SIGTERM or the closing of the terminal unwind a command, so that the embedded database stops with it.
+    """Unwinds a command at SIGINT, SIGTERM or SIGHUP, so that the embedded database stops with it.
 
-    They take effect once: while a command unwinds, more of them change nothing. Coroutines are cancelled, since an
-    exception that a signal's handler raises inside them can get lost between greenlets and callbacks.
+    Only the first signal has an effect. Coroutines are cancelled, since an exception raised inside them by a signal
+    handler can get lost between greenlets and callbacks.
     """
 
     def __init__(self) -> None:
@@ -23,14 +23,14 @@ class Ending:
         self._task: asyncio.Task[Any] | None = None
 
     def listen(self) -> None:
-        """Handles the signals from now on; uvicorn has handlers of its own while it serves, and gives them back."""
+        """Installs the handlers; uvicorn has its own while it serves, and restores these."""
         signal.signal(signal.SIGINT, self._ask)
         signal.signal(signal.SIGTERM, self._ask)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as it is under nohup
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
             signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Runs a coroutine to its end, or to a signal's."""
+        """Runs a coroutine to its end, or until a signal cancels it."""
 
         async def watched() -> T:
             self._task = asyncio.current_task()
@@ -43,10 +43,10 @@ class Ending:
             return asyncio.run(watched())
         finally:
             self._runs, self._task = False, None
-            self.obey()  # whatever the cancellation became on its way up
+            self.obey()  # the cancellation may have been converted on its way up
 
     def obey(self) -> None:
-        """Unwinds if a signal has asked for it."""
+        """Unwinds if a signal was received."""
         if self.asked_by is not None:
             raise SystemExit(128 + self.asked_by)
 
@@ -61,4 +61,4 @@ class Ending:
 
 
 ENDING = Ending()
-"""The end of this process."""
+"""The signal handling of this process."""

@@ -1,4 +1,4 @@
-"""``e2i-gateway lineage``: the lineage and the record of changes for other tools."""
+"""``e2i-gateway lineage``: exports the lineage and the record of changes to other tools."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def add(areas: Areas) -> None:
 
 
 def export(options: argparse.Namespace, settings: Settings) -> int:
-    """Writes events, one a line."""
+    """Writes OpenLineage events, one a line."""
     if options.changes == bool(options.starts or options.types):
         raise ExportError("pass --from or --type for the lineage, or --changes for the record of changes")
     if not options.changes and (options.since or options.until):

@@ -25,7 +25,7 @@ def add(areas: Areas) -> None:
 
 
 def mcp(options: argparse.Namespace, settings: Settings) -> int:
-    """Serves one agent over stdin and stdout, until it closes its end."""
+    """Serves one agent over stdin and stdout, until stdin is closed."""
     if settings.mcp == "off":
         raise SettingsError("GATEWAY_MCP: it is off; set it to read or change")
     if settings.url is not None:
@@ -37,7 +37,7 @@ def mcp(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def demo_size(options: argparse.Namespace, settings: Settings) -> Literal["off", "small", "large"]:
-    """Demo data of an embedded database that is empty: small unless said, since agents need rows."""
+    """The size of the demo data in an empty embedded database: small by default, since agents need rows."""
     return options.demo or (settings.demo if "demo" in settings.model_fields_set else "small")
 
 

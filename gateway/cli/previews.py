@@ -1,4 +1,4 @@
-"""``e2i-gateway previews``: changes that agents have previewed, for a person who confirms them here."""
+"""``e2i-gateway previews``: changes that agents have previewed, to be confirmed by a person."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add(areas: Areas) -> None:
 
 
 def list_all(_options: argparse.Namespace, settings: Settings) -> int:
-    """Prints every preview that is kept, without what it would change."""
+    """Prints every stored preview, without its changes."""
 
     async def run(url: str) -> int:
         async with own_table(url, "change_previews", previews.PreviewError) as connection:
@@ -40,7 +40,7 @@ def list_all(_options: argparse.Namespace, settings: Settings) -> int:
 
 
 def show(options: argparse.Namespace, settings: Settings) -> int:
-    """Prints what a preview would change, as its person is asked."""
+    """Prints the changes of a preview, in the words of the question that a person is asked."""
 
     async def run(url: str) -> int:
         async with own_table(url, "change_previews", previews.PreviewError) as connection:
@@ -52,7 +52,7 @@ def show(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def approve(options: argparse.Namespace, settings: Settings) -> int:
-    """Confirms a preview, and prints what its agent can apply now."""
+    """Approves a preview, and prints what its agent can apply now."""
 
     async def run(url: str) -> int:
         async with own_table(url, "change_previews", previews.PreviewError) as connection:

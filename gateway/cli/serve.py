@@ -1,4 +1,4 @@
-"""``e2i-gateway serve``: sockets, the embedded database with its demo, the server."""
+"""``e2i-gateway serve``: listening sockets, the embedded database with demo data, the server."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def add(areas: Areas) -> None:
 
 
 class AddressError(Exception):
-    """The gateway cannot listen where it should; the message says where, why and what to do."""
+    """The gateway cannot listen at an address; the message says at which, why, and what to do."""
 
 
 def serve(options: argparse.Namespace, settings: Settings) -> int:
     """Serves until SIGINT or SIGTERM; the embedded database stops with the last gateway that uses it."""
     for sentence in unknown(os.environ):
         log.warning("%s", sentence)
-    with ExitStack() as bound:  # first of all, since a port that is taken is known at once
+    with ExitStack() as bound:  # first, since a port in use is known at once
         sockets = ListeningSockets(*(bound.enter_context(_bind(*where)) for where in _addresses(settings)))
         if settings.url is not None:
             return _serve(settings, settings.url, sockets)
@@ -54,11 +54,11 @@ def serve(options: argparse.Namespace, settings: Settings) -> int:
 
 
 Where = tuple[str, int, str]
-"""An address, a port, and what to set for another."""
+"""An address, a port, and the setting that changes them."""
 
 
 def _addresses(settings: Settings) -> list[Where]:
-    """Where the gateway listens: for the graph, and for its metrics if they are asked for."""
+    """The addresses to listen at: of the graph, and of the metrics if enabled."""
     if settings.is_exposed:
         raise AddressError(
             f"HOST={settings.host} can be reached from other machines, where GATEWAY_AUTH=none lets everybody read and "
@@ -71,7 +71,7 @@ def _addresses(settings: Settings) -> list[Where]:
 
 
 def _bind(host: str, port: int, advice: str) -> socket.socket:
-    """A socket with an address and a port; nobody can connect until it listens, which a worker that can answer does."""
+    """A bound socket; it accepts connections once a worker that can answer listens."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -15,7 +15,7 @@ from gateway.settings import Settings
 from schema.scopes import shown_scopes
 
 MAX_DAYS = 3650
-"""The longest life of a service token."""
+"""The longest validity of a service token."""
 
 
 def add(areas: Areas) -> None:
@@ -37,7 +37,7 @@ def add(areas: Areas) -> None:
 
 
 def create(options: argparse.Namespace, settings: Settings) -> int:
-    """Makes a service token and shows it, once."""
+    """Creates a service token and prints its secret, once."""
     roles = {**ROLES, **settings.roles}
     if wrong := unknown(options.scope, roles):
         raise tokens.TokenError(
@@ -79,7 +79,7 @@ def list_all(_options: argparse.Namespace, settings: Settings) -> int:
 
 
 def revoke(options: argparse.Namespace, settings: Settings) -> int:
-    """Takes a service token back."""
+    """Revokes a service token."""
 
     async def run(url: str) -> int:
         async with own_table(url, "service_tokens", tokens.TokenError) as connection:

@@ -1,4 +1,4 @@
-"""``e2i-gateway webhooks``: receivers of webhooks, their secrets, and messages that were given up."""
+"""``e2i-gateway webhooks``: receivers of webhooks, their secrets, and dead messages."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ _FLAGS = {
 
 
 def _filters(options: argparse.Namespace) -> dict[str, Any]:
-    """The filters as the subscription's arguments; labels as the live log has them.
+    """The filters as arguments of the subscription; labels as the live log spells them.
 
     Raises:
-        WebhookError: A value is none of its vocabulary.
+        WebhookError: A value is not a label of its enum.
     """
     given = vars(options)
     found: dict[str, Any] = {
@@ -99,7 +99,7 @@ def _labels(flag: str, words: type[DriftSeverity | AlertStatus], given: Sequence
 
 
 def create(options: argparse.Namespace, settings: Settings) -> int:
-    """Makes a receiver, and shows its secret once."""
+    """Creates a receiver, and prints its secret once."""
     filters = _filters(options)
 
     async def run(on: Run) -> None:
@@ -110,7 +110,7 @@ def create(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def rotate(options: argparse.Namespace, settings: Settings) -> int:
-    """Gives a receiver a new secret, and shows it once."""
+    """Gives a receiver a new secret, and prints it once."""
 
     async def run(on: Run) -> None:
         _once(await Webhooks(settings).rotate(on, options.name, options.hours))
@@ -119,7 +119,7 @@ def rotate(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def end_rotation(options: argparse.Namespace, settings: Settings) -> int:
-    """Has a receiver's newer secret sign alone."""
+    """Ends a rotation: only the newer secret signs from now on."""
 
     async def run(on: Run) -> None:
         await webhooks.end_rotation(on, options.name)
@@ -150,7 +150,7 @@ def list_all(_options: argparse.Namespace, settings: Settings) -> int:
 
 
 def pause(options: argparse.Namespace, settings: Settings) -> int:
-    """Sends a receiver nothing until it is resumed."""
+    """Stops sending to a receiver until it is resumed."""
 
     async def run(on: Run) -> None:
         await webhooks.pause(on, options.name)
@@ -160,7 +160,7 @@ def pause(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def resume(options: argparse.Namespace, settings: Settings) -> int:
-    """Sends a receiver what waits, and what comes."""
+    """Sends a receiver its queued messages, and new ones."""
 
     async def run(on: Run) -> None:
         await webhooks.resume(on, options.name)
@@ -170,7 +170,7 @@ def resume(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def remove(options: argparse.Namespace, settings: Settings) -> int:
-    """Removes a receiver, and what waits for it."""
+    """Deletes a receiver and its queued messages."""
 
     async def run(on: Run) -> None:
         await webhooks.remove(on, options.name)
@@ -180,7 +180,7 @@ def remove(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def list_dead(options: argparse.Namespace, settings: Settings) -> int:
-    """Prints the messages to a receiver that were given up, the newest first."""
+    """Prints the dead messages of a receiver, the newest first."""
 
     async def run(on: Run) -> None:
         found = await webhooks.kept(on, options.name, dead=True)
@@ -196,7 +196,7 @@ def list_dead(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def resend(options: argparse.Namespace, settings: Settings) -> int:
-    """Has messages sent again that were given up."""
+    """Queues dead messages again."""
 
     async def run(on: Run) -> None:
         number = await Webhooks(settings).send_again(on, options.name, options.id)

@@ -1,8 +1,8 @@
 """A Python client of the gateway, over httpx: queries with paging, mutations and batches with safe retries.
 
-``clients`` has `Gateway` and `AsyncGateway`, ``errors`` what they raise, ``rows`` what they give, ``flows`` what both
-do, ``typed`` rows, inputs and mutations as the schema has them. Uses the public API alone, and of the gateway's own
-code nothing but the codes of errors: none of the server's dependencies is imported.
+``clients`` has `Gateway` and `AsyncGateway`, ``errors`` their exceptions, ``rows`` their results, ``flows`` the logic
+that both share, ``typed`` the schema's rows, inputs and mutations. Uses the public API alone; of the gateway's code it
+imports only the error codes, and none of the server's dependencies.
 """
 
 from gateway.client.clients import AsyncGateway, Gateway

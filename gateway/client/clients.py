@@ -1,4 +1,4 @@
-"""The client over httpx, blocking and asynchronous: the same methods, of which one answers and the other is awaited."""
+"""The client over httpx, blocking and asynchronous, with the same methods."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _reply(answer: httpx.Response) -> Reply:
 
 
 class _Client(TypedChanges[ChangedT, RecordingT], Generic[ChangedT, RecordingT, DataT, RowsT, ObjectT]):
-    """What both have in common: requests are said once, and `_run` answers them, or gives what is awaited."""
+    """What both clients share: each method builds a flow once, which `_run` completes or returns as a coroutine."""
 
     def __init__(self, retries: int) -> None:
         self._retries = retries
@@ -66,48 +66,48 @@ class _Client(TypedChanges[ChangedT, RecordingT], Generic[ChangedT, RecordingT, 
 
     @abstractmethod
     def _run(self, flow: Flow[Any]) -> Any:
-        """What a flow comes to."""
+        """The result of a flow."""
 
     def query(self, document: str, variables: Mapping[str, Any] | None = None) -> DataT:
-        """The data of a query, whose lists can be had as frames: ``query(...).to_pandas()``.
+        """The data of a query, whose lists convert to frames: ``query(...).to_pandas()``.
 
         Raises:
-            RequestFailedError: It has errors.
-            NoAnswerError: There is no answer.
+            RequestFailedError: The response has errors.
+            NoAnswerError: There is no response.
         """
         asked: DataT = self._run(queried(document, variables or {}, self._retries))
         return asked
 
     def rows(self, document: str, variables: Mapping[str, Any] | None = None, *, most: int | None = None) -> RowsT:
-        """All rows of a query's list, or the first ``most``: pages are asked for by its variable ``$after``.
+        """All rows of a query's list, or the first ``most``: pages are read with its variable ``$after``.
 
         Raises:
             ValueError: The document has no such variable, or no list.
             RequestFailedError: A page has errors.
-            NoAnswerError: There is no answer.
+            NoAnswerError: There is no response.
         """
         asked: RowsT = self._run(paged(document, variables or {}, self._retries, most))
         return asked
 
     def mutate(self, document: str, variables: Mapping[str, Any] | None = None, *, key: str | None = None) -> ObjectT:
-        """The data of a mutation, made once for its ``key``, or the one in its variable ``$key`` or ``$input``.
+        """The data of a mutation, executed once for its ``key``, or for the key in its variable ``$key`` or ``$input``.
 
         Raises:
-            ValueError: It has no such variable.
-            RequestFailedError: It has errors.
-            NoAnswerError: There is no answer; the same key tells what became of it.
+            ValueError: The document has no such variable.
+            RequestFailedError: The response has errors.
+            NoAnswerError: There is no response; sending the same key again reports the outcome.
         """
         asked: ObjectT = self._run(changed(document, variables or {}, self._retries, key))
         return asked
 
     def change(self, mutation: str, input: Mapping[str, Any], *, key: str | None = None) -> ChangedT:  # noqa: A002
-        """Makes the change of a mutation by its name and input, once for its ``key``, and says what it came to.
+        """Executes a mutation by its name and input, once for its ``key``; returns its outcome.
 
         Raises:
             ValueError: There is no such mutation.
-            RejectedRowsError: Values of the row are in the way.
-            RequestFailedError: It was refused, or could not be made.
-            NoAnswerError: There is no answer; the same key tells what became of it.
+            RejectedRowsError: Values of the row were rejected.
+            RequestFailedError: The mutation was refused, or failed.
+            NoAnswerError: There is no response; sending the same key again reports the outcome.
         """
         asked: ChangedT = self._run(made(mutation, input, self._retries, key))
         return asked
@@ -126,14 +126,14 @@ class _Client(TypedChanges[ChangedT, RecordingT], Generic[ChangedT, RecordingT, 
     ) -> RecordingT:
         """Records rows in batches of ``size``, each all or nothing, once for each ``key`` and place of the batch.
 
-        A key that is made of what the rows are about (``exporter/2026-05-01T12:00``) keeps another process from doing
-        it twice. ``progress`` is called with the number of rows that are done, or True for a bar on stderr.
+        A key derived from the rows' subject (``exporter/2026-05-01T12:00``) keeps another process from recording them
+        twice. ``progress`` is called with the number of rows done, or True shows a bar on stderr.
 
         Raises:
             ValueError: ``size`` is below 1.
-            RejectedRowsError: Rows are in the way.
-            RequestFailedError: A batch was refused, or could not be recorded.
-            NoAnswerError: There is no answer; the same key tells what became of the rows.
+            RejectedRowsError: Rows were rejected.
+            RequestFailedError: A batch was refused, or failed.
+            NoAnswerError: There is no response; sending the same key again reports the outcome.
         """
         terms = RecordTerms(key, on_conflict, dry_run, ids, size, _told(progress, rows))
         asked: RecordingT = self._run(recorded(plural, rows, self._retries, terms))
@@ -141,24 +141,24 @@ class _Client(TypedChanges[ChangedT, RecordingT], Generic[ChangedT, RecordingT, 
 
 
 class Pending:
-    """What a change in a transaction will have come to."""
+    """The outcome of a change in a transaction, known once the transaction has ended."""
 
     def __init__(self) -> None:
         self._changed: Changed | None = None
 
     @property
     def changed(self) -> Changed:
-        """What it came to, once the transaction's block has ended.
+        """The outcome.
 
         Raises:
-            RuntimeError: It has not.
+            RuntimeError: The transaction's block has not ended.
         """
         if self._changed is None:
             raise RuntimeError("the transaction is made where its block ends, and nothing is known before")
         return self._changed
 
     def settle(self, changed: Changed) -> None:
-        """Says what it came to."""
+        """Sets the outcome."""
         self._changed = changed
 
 
@@ -172,10 +172,10 @@ class _Steps(TypedChanges[Pending, Pending]):
         self._pending: list[Pending] = []
 
     def change(self, mutation: str, input: Mapping[str, Any], *, key: str | None = None) -> Pending:  # noqa: A002
-        """Notes a change; the transaction has the key.
+        """Adds a change; the key is the transaction's.
 
         Raises:
-            ValueError: There is no such mutation, or it is to have a key of its own.
+            ValueError: There is no such mutation, or it was given a key of its own.
         """
         if key is not None:
             raise ValueError("the transaction has the key of all of its changes")
@@ -193,14 +193,14 @@ class _Steps(TypedChanges[Pending, Pending]):
         key: str | None = None,
         on_conflict: OnConflict | None = None,
         dry_run: bool = False,
-        ids: bool = False,  # noqa: ARG002 - there always are
-        size: int = 1_000,  # noqa: ARG002 - they are one batch
-        progress: Progress = False,  # noqa: ARG002 - it is made at once
+        ids: bool = False,  # noqa: ARG002 - they are always returned
+        size: int = 1_000,  # noqa: ARG002 - the rows are one batch
+        progress: Progress = False,  # noqa: ARG002 - they are sent at once
     ) -> Pending:
-        """Notes rows that are to be recorded, at most 1,000.
+        """Adds a batch of at most 1,000 rows.
 
         Raises:
-            ValueError: There is no list of that name, or it is to be a dry run.
+            ValueError: There is no list of that name, or ``dry_run`` was given.
         """
         if dry_run:
             raise ValueError("a dry run is made of single changes, not within a transaction")
@@ -218,7 +218,7 @@ class _Steps(TypedChanges[Pending, Pending]):
 
 
 class GatewayTransaction(_Steps):
-    """Changes that are made together where its ``with`` block ends, unless that fails."""
+    """Changes that are executed together when the ``with`` block ends; none, if the block raises."""
 
     def __init__(self, make: Callable[[Flow[list[Changed]]], list[Changed]], retries: int, key: str | None) -> None:
         super().__init__(retries, key)
@@ -233,7 +233,7 @@ class GatewayTransaction(_Steps):
 
 
 class AsyncGatewayTransaction(_Steps):
-    """Changes that are made together where its ``async with`` block ends, unless that fails."""
+    """Changes that are executed together when the ``async with`` block ends; none, if the block raises."""
 
     def __init__(
         self, make: Callable[[Flow[list[Changed]]], Awaitable[list[Changed]]], retries: int, key: str | None
@@ -250,13 +250,13 @@ class AsyncGatewayTransaction(_Steps):
 
 
 class Gateway(_Client[Changed, Recording, QueryData, Rows, dict[str, Any]]):
-    """A gateway, asked by blocking calls. Safe to be closed, and to be used by ``with``.
+    """A blocking client of a gateway. It is a context manager.
 
-    Has a method for each mutation (``create_experiment``, ``record_serving_metrics``, ``promote_model``), whose input
-    is typed; they are `change` and `record` by name.
+    Has a method for each mutation (``create_experiment``, ``record_serving_metrics``, ``promote_model``) with typed
+    input; they call `change` and `record`.
 
-    ``retries`` is how often a request is sent again where that is safe: queries, refusals that pass, and changes with
-    an idempotency key, which `mutate` and `record` make themselves unless one is given.
+    ``retries`` is how often a request is repeated where that is safe: queries, temporary refusals, and changes with an
+    idempotency key, which `mutate` and `record` make unless one is given.
     """
 
     def __init__(
@@ -282,14 +282,14 @@ class Gateway(_Client[Changed, Recording, QueryData, Rows, dict[str, Any]]):
         self._http.close()
 
     def transaction(self, key: str | None = None) -> GatewayTransaction:
-        """Changes that are made together or not at all, once for the ``key``::
+        """Changes that are executed together or not at all, once for the ``key``::
 
             with gateway.transaction() as changes:
                 changes.create_experiment({"id": id_, "experimentName": "...", "predictionTarget": "..."})
                 run = changes.create_training_run({"experiment": {"id": id_}, ...})
             run.changed.id
 
-        Its block raises at its end what `change` does, and one that fails sends nothing.
+        The end of the block raises what `change` raises; a block that raises sends nothing.
         """
         return GatewayTransaction(self._run, self._retries, key)
 
@@ -323,7 +323,7 @@ class AsyncGateway(
         Coroutine[Any, Any, dict[str, Any]],
     ]
 ):
-    """A gateway, asked by coroutines; its methods are those of `Gateway`."""
+    """An asynchronous client of a gateway; its methods are those of `Gateway`."""
 
     def __init__(
         self,
@@ -373,7 +373,7 @@ class AsyncGateway(
 
 
 class _Bar:
-    """Tells on stderr how far it is: a bar where it is known how many rows there are, and their number."""
+    """Shows progress on stderr: a bar if the number of rows is known, else a count."""
 
     WIDTH = 30
 
@@ -393,7 +393,7 @@ class _Bar:
 
 
 def _told(progress: Progress, rows: Iterable[object]) -> Callable[[int], object] | None:
-    """What is told how many rows are done."""
+    """The callback for the number of rows done."""
     if progress is True:
         return _Bar(len(rows) if isinstance(rows, Sized) else None)
     return None if progress is False else progress

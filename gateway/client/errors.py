@@ -1,4 +1,4 @@
-"""Exceptions of the client, by the gateway's codes."""
+"""Exceptions of the client; their ``code`` is an error code of the gateway."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from schema.error_codes import ErrorCode, ProblemCode, RowCode
 
 SHOWN = 5
-"""Rows that a message names."""
+"""Rejected rows that a message names."""
 
 
 class ClientError(Exception):
-    """A request that was not answered as it should be."""
+    """A request failed."""
 
 
 class NoAnswerError(ClientError):
-    """The gateway did not answer, however often it was asked; what was sent last may have been done."""
+    """The gateway did not respond to any attempt; the last request may have been executed."""
 
 
 class RequestFailedError(ClientError):
-    """The gateway refused a request, or could not answer it. ``details`` is the error as it was sent.
+    """The gateway refused a request or failed to answer it. ``details`` is the error as it was received.
 
-    ``code`` is one of the gateway's, empty where somebody between has answered.
+    ``code`` is one of the gateway's, empty if a proxy has answered.
     """
 
     def __init__(self, code: str, message: str, status: int, details: Mapping[str, Any]) -> None:
@@ -34,10 +34,10 @@ class RequestFailedError(ClientError):
 
 
 class RejectedRowsError(RequestFailedError):
-    """Rows of a batch are in the way; none of its batch was recorded. The message names the first ones.
+    """Rows of a batch were rejected; none of the batch was recorded. The message names the first ones.
 
-    ``rows`` has what is wrong, with ``code``, ``message``, ``path`` and ``row``: the place among all rows that were
-    given. ``recorded`` is how many rows of the batches before it are recorded.
+    ``rows`` lists the problems, with ``code``, ``message``, ``path`` and ``row``: the place among all rows given.
+    ``recorded`` is how many rows of earlier batches were recorded.
     """
 
     def __init__(

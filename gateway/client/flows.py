@@ -1,6 +1,6 @@
-"""The logic of the client, without I/O: generators yield requests and receive their responses.
+"""The logic of the client, without I/O: generators yield requests and are sent their responses.
 
-A request is repeated only if that cannot change anything twice: after a refusal before execution, for queries, and for
+A request is repeated only if that cannot execute a change twice: after a refusal before execution, for queries, and for
 changes with an idempotency key.
 """
 
@@ -23,11 +23,11 @@ from gateway.client.typed import MUTATIONS
 from schema.error_codes import ErrorCode, ProblemCode, Retry
 
 PACKED_FROM = 4_000
-"""Bytes from which rows are compressed."""
+"""The size in bytes from which a body of rows is compressed."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
-"""Seconds between two attempts: the first, and at most where the gateway says nothing of it."""
+"""Seconds before the first repetition, and the longest pause unless the gateway names one."""
 _PASSING = (408, 429, 502, 503, 504)
-"""Statuses that a proxy may answer with, too."""
+"""Statuses that a proxy may send, too."""
 
 T = TypeVar("T")
 
@@ -43,14 +43,14 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer."""
+    """A response."""
 
     status: int
     headers: Mapping[str, str]
     content: bytes
 
     def body(self) -> dict[str, Any]:
-        """Its JSON; empty where it has none, as those of proxies."""
+        """The JSON object of the body; empty if there is none, as in responses of proxies."""
         try:
             found = json.loads(self.content)
         except ValueError:
@@ -60,7 +60,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Lost:
-    """There was no answer; ``sent`` says whether the gateway may have had the request."""
+    """The response is missing; ``sent`` says whether the gateway may have received the request."""
 
     error: Exception
     sent: bool
@@ -68,7 +68,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Pause:
-    """Seconds to wait for."""
+    """A pause, in seconds."""
 
     seconds: float
 
@@ -77,14 +77,14 @@ Flow = Generator[Exchange | Pause, Reply | Lost | None, T]
 
 
 def exchanged(asked: Exchange, retries: int, *, again: bool) -> Flow[Reply]:
-    """The answer to a request; ``again`` says that it may be sent twice, whatever became of it.
+    """The response to a request; ``again`` says that it may be sent twice in any case.
 
     Raises:
-        NoAnswerError: There is none.
+        NoAnswerError: There is no response.
     """
     for attempt in range(retries + 1):
         reply = yield asked
-        pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311 - not all at once
+        pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         if isinstance(reply, Lost):
             if attempt == retries or (reply.sent and not again):
                 raise NoAnswerError(_unanswered(reply, attempt)) from reply.error
@@ -105,7 +105,7 @@ def _unanswered(lost: Lost, attempt: int) -> str:
 
 
 def _is_passing(reply: Reply, *, again: bool) -> bool:
-    """Whether another attempt may be answered otherwise, and does no harm."""
+    """Whether a repetition may succeed and is safe."""
     body = reply.body()
     if reply.status == 200 and any(one is not None for one in (body.get("data") or {}).values()):
         return False
@@ -113,7 +113,7 @@ def _is_passing(reply: Reply, *, again: bool) -> bool:
     codes += [str(body["code"])] if "code" in body else []
     if not codes:
         return again and reply.status in _PASSING
-    if reply.status == 429 and "retry-after" not in reply.headers:  # it costs more than there ever is
+    if reply.status == 429 and "retry-after" not in reply.headers:  # it costs more than the budget ever has
         return False
     allowed = {Retry.LATER} | ({Retry.WITH_KEY} if again else set())
     known = [ErrorCode[code].retry in allowed if code in ErrorCode.__members__ else False for code in codes]
@@ -127,8 +127,8 @@ def asked(document: str, variables: Mapping[str, Any], retries: int, *, again: b
     """The data of an operation.
 
     Raises:
-        RequestFailedError: It has errors; ``details`` has the data that there are.
-        NoAnswerError: There is no answer.
+        RequestFailedError: The response has errors; its ``details`` have partial data.
+        NoAnswerError: There is no response.
     """
     content = encoded({"query": document, "variables": variables})
     headers = {"content-type": "application/json", "accept": "application/json"}
@@ -150,17 +150,19 @@ def _no_answer_of_ours(reply: Reply) -> str:
 
 
 def queried(document: str, variables: Mapping[str, Any], retries: int) -> Flow[QueryData]:
-    """The data of a query, which is sent again where that may help; of a document with mutations only what is safe."""
+    """The data of a query, which is repeated where that may succeed; of a document with mutations only where it is
+    safe."""
     return QueryData(
         (yield from asked(document, variables, retries, again=re.search(r"\bmutation\b", document) is None))
     )
 
 
 def changed(document: str, variables: Mapping[str, Any], retries: int, key: str | None) -> Flow[dict[str, Any]]:
-    """The data of a mutation that is made once, however often it is sent: by its variable ``$key``, or in ``$input``.
+    """The data of a mutation that is executed once, however often it is sent: by its variable ``$key``, or the key in
+    ``$input``.
 
     Raises:
-        ValueError: The document has neither.
+        ValueError: The document has neither variable.
     """
     input_ = variables.get("input")
     if re.search(r"\$key\b", document):
@@ -177,7 +179,7 @@ def changed(document: str, variables: Mapping[str, Any], retries: int, key: str 
 
 
 def paged(document: str, variables: Mapping[str, Any], retries: int, most: int | None) -> Flow[Rows]:
-    """The rows of the one list of a query, page by page.
+    """The rows of the single list of a query, page by page.
 
     Raises:
         ValueError: The document cannot be paged.
@@ -217,16 +219,16 @@ _SELECTED = {
     ),
     "PurgeResult": f"... on Purged {{ purged more oldest newest referred replayed dryRun }} {_PROBLEMS} {_BLOCKERS}",
 }
-"""What is asked of the result of a mutation, by the union that it is of: what those may read who may but write."""
+"""The selection for a mutation's result, by its union: readable by callers that have no read permission."""
 _MADE = "... on TransitionApplied { nodes { id } }"
-"""What is asked besides of a change that names no row, since it makes or finds them."""
+"""The added selection for a mutation whose input names no row, since it creates or finds rows."""
 
 
 def known(mutation: str) -> tuple[str, str]:
     """The types of a mutation's input and of its result.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: There is no mutation of that name.
     """
     if mutation not in MUTATIONS:
         near = difflib.get_close_matches(mutation, MUTATIONS, 3)
@@ -235,13 +237,13 @@ def known(mutation: str) -> tuple[str, str]:
 
 
 def made(mutation: str, input_: Mapping[str, Any], retries: int, key: str | None) -> Flow[Changed]:
-    """What one mutation has come to, made once for its key.
+    """The outcome of one mutation, executed once for its key.
 
     Raises:
         ValueError: There is no such mutation.
-        RejectedRowsError: Values of the row are in the way.
-        RequestFailedError: It was refused, or could not be made.
-        NoAnswerError: There is no answer.
+        RejectedRowsError: Values of the row were rejected.
+        RequestFailedError: The mutation was refused, or failed.
+        NoAnswerError: There is no response.
     """
     step = NamedChange(mutation, input_)
     step.check()
@@ -252,14 +254,14 @@ def made(mutation: str, input_: Mapping[str, Any], retries: int, key: str | None
 
 @dataclass(frozen=True)
 class NamedChange:
-    """A mutation by its name."""
+    """A mutation by its name, with its input."""
 
     mutation: str
     input: Mapping[str, Any]
 
     def check(self) -> None:
         """Raises:
-        TypeError: Its input is no dictionary.
+        TypeError: The input is not a dictionary.
         ValueError: There is no such mutation.
         """
         type_ = known(self.mutation)[0]
@@ -270,7 +272,7 @@ class NamedChange:
 
     @property
     def named(self) -> list[str]:
-        """The ids of the rows that it names."""
+        """The ids of the rows in its input."""
         items = [self.input, *self.input.get("items", ())]
         return [str(item["id"]) for item in items if "id" in item]
 
@@ -282,13 +284,13 @@ class NamedChange:
 
 
 def together(steps: Sequence[NamedChange], retries: int, key: str | None) -> Flow[list[Changed]]:
-    """What mutations have come to that are made in one transaction, once for its key: all of them, or none.
+    """The outcomes of mutations that are executed in one transaction, once for its key: all of them, or none.
 
     Raises:
         ValueError: There is no such mutation.
-        RejectedRowsError: Values of rows are in the way.
-        RequestFailedError: One of them was refused, or could not be made.
-        NoAnswerError: There is no answer.
+        RejectedRowsError: Values of rows were rejected.
+        RequestFailedError: One of them was refused, or failed.
+        NoAnswerError: There is no response.
     """
     if not steps:
         return []
@@ -305,10 +307,10 @@ def together(steps: Sequence[NamedChange], retries: int, key: str | None) -> Flo
 
 
 def _outcome(step: NamedChange, answer: Mapping[str, Any], where: str) -> Changed:
-    """What a mutation's result says.
+    """The outcome in a mutation's result.
 
     Raises:
-        RequestFailedError: It is a problem.
+        RequestFailedError: The result is a problem.
     """
     if "code" in answer:
         message = f"{where}{answer['message']}"
@@ -340,10 +342,10 @@ def recorded(plural: str, rows: Iterable[Mapping[str, Any]], retries: int, terms
     """Records rows in batches, each once, however often it is sent.
 
     Raises:
-        ValueError: A batch is to have no rows.
-        RejectedRowsError: Rows are in the way.
-        RequestFailedError: A batch was refused, or could not be recorded.
-        NoAnswerError: There is no answer.
+        ValueError: The size of batches is below 1.
+        RejectedRowsError: Rows were rejected.
+        RequestFailedError: A batch was refused, or failed.
+        NoAnswerError: There is no response.
     """
     if terms.size < 1:
         raise ValueError(f"a batch has 1 row or more, not {terms.size}")

@@ -1,4 +1,4 @@
-"""Rows in the client: lists of dictionaries, lines of JSON, frames of pandas and polars."""
+"""Rows in the client: lists of dictionaries, JSON lines, pandas and polars frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uuid import UUID
 
 
 class Rows(list[dict[str, Any]]):
-    """Rows of a list of the graph, as they were answered."""
+    """Rows of a list of the graph, as they were received."""
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame`; fields of nested objects are columns with dots in their names.
@@ -23,7 +23,7 @@ class Rows(list[dict[str, Any]]):
         Raises:
             ImportError: pandas is not installed.
         """
-        import pandas as pd  # noqa: PLC0415 - for those who have it
+        import pandas as pd  # noqa: PLC0415 - an optional dependency of the user's
 
         return pd.DataFrame.from_records(self.flat())
 
@@ -33,15 +33,16 @@ class Rows(list[dict[str, Any]]):
         Raises:
             ImportError: polars is not installed.
         """
-        import polars as pl  # noqa: PLC0415 - as above
+        import polars as pl  # noqa: PLC0415 - an optional dependency of the user's
 
         return pl.from_dicts(self.flat(), infer_schema_length=None) if self else pl.DataFrame()
 
     def flat(self) -> list[dict[str, Any]]:
-        """The rows with the fields of nested objects by their paths: ``model.stage``; all have the same columns.
+        """The rows, with the fields of nested objects under their paths: ``model.stage``; all rows have the same
+        columns.
 
-        A relation that is null in some rows is null in each of its columns there. Lists stay lists, and so does JSON
-        that is empty.
+        A relation that is null in some rows is null in each of its columns there. Lists stay lists; an empty JSON
+        object stays one column.
         """
         found = [dict(_leaves(row, "")) for row in self]
         columns = dict.fromkeys(name for row in found for name in row)
@@ -51,16 +52,16 @@ class Rows(list[dict[str, Any]]):
 
 
 class QueryData(dict[str, Any]):
-    """The data of a query, by its fields; its lists can be had as rows, and as frames."""
+    """The data of a query by field; its lists convert to rows and frames."""
 
     def rows(self, path: str | None = None) -> Rows:
         """The rows of a list by its path: ``models.nodes``, or of one below it: ``models.nodes.trainingRuns.nodes``.
 
-        Each row of the latter has what it hangs below, too: fields of a model as ``models.modelName``. Without a path
-        it is the one list that is not below another one.
+        Rows of a nested list also have the fields of the rows above it: those of a model as ``models.modelName``.
+        Without a path it is the only list that is not inside another list.
 
         Raises:
-            ValueError: There is no such list, or several to choose from.
+            ValueError: There is no such list, or there are several and no path is given.
         """
         if path is None:
             found = dict.fromkeys(_lists(self, ()))
@@ -100,7 +101,7 @@ def _leaves(value: Mapping[str, Any], before: str) -> Iterator[tuple[str, Any]]:
 
 
 def _lists(value: Mapping[str, Any], before: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The paths of lists of objects that are below no other list."""
+    """The paths of lists of objects that are inside no other list."""
     for name, one in value.items():
         if isinstance(one, dict):
             yield from _lists(one, (*before, name))
@@ -109,10 +110,10 @@ def _lists(value: Mapping[str, Any], before: tuple[str, ...]) -> Iterator[tuple[
 
 
 def _below(value: Any, parts: Sequence[str], path: str) -> Iterator[dict[str, Any]]:
-    """The rows of the list at the end of a path, each with the fields of the rows that it hangs below."""
+    """The rows of the list at a path, each with the fields of the rows above it."""
     at, outer = value, []
     for place, part in enumerate(parts):
-        if at is None:  # a relation that leads nowhere
+        if at is None:  # a relation that is null
             return
         if not isinstance(at, dict) or part not in at:
             known = ", ".join(at) if isinstance(at, dict) else "no fields"
@@ -129,35 +130,35 @@ def _below(value: Any, parts: Sequence[str], path: str) -> Iterator[dict[str, An
     if isinstance(at, list):
         yield from (row for row in at if row is not None)
     else:
-        raise ValueError(f"{path}: is no list")  # noqa: TRY004 - the path is wrong
+        raise ValueError(f"{path}: is no list")  # noqa: TRY004 - the path is wrong, not a type
 
 
 @dataclass
 class Recording:
-    """What became of rows that were recorded, in as many batches as it took."""
+    """The outcome of recording rows, over all batches."""
 
     inserted: int = 0
     updated: int = 0
     kept: int = 0
     differing: int | None = 0
-    """How many of those kept differ from what was given; None where the caller may not read them."""
+    """How many kept rows differ from what was given; None if the caller may not read them."""
     differing_rows: list[Mapping[str, Any]] = field(default_factory=list)
     """The first of them in each batch, with ``row`` (the place among all rows that were given), ``id`` and ``fields``.
     """
     batches: int = 0
     replayed: int = 0
-    """Batches that had been recorded before, by the same key."""
+    """Batches that had been recorded before under the same key."""
     dry_run: bool = False
     ids: list[str] | None = None
-    """Global ids in the order of the rows, where they were asked for."""
+    """Global ids in the order of the rows, if ``ids`` was given."""
 
     @property
     def changed(self) -> int:
-        """How many rows are other than before."""
+        """How many rows were inserted or updated."""
         return self.inserted + self.updated
 
     def add(self, answer: Mapping[str, Any], before: int) -> None:
-        """Adds the answer to one batch, which had so many rows before it."""
+        """Adds the response to one batch; ``before`` rows were given before it."""
         self.batches += 1
         self.replayed += answer["replayed"]
         self.dry_run = answer["dryRun"]
@@ -172,22 +173,22 @@ class Recording:
 
 @dataclass(frozen=True)
 class Changed:
-    """What a mutation has come to."""
+    """The outcome of a mutation."""
 
     ids: Sequence[str]
-    """Global ids of the rows that were made or changed, those that were asked for first; none of a dry run."""
+    """Global ids of the rows created or changed, the requested ones first; empty for a dry run."""
     replayed: bool
-    """Whether it was made before, by the same key."""
+    """Whether it had been executed before under the same key."""
     dry_run: bool
     answer: Mapping[str, Any]
-    """As it was answered: counts, and what would change."""
+    """The result as received: counts, and what would change."""
 
     @property
     def id(self) -> str:
-        """The id of the one row.
+        """The id of the only row.
 
         Raises:
-            ValueError: It is of none, or of several.
+            ValueError: There is no row, or several.
         """
         if len(self.ids) != 1:
             raise ValueError(f"the change has {len(self.ids)} ids, not one")
@@ -195,10 +196,10 @@ class Changed:
 
 
 def batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
-    """The rows in batches of at most so many.
+    """The rows in batches of at most ``size``.
 
     Raises:
-        TypeError: They are no dictionaries, as where a frame is given.
+        TypeError: The rows are not dictionaries, as where a frame is given.
     """
     whole = type(rows).__name__
     if isinstance(rows, Mapping) or hasattr(rows, "columns"):
@@ -213,19 +214,19 @@ def batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mappi
 
 
 def _records_of(frame: object) -> str:
-    """How a frame is had as rows."""
+    """The call that converts a frame to rows."""
     if hasattr(frame, "to_dicts"):
         return ": pass frame.to_dicts()"
     return ": pass frame.to_dict('records')" if hasattr(frame, "to_dict") else ""
 
 
 def lines(rows: Iterable[Mapping[str, Any]], first: int = 0) -> bytes:
-    """Rows as lines of JSON: times with their zone, UUIDs as texts, members of enums by name, decimals to the digit.
+    """Rows as JSON lines: times with their zone, UUIDs as strings, enum members by name, decimals exactly.
 
-    ``first`` is the place of the first of them among all rows, by which an error names one.
+    ``first`` is the place of the first row among all rows, for error messages.
 
     Raises:
-        TypeError: A value has no form in JSON.
+        TypeError: A value has no JSON form.
         ValueError: A time has no zone, or a number is NaN or infinite.
     """
     rows = list(rows)
@@ -245,10 +246,10 @@ def lines(rows: Iterable[Mapping[str, Any]], first: int = 0) -> bytes:
 
 
 def encoded(value: Any) -> bytes:
-    """A value as JSON, as `lines` has it.
+    """A value as JSON, as in `lines`.
 
     Raises:
-        TypeError: It has no form in JSON.
+        TypeError: The value has no JSON form.
         ValueError: A time has no zone, or a number is NaN or infinite.
     """
     return _ENCODER.encode(value).encode()
@@ -268,13 +269,13 @@ def _plain(value: Any) -> Any:  # noqa: PLR0911 - one line for each kind
             return _number(value)
         case Mapping():
             return dict(value)
-    if hasattr(value, "tolist"):  # numbers of numpy's
+    if hasattr(value, "tolist"):  # numbers of numpy
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _time(value: datetime) -> str:
-    if value != value:  # noqa: PLR0124 - as pandas has it
+    if value != value:  # noqa: PLR0124 - NaT of pandas
         raise ValueError("it is no time; leave it out, or pass None")
     if value.tzinfo is None:
         raise ValueError(f"{value!r} has no time zone; say which, such as datetime.now(UTC)")

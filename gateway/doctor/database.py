@@ -16,16 +16,16 @@ from gateway.roles import ROLES, unknown
 from gateway.settings import Settings
 
 OLDEST = 14
-"""Oldest version of Postgres: triggers are replaced in place since then."""
+"""The oldest supported version of Postgres: triggers can be replaced in place since then."""
 SKEW = 5.0
-"""Seconds by which clocks may differ before tokens and times tell lies."""
+"""The largest difference of clocks in seconds at which token expiry and times are reliable."""
 _FOR_OUTCOMES = 2
 _BESIDE = 3
-"""Connections of a worker beside its pools: one that listens, and some that look."""
+"""Connections of a worker beside its pools: one that listens, and some for probes."""
 
 
 def check(settings: Settings, found: Checkup, *, remote: bool) -> Iterator[Finding]:
-    """Everything that can be judged of a database; ``remote`` says whether it is on another host."""
+    """All checks of a database; ``remote`` says whether it is on another host."""
     yield from _server(found, remote=remote)
     yield from _session(settings, found)
     yield from _pooler(settings, found)
@@ -101,7 +101,7 @@ def _vector(found: Checkup) -> Iterator[Finding]:
 
 
 def _session(settings: Settings, found: Checkup) -> Iterator[Finding]:
-    """What the gateway asks for when it connects, and what came of it: a pooler may drop it, a role override it."""
+    """The session parameters that the gateway sets at connecting: a pooler may drop them, a role override them."""
     name = "database.session"
     wrong = [
         f"{setting} is {found.settings[setting]}, not {wanted}"
@@ -207,7 +207,7 @@ def _rights(found: Checkup) -> Iterator[Finding]:
 
 
 def _policies(settings: Settings, found: Checkup) -> Iterator[Finding]:
-    """Whose policies decide: those of callers' roles, or those of the gateway's own."""
+    """Which role's row policies apply: the callers' or the gateway's own."""
     if settings.rls:
         for why in found.closed.values():
             yield error("database.rls", f"GATEWAY_RLS: {why}")
@@ -225,7 +225,7 @@ def _policies(settings: Settings, found: Checkup) -> Iterator[Finding]:
 
 
 def _tokens(settings: Settings, found: Checkup) -> Iterator[Finding]:
-    """Whether those who have a service token can do with it what it was made for."""
+    """Whether service tokens can do what they were created for."""
     if "token" not in settings.auth or not found.tokens:
         return
     name, well = "database.tokens", True
@@ -247,13 +247,13 @@ def _tokens(settings: Settings, found: Checkup) -> Iterator[Finding]:
 
 
 def _documents(settings: Settings, found: Checkup) -> Iterator[Finding]:
-    """Whether there is anything that is answered, where trusted documents are asked for."""
+    """Whether any document is trusted, if trusted documents are required."""
     trust, name = settings.trusted_documents, "database.documents"
     if trust == "off":
         return
     path, count = settings.trusted_documents_path, 0
     try:
-        document_registry(settings)  # says what is wrong with the settings
+        document_registry(settings)  # raises where the settings are wrong
         count = len(documents_of(path)) if path else 0
     except TrustedDocumentsError as problem:
         yield error(name, f"the gateway refuses to start: {problem}")

@@ -1,4 +1,4 @@
-"""All checks: settings first, then services, then the database if it can be reached."""
+"""Runs all checks: of the settings, of services, and of the database if it can be reached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schema.execution.explain import explain
 
 
 async def examine(settings: Settings, url: URL | None) -> list[Finding]:
-    """What was found; ``url`` is the database's, in the role that serves, None where there is none yet."""
+    """The findings; ``url`` is the database's, in the role that serves, None if there is no database yet."""
     found = list(of_settings.check(settings))
     found += [one async for one in services.check(settings)]
     if url is not None:
@@ -25,13 +25,13 @@ async def examine(settings: Settings, url: URL | None) -> list[Finding]:
 
 
 async def _of_replica(settings: Settings, url: URL) -> Finding:
-    """Whether reads can go to the replica, and are answered there with what the primary has."""
+    """Whether reads can go to the replica, and whether it has what the primary has."""
     name, where = "replica.reachable", f"{url.database} at {url.host or 'this host'}"
     try:
         facts = await checkup.read(
             url, statement_timeout=settings.statement_timeout, prepared_statements=settings.prepared_statements
         )
-    except Exception as problem:  # noqa: BLE001 - whatever keeps it from answering
+    except Exception as problem:  # noqa: BLE001 - any failure to answer
         meaning = translate(problem) or "no answer in time"
         return warning(name, f"{where} cannot be looked at: {meaning}; all reads go to the primary", "start it")
     if not facts.in_recovery:
@@ -56,7 +56,7 @@ async def _of_database(settings: Settings, url: URL) -> list[Finding]:
             roles=roles,
             explain=explain,
         )
-    except Exception as problem:  # noqa: BLE001 - whatever keeps it from answering
+    except Exception as problem:  # noqa: BLE001 - any failure to answer
         meaning = translate(problem)
         away = isinstance(meaning, DatabaseUnavailableError | OSError)
         what = "cannot be reached" if away else "cannot be looked at"

@@ -1,4 +1,4 @@
-"""Findings of the doctor: what was found, its consequence, and the remedy."""
+"""Findings of the doctor: the fact, its consequence, and the remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 
 
 class Level(StrEnum):
-    """How grave it is; an error makes the doctor's exit status 1."""
+    """The severity; an error makes the doctor's exit status 1."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -20,7 +20,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding of a check; ``sql`` is what the owner of the database may run."""
+    """One finding of a check; ``sql`` is for the owner of the database to run."""
 
     check: str
     level: Level
@@ -30,36 +30,36 @@ class Finding:
 
 
 def error(check: str, message: str, remedy: str = "", sql: str = "") -> Finding:
-    """Something does not work, or must not be so."""
+    """Something does not work, or is unsafe."""
     return Finding(check, Level.ERROR, message, remedy, sql)
 
 
 def warning(check: str, message: str, remedy: str = "", sql: str = "") -> Finding:
-    """It works, and costs speed, safety or somebody's night."""
+    """It works, at a cost in speed, safety or operation."""
     return Finding(check, Level.WARNING, message, remedy, sql)
 
 
 def note(check: str, message: str) -> Finding:
-    """Only to know."""
+    """For information."""
     return Finding(check, Level.NOTE, message)
 
 
 def ok(check: str, message: str) -> Finding:
-    """Checked, and well."""
+    """Checked, without a finding."""
     return Finding(check, Level.OK, message)
 
 
 def status(findings: Iterable[Finding]) -> int:
-    """The exit status: 1 if anything must be fixed."""
+    """The exit status: 1 if there is an error."""
     return int(any(one.level is Level.ERROR for one in findings))
 
 
 ALIKE = 5
-"""How many findings of one check the terminal shows."""
+"""Findings of one check that the terminal shows."""
 
 
 def as_text(findings: Sequence[Finding]) -> str:
-    """For the terminal: the gravest first, what to run at the end; of many that are alike some."""
+    """For the terminal: by severity, with the SQL at the end; findings that are alike are shortened."""
     lines = []
     for level in Level:
         of_level = [one for one in findings if one.level is level]
@@ -81,7 +81,7 @@ def as_text(findings: Sequence[Finding]) -> str:
 
 
 def as_sql(findings: Sequence[Finding]) -> str:
-    """What the owner of the database may run, a statement a line, with the search path that it is meant for."""
+    """The SQL for the owner of the database, a statement a line, after the search path that it needs."""
     statements = _statements(findings)
     return "".join(f"{sql};\n" for sql in (["SET search_path = public, extensions", *statements] if statements else []))
 
@@ -91,6 +91,6 @@ def _statements(findings: Sequence[Finding]) -> list[str]:
 
 
 def as_json(findings: Sequence[Finding]) -> str:
-    """For machines: the findings in the order of the checks."""
+    """For programs: the findings in the order of the checks."""
     body = {"status": "error" if status(findings) else "ok", "findings": [asdict(one) for one in findings]}
     return orjson.dumps(body, option=orjson.OPT_INDENT_2).decode() + "\n"

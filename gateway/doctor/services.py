@@ -1,4 +1,4 @@
-"""Checks of other services: key sets, Redis, a trace collector."""
+"""Checks of other services: key sets, Redis, the embedding service, a trace collector."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gateway.operations.embedding_service import EmbeddingService, ServiceError,
 from gateway.settings import Settings, SettingsError
 
 TIMEOUT = 5.0
-"""Seconds for any of them to answer."""
+"""Seconds within which a service must answer."""
 LENGTH = 1536
-"""Numbers of the platform's vectors."""
+"""Dimensions of the platform's vectors."""
 
 
 async def check(settings: Settings) -> AsyncIterator[Finding]:
-    """Everything that another service must do."""
+    """All checks of other services."""
     if "jwt" in settings.auth and settings.jwt_jwks:
         yield await _jwks(settings.jwt_jwks)
     if settings.redis_url:
@@ -55,7 +55,7 @@ async def _redis(url: str) -> Finding:
     client = Redis.from_url(url, socket_connect_timeout=TIMEOUT, socket_timeout=TIMEOUT)
     try:
         await client.ping()
-    except Exception as problem:  # noqa: BLE001 - whatever keeps it away
+    except Exception as problem:  # noqa: BLE001 - any failure to answer
         return error(
             name, f"Redis cannot be used: {problem}; each worker counts budgets for itself",
             "start it, or correct REDIS_URL",

@@ -14,7 +14,7 @@ from gateway.settings import Settings, unknown
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Everything that the settings alone tell."""
+    """All checks that need the settings alone."""
     yield from _names(os.environ)
     yield from _exposure(settings)
     yield from _times(settings)
@@ -104,7 +104,7 @@ def _traces(settings: Settings) -> Iterator[Finding]:
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:
-    """Where the embedded database has its data: nobody else's, and one that can be written."""
+    """Whether the folder of the embedded database is private and writable."""
     folder = settings.data.resolve()
     if not folder.exists():
         parent = next(one for one in folder.parents if one.exists())

@@ -1,4 +1,4 @@
-"""The built files of the pages: kept by browsers as long as their names say, compressed once for all who ask."""
+"""The built files of the pages: cached by browsers for as long as their names are valid, compressed once."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from starlette.types import Scope
 from gateway.http.response import encoding
 
 LEAST = 500
-"""Bytes below which a file is sent as it is."""
+"""Bytes below which a file is not compressed."""
 _PACKED = frozenset({".woff", ".woff2", ".png"})
-"""What is compressed already."""
+"""Suffixes of files that are compressed already."""
 
 
 class Assets(StaticFiles):
-    """Built assets: those with a hash in their name never change, everything else is asked for again."""
+    """Built assets: those with a hash in their name are immutable, others are revalidated."""
 
     def __init__(self, directory: Path, headers: Mapping[str, str]) -> None:
         """``headers`` are sent with each file."""
         super().__init__(directory=directory)
         self._headers = headers
         self._compressed: dict[str, tuple[str, bytes]] = {}
-        """By file: its tag when it was read, and its bytes as gzip. Of files that are there, so no more than those."""
+        """By file: its tag when it was read, and its gzip bytes. Only existing files have an entry."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -41,7 +41,7 @@ class Assets(StaticFiles):
         return response
 
     async def _as_welcome(self, file: FileResponse, scope: Scope) -> Response:
-        """The file compressed, if that is welcome and of use; a part of it, or its head alone, is not."""
+        """The file compressed, if the client accepts gzip and it is smaller; never for ranges or HEAD."""
         asked = Headers(scope=scope)
         path, tag = Path(file.path), file.headers["etag"]
         if scope["method"] != "GET" or "range" in asked or path.suffix in _PACKED:
@@ -55,11 +55,11 @@ class Assets(StaticFiles):
         if not known[1]:
             return file
         kept = {name: file.headers[name] for name in ("content-type", "last-modified")}
-        # weak, since other bytes have the strong one: a part of the file is not to be added to a compressed one
+        # weak, since the identity has the strong one: a range of the file must not be combined with gzip bytes
         return Response(known[1], headers=kept | {"etag": f"W/{tag}", "content-encoding": "gzip"})
 
 
 def _packed(path: Path) -> bytes:
-    """A file as gzip; nothing if that is not worth it."""
+    """A file as gzip; empty if that is not smaller."""
     content = path.read_bytes()
     return gzip.compress(content, mtime=0) if len(content) >= LEAST else b""

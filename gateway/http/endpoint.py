@@ -1,4 +1,4 @@
-"""The GraphQL-over-HTTP endpoint: requests, responses, their status and headers, as the specification says."""
+"""The GraphQL-over-HTTP endpoint: requests, responses, statuses and headers by the specification."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class HTTPCall(Call):
 
     by_get = False
     by_events = False
-    """Whether its answer is a stream of events, which may have no end."""
+    """Whether the response is an event stream, which may have no end."""
     heard = False
-    """Whether its body is read, or was thrown away."""
+    """Whether the request's body was read, or discarded."""
 
     def admit(self, kind: str) -> None:
-        """GET is safe, and a response ends."""
+        """Refuses mutations by GET, and subscriptions other than as event streams."""
         if kind == "subscription":
             if self.by_events:
                 return
@@ -77,7 +77,7 @@ class GraphQLEndpoint:
         self.events = EventStreams(service, authentication, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = f"{getrandbits(128):032x}"  # tells requests apart, and guards nothing
+        request_id = f"{getrandbits(128):032x}"  # identifies a request; not a secret
         current_request_id.set(request_id)
         given = headers_of(scope)
         call = HTTPCall(request_id)
@@ -106,7 +106,7 @@ class GraphQLEndpoint:
         except DisconnectedError:
             status, answer = 499, {}
             call.record["gone"] = True
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer, and the log the rest
+        except Exception as error:  # noqa: BLE001 - any error: the client gets a response, the log the details
             status, answer = 500, {"errors": [call.reporter.public(_as_graphql(error))]}
             status = _STATUS.get(answer["errors"][0]["extensions"]["code"], status)
         if status == 503:
@@ -118,7 +118,7 @@ class GraphQLEndpoint:
     async def _send(
         self, scope: Scope, given: Headers, send: Send, call: HTTPCall, status: int, body: bytes, media: str
     ) -> None:
-        """Sends an answer as the client wants it, and says to observers that it is there."""
+        """Sends a response in the accepted encoding, and notifies observers."""
         known = call.by_get and is_known(call.headers.get("etag"), given.get(b"if-none-match"))
         least = self._settings.compress_bytes
         accept = given.get(b"accept-encoding")
@@ -134,7 +134,7 @@ class GraphQLEndpoint:
     async def _run(
         self, scope: Scope, given: Headers, receive: Receive, send: Send, call: HTTPCall
     ) -> tuple[int, Body]:
-        """Reads a request and answers it in time."""
+        """Reads a request and answers it within its deadline."""
         service = self._service
         deadline = Deadline(service.deadlines)
         try:
@@ -156,7 +156,7 @@ class GraphQLEndpoint:
     async def _asked(
         self, scope: Scope, given: Headers, receive: Receive, send: Send, call: HTTPCall
     ) -> Parameters | list[Parameters]:
-        """Who asks, and what."""
+        """Authenticates the caller and reads the parameters."""
         authorization = given.get(b"authorization")
         call.caller = await self._authentication.authenticate(
             None if authorization is None else authorization.decode("latin-1")
@@ -176,7 +176,7 @@ class GraphQLEndpoint:
     async def _begun(
         self, scope: Scope, given: Headers, receive: Receive, send: Send, call: HTTPCall
     ) -> PlannedOperation:
-        """The operation of a request whose answer is streamed, which is paid for."""
+        """The planned operation of a request whose response is streamed, with its cost charged."""
         try:
             with Deadline(self._service.deadlines):
                 parameters = await self._asked(scope, given, receive, send, call)
@@ -191,11 +191,11 @@ class GraphQLEndpoint:
     # -- events ----------------------------------------------------------------------------------------------------
 
     async def _events(self, scope: Scope, given: Headers, receive: Receive, send: Send, call: HTTPCall) -> None:
-        """Answers with a stream of events. What is wrong with an operation is an event, too: a browser's EventSource
-        sees nothing of an answer that is none.
+        """Answers with an event stream. Errors of the operation are events, too: a browser's EventSource does not
+        expose other responses.
 
         Raises:
-            Exception: Nothing of it is sent.
+            Exception: Nothing was sent yet.
         """
         call.by_events = True
         begun: PlannedOperation | RefusedError
@@ -221,7 +221,7 @@ class GraphQLEndpoint:
         """Answers with a table as it is read.
 
         Raises:
-            Exception: Nothing of it is sent.
+            Exception: Nothing was sent yet.
         """
         planned = await self._begun(scope, given, receive, send, call)
         answer = self._service.table(planned, call, media)
@@ -252,8 +252,8 @@ class GraphQLEndpoint:
         error: Exception,
         said: Callable[[Sequence[dict[str, Any]]], bytes],
     ) -> None:
-        """Ends an answer in the middle: with what its format can say, and the connection, so that nobody takes it
-        for the whole."""
+        """Ends a response in the middle: with an error in its format if that has one, and by closing the connection, so
+        that the client knows it to be incomplete."""
         if isinstance(error, DisconnectedError):
             call.record["gone"] = True
             self._finished(scope, call, 499)
@@ -270,13 +270,13 @@ class GraphQLEndpoint:
             send.break_off()
 
     def _finished(self, scope: Scope, call: HTTPCall, status: int) -> None:
-        """Says to observers that a request is answered."""
+        """Notifies observers that a request is answered."""
         record = call.record
         record["milliseconds"] = round((time.perf_counter() - record.started) * 1000, 2)
         self._service.finished(call, scope["method"], status)
 
     async def _batch(self, batch: list[Parameters], call: HTTPCall) -> list[dict[str, Any]]:
-        """One answer for each request, one after another; together they may cost what one may."""
+        """One result for each request, in sequence; together they share the budget of one request."""
         service = self._service
         answers: list[dict[str, Any]] = []
         room = self._settings.max_cost
@@ -291,7 +291,7 @@ class GraphQLEndpoint:
         return answers
 
     def _tag(self, parameters: Parameters, answer: Answer, call: HTTPCall) -> None:
-        """What is read by a document's id can be kept by the client, and asked for again by its tag."""
+        """Sets the entity tag of an answer that was requested by a document's id."""
         body = answer.body
         if "errors" in body or not (parameters.document_id or parameters.hash):
             call.headers["cache-control"] = "no-store"
@@ -313,7 +313,7 @@ _STATUS = {
     ErrorCode.BAD_USER_INPUT: 400,
     ErrorCode.UNREPRESENTABLE_VALUE: 400,
 }
-"""The status of a request that failed as a whole by an error of a field."""
+"""The status of a request whose data is null by an error of a field."""
 
 
 def _as_graphql(error: Exception) -> GraphQLError:

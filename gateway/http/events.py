@@ -1,7 +1,7 @@
 """Server-sent events: the protocol graphql-sse, each operation on a connection of its own.
 
-A stream has an event ``next`` for each answer, comments while there is none, and ends with the event ``complete``. One
-that ends without it is over because the gateway is: its client asks again, with its last cursor.
+A stream has an event ``next`` for each result, comments in between, and ends with the event ``complete``. A stream that
+ends without it was ended by the gateway: its client reconnects with its last cursor.
 """
 
 from __future__ import annotations
@@ -31,25 +31,26 @@ from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
 CHECK_SECONDS = 5.0
-"""How often the credential of an open stream is looked at again: it may have been revoked. It ends on time besides."""
+"""Seconds between two checks of the credential of an open stream, which may have been revoked. Its expiry is timed
+besides."""
 
 _BROKEN = bytes.maketrans(b"\r\n", b"  ")
-"""JSON as it was sent may have lines of its own, which end a field of an event."""
+"""JSON from the database may contain newlines, which end a field of an event."""
 
 
 class EventStreams:
-    """All event streams of this process, of which subscriptions are limited in number."""
+    """All event streams of this process; the number of subscriptions is limited."""
 
     def __init__(self, service: OperationService, authentication: Authentication, settings: Settings) -> None:
         self.service = service
         self.authentication = authentication
         self.settings = settings
         self.open = 0
-        """Subscriptions under way."""
+        """The number of running subscriptions."""
         self.leaving = asyncio.Event()
 
     def leave(self) -> None:
-        """Ends all subscriptions for a restart; their clients ask again, elsewhere."""
+        """Ends all subscriptions for a restart; their clients reconnect."""
         self.leaving.set()
 
     async def answer(
@@ -60,11 +61,11 @@ class EventStreams:
         receive: Receive,
         send: Send,
     ) -> None:
-        """Answers an operation that is begun, or refused.
+        """Answers an operation that is planned, or refused.
 
         Raises:
-            RefusedError: There are as many subscriptions as may be.
-            DisconnectedError: The client has left.
+            RefusedError: The limit of subscriptions is reached.
+            DisconnectedError: The client has disconnected.
         """
         stream = _EventStream(call, send)
         if isinstance(begun, RefusedError):
@@ -97,7 +98,7 @@ class EventStreams:
     async def _follow(
         self, begun: PlannedOperation, call: Call, receive: Receive, stream: _EventStream, *, credential: bool
     ) -> None:
-        """Sends messages until there is an error, the client or the gateway leaves, or the credential ends."""
+        """Sends messages until an error, a disconnect, the gateway's end, or the credential's expiry."""
         pump = asyncio.create_task(stream.pump(self.service.messages(begun, call)))
         gone = asyncio.create_task(disconnected(receive))
         others = [asyncio.create_task(self.leaving.wait()), asyncio.create_task(stream.keep(self.settings.ws_ping))]
@@ -121,12 +122,12 @@ class EventStreams:
             case None:  # the gateway ends
                 await stream.end()
                 return
-            case _:  # which the log has, and the client an answer
+            case _:  # the log has it, and the client an error
                 await stream.fail([GraphQLError("", original_error=failed)])
         await stream.complete()
 
     async def _watch(self, call: Call) -> None:
-        """Ends, with an error, once the credential has."""
+        """Raises once the credential has expired or was revoked."""
         while True:
             until = call.caller.until
             seconds = CHECK_SECONDS if until is None else min(CHECK_SECONDS, max(until - time.time(), 0) + 0.01)
@@ -147,15 +148,15 @@ class _EventStream:
         self._send = send
 
     async def begin(self) -> None:
-        self._call.headers |= {"cache-control": "no-store", "x-accel-buffering": "no"}  # which nginx understands
+        self._call.headers |= {"cache-control": "no-store", "x-accel-buffering": "no"}  # nginx then does not buffer
         await respond_in_parts(self._send, EVENTS, self._call.id, self._call.headers)
-        await self._write(b":\n\n")  # so that the client sees it open
+        await self._write(b":\n\n")  # makes the client's connection open
 
     async def next(self, body: bytes) -> None:
         await self._write(b"event: next\ndata: %b\n\n" % body.translate(_BROKEN))
 
     async def fail(self, errors: Sequence[GraphQLError]) -> None:
-        """An answer of errors alone."""
+        """Sends a result of errors alone."""
         public = [self._call.reporter.public(error) for error in errors]
         self._call.record["refused"] = [error["extensions"]["code"] for error in public]
         await self.next(orjson.dumps({"errors": public}))
@@ -168,14 +169,14 @@ class _EventStream:
         await self._send({"type": "http.response.body", "body": b""})
 
     async def pump(self, messages: AsyncGenerator[LiveMessage]) -> None:
-        """Sends messages as they come."""
+        """Sends messages as they arrive."""
         async with aclosing(messages):
             async for result in messages:
                 self._call.record["messages"] += 1
                 await self.next(result.as_json(self._call))
 
     async def keep(self, seconds: float) -> None:
-        """Says from time to time that it is open, to whatever stands between."""
+        """Sends comments at intervals, so that proxies keep the connection."""
         while True:
             await asyncio.sleep(seconds)
             await self._write(b":\n\n")

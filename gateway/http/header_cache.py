@@ -1,4 +1,4 @@
-"""Caches of parsed headers: clients repeat the same headers, and parsing one takes microseconds."""
+"""Caches of parsed headers: clients repeat them, and parsing one takes microseconds."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Found = TypeVar("Found")
 
 MOST = 256
 LONGEST = 500
-"""Characters of a header that is remembered; who sends longer ones would else fill the memory of every worker."""
+"""Characters of a header that is cached; longer ones could fill the memory."""
 
 
 def remembered(find: Callable[[Header], Found]) -> Callable[[Header], Found]:
-    """Keeps what a function found for the last headers; errors are not kept."""
+    """Caches the results of a function for the last headers; exceptions are not cached."""
     cached = lru_cache(maxsize=MOST)(find)
 
     @wraps(find)

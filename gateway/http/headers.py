@@ -10,7 +10,7 @@ _FOUND = "e2i.headers"
 
 
 def headers_of(scope: Scope) -> Headers:
-    """The headers by their names in small letters; those that were sent several times joined by commas."""
+    """The headers by their lower-case names; repeated ones are joined by commas."""
     if _FOUND in scope:
         kept: Headers = scope[_FOUND]
         return kept

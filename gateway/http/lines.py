@@ -1,4 +1,4 @@
-"""Bodies of lines: received, decompressed and split within limits."""
+"""Request bodies of JSON lines: received, decompressed and split within limits."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from schema.error_codes import ErrorCode
 from schema.execution.time_slices import background
 
 MEDIA = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
-"""What lines are called; a page cannot send one of these to another origin without asking first."""
+"""Media types of lines; a page cannot send one of these to another origin without a preflight."""
 STEP = 1_000_000
-"""Bytes that are inflated before others have their turn: two milliseconds."""
+"""Bytes that are decompressed between two yields to the event loop: two milliseconds."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class LinesBody:
-    """A body of lines as it was sent: what it holds inflated is known once it has a turn."""
+    """A received body of lines; ``lines`` decompresses it."""
 
     def __init__(self, parts: Sequence[bytes], most: int, *, packed: bool) -> None:
         self._parts = parts
@@ -31,10 +31,10 @@ class LinesBody:
         self._packed = packed
 
     async def lines(self, most: int) -> list[bytes]:
-        """The lines without those that are empty; ``most`` is how many there may be of both.
+        """The lines without empty ones; ``most`` limits the number of both together.
 
         Raises:
-            RefusedError: There are more, or more bytes than there may be, or it is no gzip.
+            RefusedError: There are too many lines or bytes, or it is not gzip.
         """
         parts = self._parts
         if self._packed:
@@ -58,11 +58,11 @@ class LinesBody:
 
 
 async def receive_lines(headers: Headers, receive: Receive, most: int) -> LinesBody:
-    """A body of lines of at most so many bytes.
+    """Receives a body of lines of at most ``most`` bytes.
 
     Raises:
-        RefusedError: It is none, or too large.
-        DisconnectedError: The client went away in the middle of it.
+        RefusedError: The media type is wrong, or the body too large.
+        DisconnectedError: The client disconnected.
     """
     packed = check_kind(headers.get(b"content-type", b""), headers.get(b"content-encoding", b""))
     announced = headers.get(b"content-length", b"")
@@ -77,14 +77,14 @@ async def receive_lines(headers: Headers, receive: Receive, most: int) -> LinesB
         part: bytes = message.get("body", b"")
         more = message.get("more_body", False)
         size += len(part)
-        if size > most:  # of gzip, too: there may be any number of members with nothing in them
+        if size > most:  # compressed bytes, too: gzip allows any number of empty members
             raise _too_large(most)
         parts.append(part)
     return LinesBody(parts, most, packed=packed)
 
 
 class _Inflater:
-    """Inflates gzip part by part; members behind each other are one body."""
+    """Decompresses gzip in parts; concatenated members are one body."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -21,7 +21,7 @@ from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 
 TELEMETRY = ("traceparent", "tracestate", "baggage", "sentry-trace")
-"""Headers by which OpenTelemetry and Sentry follow a request from a page; they add them to every one."""
+"""Headers of OpenTelemetry and Sentry, which they add to every request of a page."""
 CLIENTS = (
     "apollographql-client-name", "apollographql-client-version", "apollo-client-name", "apollo-client-version",
     "x-apollo-operation-id", "x-apollo-operation-type",
@@ -30,7 +30,7 @@ CLIENTS = (
 
 
 class _Cors(CORSMiddleware):
-    """Lets pages of other sites ask and read; a preflight that is refused says what was, in JSON."""
+    """CORS for other origins; a refused preflight says in JSON which header or origin was refused."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         answer = super().preflight_response(request_headers)
@@ -55,7 +55,7 @@ class _Cors(CORSMiddleware):
 
 
 def cors(graph: ASGIApp, settings: Settings, headers: tuple[str, ...] = ()) -> ASGIApp:
-    """The graph for pages of the sites that the settings name, too; they may send these headers besides."""
+    """The graph with CORS for the origins of the settings; pages may send ``headers`` besides."""
     return _Cors(
         graph,
         allow_origins=sorted(settings.cors),
@@ -76,14 +76,14 @@ def cors(graph: ASGIApp, settings: Settings, headers: tuple[str, ...] = ()) -> A
 
 
 def is_of_page(scope: Scope) -> bool:
-    """Whether a page has sent a request, or may have: browsers say where a POST comes from."""
+    """Whether a page has sent a request, or may have: browsers set Origin on a POST."""
     return scope["method"] != "POST" or b"origin" in headers_of(scope)
 
 
 def is_own_page(origin: str, host: str) -> bool:
-    """Whether an origin is the server's own, by the name and port of the header Host."""
+    """Whether an origin is the server's own, by name and port of the Host header."""
     page = urlsplit(origin)
-    with suppress(ValueError):  # a port that is none
+    with suppress(ValueError):  # an invalid port
         own = urlsplit(f"{page.scheme}://{host}")
         default = {"http": 80, "https": 443}.get(page.scheme)
         return bool(page.hostname) and (page.hostname, page.port or default) == (own.hostname, own.port or default)
@@ -94,9 +94,9 @@ _HOST = re.compile(rb"([^\s:/\[\]]+|\[[0-9a-f:.]+\])(?::[0-9]*)?")
 
 
 def host_of(scope: Scope) -> bytes:
-    """The name that a request gives the server, in small letters, without a port and a dot at its end.
+    """The host name of a request in lower case, without port and trailing dot.
 
-    It is empty where there is none, where there are several, and where the header has something else in it.
+    Empty if the header is missing, repeated or malformed.
     """
     given = [value for name, value in scope["headers"] if name == b"host"]
     return _name_in(given[0]) if len(given) == 1 else b""
@@ -109,7 +109,7 @@ def _name_in(header: bytes) -> bytes:
 
 
 async def refuse_host(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuses a request to another name: a page can make its own name mean this machine, and read answers then."""
+    """Refuses a request with an unknown Host: by DNS rebinding a page could read answers otherwise."""
     message = (
         "The Host header is not a name of this server (DNS rebinding). Set GATEWAY_HOSTS to its names; the default "
         "with GATEWAY_AUTH=none is localhost, 127.0.0.1 and [::1]."

@@ -1,4 +1,4 @@
-"""``POST /record/<plural>``: batches of rows as lines of JSON, answered in JSON, problems as RFC 9457 has them."""
+"""``POST /record/<plural>``: batches of rows as JSON lines, answered in JSON; problems by RFC 9457."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STATUS = {
     ErrorCode.STATEMENT_TIMEOUT: 504, ErrorCode.OUTCOME_UNKNOWN: 502, ErrorCode.BAD_USER_INPUT: 422,
     ProblemCode.FORBIDDEN: 403,
 }  # fmt: skip
-"""Statuses of errors and problems, by code; 422 of other problems, 500 of other errors."""
+"""HTTP statuses by code; other problems have 422, other errors 500."""
 
 
 class RecordEndpoint:
@@ -52,7 +52,7 @@ class RecordEndpoint:
         self._reader = RequestReader(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = f"{getrandbits(128):032x}"  # tells requests apart, and guards nothing
+        request_id = f"{getrandbits(128):032x}"  # identifies a request; not a secret
         current_request_id.set(request_id)
         given = headers_of(scope)
         call = Call(request_id)
@@ -71,7 +71,7 @@ class RecordEndpoint:
         except DisconnectedError:
             status, body = 499, {}
             call.record["gone"] = True
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer, and the log the rest
+        except Exception as error:  # noqa: BLE001 - any error: the client gets a response, the log the details
             said = error if isinstance(error, GraphQLError) else GraphQLError("", original_error=error)
             public = call.reporter.public(said)
             call.record["errors"] = [code := public["extensions"]["code"]]
@@ -139,7 +139,7 @@ class RecordEndpoint:
 
 
 class _Heard:
-    """Receives, and knows whether all of the body has come."""
+    """An ASGI ``receive`` that knows whether the whole body has arrived."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -152,7 +152,7 @@ class _Heard:
 
 
 def _key(header: bytes) -> str:
-    """The text of ``Idempotency-Key``, which may be in quotes, as a string of structured fields is."""
+    """The value of ``Idempotency-Key``, which may be a quoted string of structured fields."""
     text = header.decode("latin-1").strip()
     with suppress(ValueError):
         text = header.decode().strip()

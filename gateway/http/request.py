@@ -1,6 +1,6 @@
-"""Request parsing: the parameters of GraphQL from a URL or a body, within limits, with types checked.
+"""Request parsing: GraphQL parameters from a URL or a body, within limits, with types checked.
 
-It works on the ASGI messages themselves: an answer by a compiled statement takes less time than a framework's request.
+It reads ASGI messages directly: a compiled statement takes less time than a framework's request object.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from schema.catalogue import exact_json
 from schema.error_codes import ErrorCode
 
 PREFLIGHT = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
-"""Headers that a page can send to another origin only after asking it."""
+"""Headers that a page can send to another origin only after a preflight."""
 
 LINGER = 10
-"""Times the limit of a body that are read and thrown away, so that whoever sends too much can hear so."""
+"""How many times the body limit is read and discarded, so that a client that sends too much receives the refusal."""
 
 LINGER_SECONDS = 5.0
 
@@ -38,18 +38,18 @@ class RequestReader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._marks = MARKS * most_values(settings) * max(settings.max_batch, 1)
-        """As many as stand in a body of as many values as may be; a shorter one cannot hold more."""
+        """The values that a body at the limit of values may hold; a shorter body cannot hold more."""
 
     async def read(
         self, scope: Scope, headers: Headers, receive: Receive, there: bytes | None = None
     ) -> Parameters | list[Parameters]:
-        """What a request asks; a list where batches are allowed and one was sent.
+        """The parameters of a request; a list for a batch, if batches are allowed.
 
-        Its body is received, if it is not ``there`` as a whole.
+        The body is received, unless ``there`` is the whole body.
 
         Raises:
-            RefusedError: It is no GraphQL request, or too large.
-            DisconnectedError: The client went away in the middle of it.
+            RefusedError: It is not a GraphQL request, or too large.
+            DisconnectedError: The client disconnected.
         """
         method = scope["method"]
         if method == "POST":
@@ -87,7 +87,7 @@ class RequestReader:
         return parameters_of(parameters, self._settings)
 
     def _check_site(self, headers: Headers) -> None:
-        """A page of another site may not make a browser ask for it: it could not read the answer, but time it."""
+        """Refuses requests of other sites' pages: they could not read the answer, but measure its time."""
         if headers.get(b"sec-fetch-site") not in {b"cross-site", b"same-site"}:
             return
         origin, origins = headers.get(b"origin", b"").decode("latin-1"), self._settings.cors
@@ -134,14 +134,14 @@ class RequestReader:
             raise DisconnectedError
         body: bytes = message.get("body", b"")
         received = len(body)
-        if message.get("more_body"):  # most come at once
+        if message.get("more_body"):  # most arrive in one message
             body, received = await self._rest(body, receive)
         if received > limit or size > limit:
             raise self._too_large(413, max(size, received))
         return body
 
     async def _rest(self, body: bytes, receive: Receive) -> tuple[bytes, int]:
-        """A body that has begun, as far as it is within the limit, and how many bytes have come."""
+        """The rest of a body within the limit, and the number of bytes received."""
         limit = self._settings.max_body_bytes
         received = len(body)
         more = True
@@ -157,7 +157,7 @@ class RequestReader:
         return body, received
 
     async def linger(self, receive: Receive) -> None:
-        """Hears a request out that is refused already: whoever still sends does not hear the refusal."""
+        """Reads and discards the rest of a refused request: a client that still sends would not receive the refusal."""
         received = 0
         more = True
         with suppress(TimeoutError):
@@ -175,14 +175,14 @@ class RequestReader:
 
 
 async def disconnected(receive: Receive) -> None:
-    """Returns when the client of a request, whose body was read, goes away."""
+    """Returns when the client of a request, whose body was read, disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 @remembered
 def _require_json(header: bytes) -> None:
-    """Only JSON: what a page can send to another origin without asking first is refused."""
+    """Accepts JSON alone: media types that a page can send without a preflight are refused."""
     content_type, *options = header.decode("latin-1").split(";")
     if content_type.strip().lower() != JSON:
         message = f"The content type {content_type[:80] or '(none)'!r} is not supported; send {JSON}."

@@ -23,16 +23,16 @@ else:
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 PROBLEM = "application/problem+json"
-"""RFC 9457."""
+"""The media type of problems (RFC 9457)."""
 
 EVENTS = "text/event-stream"
 
 STREAMED = frozenset({EVENTS, *WRITERS})
-"""Media types that are sent as they are made."""
+"""Media types whose bodies are streamed."""
 
 
 class WholeSend:
-    """An ASGI ``send`` of a server that has a short way for a body and an answer that are there as a whole."""
+    """An ASGI ``send`` of a server that can exchange a complete body and a complete response without messages."""
 
     __slots__ = ()
 
@@ -40,36 +40,36 @@ class WholeSend:
         raise NotImplementedError
 
     def asked(self) -> bytes | None:
-        """Takes the body of the request, if all of it is there; None where it has to be received."""
+        """Takes the request's body if all of it has arrived; None if it has to be received."""
         raise NotImplementedError
 
     def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
-        """Sends head and body at once; False where that has to be asked of ``send`` instead.
+        """Sends head and body at once; False if ``send`` has to be used.
 
-        ``headers`` have the length of the body among them, nothing of the connection, and names in small letters.
+        ``headers`` include the content length, none of the connection, and have lower-case names.
         """
         raise NotImplementedError
 
     def break_off(self) -> None:
-        """Closes the connection in the middle of an answer, whose client sees that it is not whole."""
+        """Closes the connection in the middle of a response, so that the client knows it to be incomplete."""
         raise NotImplementedError
 
 
 IN_THREAD = 64_000
-"""Bytes from which an answer is compressed beside the event loop: a few milliseconds of everybody's time."""
+"""The size in bytes from which a body is compressed in a thread: below, it takes at most a few milliseconds."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 _ALIASES = {"application/jsonl": JSON_LINES, "application/x-jsonlines": JSON_LINES}
-"""Other names of media types."""
+"""Aliases of media types."""
 
 
 @remembered
 def negotiate(accept: bytes) -> str:
-    """The media type of the answer, from ``Accept``; no header or a wildcard means the GraphQL one.
+    """The media type of the response from ``Accept``; without a header or with a wildcard the GraphQL one.
 
-    Of tables the most welcome one that is named is sent, the first of several, where it is as welcome as the GraphQL
-    media types that are named, and those are not; a wildcard beside it is for errors.
+    A table's media type is chosen if it is named with the highest quality, and no GraphQL media type is named with the
+    same or a higher one. A wildcard beside it applies to errors.
 
     Raises:
         RefusedError: ``NOT_ACCEPTABLE``.
@@ -100,9 +100,9 @@ def negotiate(accept: bytes) -> str:
 
 @remembered
 def encoding(accept: bytes) -> str | None:
-    """``zstd`` or ``gzip`` by ``Accept-Encoding``, gzip where both are as welcome; None: as it is.
+    """``zstd`` or ``gzip`` by ``Accept-Encoding``, gzip if both have the same quality; None for identity.
 
-    Clients that send what their platform's library offers do not all read zstd well: one that prefers it says so.
+    Some clients offer zstd because their library does and decode it badly: one that prefers it must say so.
     """
     qualities = _qualities(accept)
     other = qualities.get("*", 0.0)
@@ -113,7 +113,7 @@ def encoding(accept: bytes) -> str | None:
 
 
 async def packed(body: bytes, how: str) -> bytes:
-    """The body compressed."""
+    """The compressed body."""
     pack = _zstd if how == "zstd" else _gzip
     return await asyncio.to_thread(pack, body) if len(body) >= IN_THREAD else pack(body)
 
@@ -130,7 +130,7 @@ def _gzip(body: bytes) -> bytes:
 async def respond(
     send: Send, status: int, body: bytes, media: str, request_id: str, headers: Mapping[str, str]
 ) -> None:
-    """Sends an answer."""
+    """Sends a response."""
     sent = [
         (b"content-type", _CONTENT_TYPES[media]),
         (b"content-length", b"%d" % len(body)),
@@ -142,13 +142,13 @@ async def respond(
 
 
 async def respond_in_parts(send: Send, media: str, request_id: str, headers: Mapping[str, str]) -> None:
-    """Begins an answer whose body is sent as it is made."""
+    """Begins a response whose body is streamed."""
     sent = [(b"content-type", _STREAM_TYPES.get(media, media.encode())), *_headers(request_id, headers)]
     await send({"type": "http.response.start", "status": 200, "headers": sent})
 
 
 async def respond_unchanged(send: Send, request_id: str, headers: Mapping[str, str]) -> None:
-    """Says that what the client has is what there is."""
+    """Sends 304 Not Modified."""
     await send({"type": "http.response.start", "status": 304, "headers": _headers(request_id, headers)})
     await send({"type": "http.response.body", "body": b""})
 
@@ -166,12 +166,12 @@ _STREAM_TYPES = {CSV: b"text/csv; charset=utf-8; header=present"}
 
 
 def entity_tag(data: bytes) -> str:
-    """A weak tag: the same data, whatever it cost to read them and however they are sent."""
+    """A weak tag: equal for equal data, whatever the cost and the encoding."""
     return f'W/"{hashlib.blake2b(data, digest_size=16).hexdigest()}"'
 
 
 def is_known(tag: str | None, if_none_match: bytes | None) -> bool:
-    """Whether a client has what a tag stands for."""
+    """Whether ``If-None-Match`` has a tag."""
     if not if_none_match or not tag:
         return False
     known = {one.strip().removeprefix("W/") for one in if_none_match.decode("latin-1").split(",")}
@@ -179,7 +179,7 @@ def is_known(tag: str | None, if_none_match: bytes | None) -> bool:
 
 
 def _qualities(header: bytes) -> dict[str, float]:
-    """What a header names, in small letters, with how welcome it is."""
+    """The values of a header in lower case, with their qualities."""
     qualities: dict[str, float] = {}
     for item in header.decode("latin-1").lower().split(","):
         name, *options = (part.strip() for part in item.split(";"))

@@ -1,7 +1,7 @@
-"""Where agents ask, and where they learn what they need for it."""
+"""Paths of the MCP endpoint and of its OAuth metadata."""
 
 from __future__ import annotations
 
 PATH = "/mcp"
 METADATA = "/.well-known/oauth-protected-resource"
-"""Where RFC 9728 has the metadata of a resource, with the resource's path behind it."""
+"""The well-known path of a resource's metadata (RFC 9728), before the resource's own path."""

@@ -1,4 +1,4 @@
-"""The arguments of tools: declared once, for the schema that models read and for the errors of what they send."""
+"""Arguments of tools: declared once, for the JSON Schema and for validation with its errors."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from schema.error_codes import ToolCode
 BAD_ARGUMENT = ToolCode.BAD_ARGUMENT
 MAX_TEXT = 20_000
 MAX_STRINGS = 1_000
-"""Strings of one list that are looked at, whatever a tool takes."""
+"""Strings of one list that are read, whatever a tool allows."""
 
 
 @dataclass(frozen=True)
 class ToolArgument:
-    """An argument: ``kind`` is a type of JSON Schema, or ``strings`` for a list of them.
+    """An argument: ``kind`` is a type of JSON Schema, or ``strings`` for a list of strings.
 
-    ``least`` and ``most`` bound a number, the characters of a string, or how many strings a list has.
+    ``least`` and ``most`` bound a number, the length of a string, or the length of a list.
     """
 
     name: str
@@ -33,10 +33,10 @@ class ToolArgument:
     most: int | None = None
     choices: tuple[str, ...] = ()
     items: Mapping[str, Any] | None = None
-    """The JSON Schema of what a list of objects has."""
+    """The JSON Schema of an object in a list of objects."""
 
     def schema(self) -> dict[str, Any]:
-        """Its JSON Schema, in as few words as say it."""
+        """Its JSON Schema, kept short."""
         made: dict[str, Any] = {"type": "array" if self.kind == "strings" else self.kind}
         if self.kind == "strings":
             made["items"] = {"type": "string"} | ({"enum": list(self.choices)} if self.choices else {})
@@ -56,13 +56,13 @@ class ToolArgument:
         return made
 
     def read(self, value: Any) -> Any:
-        """A value as it was sent, where it is one.
+        """The validated value.
 
         Raises:
-            ToolError: It is another kind of thing, out of bounds, or none of the choices.
+            ToolError: The value has the wrong type, is out of bounds, or is none of the choices.
         """
         if self.kind == "strings" and isinstance(value, str):
-            value = [value]  # one in place of a list of one is what models send, and clear
+            value = [value]  # models send a single value in place of a list of one
         if self.kind == "integer" and isinstance(value, float) and value.is_integer():
             value = int(value)
         if not isinstance(value, _TYPES[self.kind]) or (isinstance(value, bool) and self.kind != "boolean"):
@@ -78,7 +78,7 @@ class ToolArgument:
         return value
 
     def _chosen(self, value: Any) -> Any:
-        """A choice however it is spelt; anything else as it is."""
+        """A choice in its canonical spelling; any other value unchanged."""
         return (spelt(value, self.choices) or value) if isinstance(value, str) else value
 
     def _text(self, value: str) -> None:
@@ -115,7 +115,7 @@ class ToolArgument:
 
 
 def spelt(value: str, choices: Iterable[str]) -> str | None:
-    """The one of some names that a text spells, whatever its case, spaces, hyphens and underscores; None if none."""
+    """The name that a text spells, ignoring case, spaces, hyphens and underscores; None if none."""
     plain = _plain(value)
     return next((one for one in choices if one == value), None) or next(
         (one for one in choices if _plain(one) == plain), None
@@ -127,10 +127,10 @@ def _plain(name: str) -> str:
 
 
 def read_arguments(tool: str, known: Sequence[ToolArgument], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by their names, with defaults; what was left out without one is None.
+    """The arguments of a call by name, with defaults; None for one without a default that was omitted.
 
     Raises:
-        ToolError: One is unknown, missing or not what it should be; nothing that was sent is repeated at length.
+        ToolError: An argument is unknown, missing or invalid; long values are not repeated in the message.
     """
     names = [one.name for one in known]
     for name in given:

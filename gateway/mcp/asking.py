@@ -1,7 +1,7 @@
-"""The person of a client, asked by whatever way the client has for that.
+"""Confirmation by the person behind a client, by the method that its protocol version has.
 
-Clients of 2026-07-28 get the question as the result of their call, and call again with the answer. Those before it are
-asked while the call waits: over stdio by a request of the server's, over HTTP on the stream of the response.
+Clients of 2026-07-28 receive the question as the result of their call, and call again with the answer. Earlier clients
+are asked during the call: over stdio by a server request, over HTTP on the response's stream.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from gateway.mcp.envelope import ToolError
 from schema.error_codes import ToolCode
 
 SECONDS = 300.0
-"""How long an answer is waited for while a call is open."""
+"""Seconds for which a call waits for the answer."""
 _KEY = "confirm"
 
 
 class AnswerLater(Exception):  # noqa: N818 - not a failure: the question is the result of the call
-    """The call is answered by a question; the client calls again with what the person says."""
+    """The result of the call is a question; the client calls again with the answer."""
 
     def __init__(self, question: types.InputRequiredResult) -> None:
         super().__init__("a person is asked")
@@ -33,7 +33,7 @@ class AnswerLater(Exception):  # noqa: N818 - not a failure: the question is the
 
 
 class ByResult:
-    """Asked by the result of the call, in the protocol of 2026-07-28."""
+    """Asks by the result of the call (protocol 2026-07-28)."""
 
     def __init__(self, given: types.CallToolRequestParams) -> None:
         self._responses = given.input_responses or {}
@@ -53,7 +53,7 @@ class ByResult:
 
 
 class WhileWaiting:
-    """Asked while the call waits for the answer."""
+    """Asks during the call, and waits for the answer."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -75,7 +75,7 @@ class WhileWaiting:
 
 
 def person_of(context: ServerRequestContext[Any, Any], given: types.CallToolRequestParams, ask: Ask | None) -> Person:
-    """The person behind a call; ``ask`` is the way to one that the transport has by itself, if it has one."""
+    """The confirmation method for a call; ``ask`` is the transport's own, if it has one."""
     if ask is not None:
         return WhileWaiting(ask)
     if not can_ask(context.session.client_capabilities):
@@ -93,6 +93,6 @@ def person_of(context: ServerRequestContext[Any, Any], given: types.CallToolRequ
 
 
 def can_ask(capabilities: types.ClientCapabilities | None) -> bool:
-    """Whether a client can show a form; one that names no mode means that one."""
+    """Whether a client can show a form; an elicitation capability without modes means forms."""
     elicitation = capabilities.elicitation if capabilities else None
     return elicitation is not None and (elicitation.form is not None or elicitation.url is None)

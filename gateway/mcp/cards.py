@@ -1,4 +1,4 @@
-"""Types of the graph as cards: what a model needs to write a query, in at most 400 tokens."""
+"""Cards: descriptions of types for a model that writes queries, of at most 400 tokens."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from gateway.mcp.envelope import listed, shortened
 from gateway.mcp.mutations import AgentMutation
 
 CARD_BYTES = 1_400
-"""Bytes of a card: 400 tokens of text as dense as this."""
+"""Bytes of a card: 400 tokens of text of this density."""
 _USUAL = {"first", "after", "last", "before", "where", "orderBy"}
 _MUTATIONS = 8
-"""Mutations of a type that its card names."""
+"""Mutations of a type that its card lists."""
 _BORING = {"id", "rowVersion"}
 
 
@@ -38,7 +38,7 @@ class Cards:
     def __init__(
         self, schema: GraphQLSchema, columns: Columns, mutations: Mapping[str, AgentMutation] | None = None
     ) -> None:
-        """``mutations``: those that may be previewed."""
+        """``mutations``: those that can be previewed."""
         self._schema = schema
         self._columns = columns
         self._mutations = mutations or {}
@@ -52,7 +52,7 @@ class Cards:
             self._roots.setdefault(_rows_of(root), []).append(_call(name, root))
 
     def card(self, name: str, fields: Iterable[str] = ()) -> str:
-        """The card of a type; with ``fields``, these with their descriptions and arguments."""
+        """The card of a type; with ``fields``, those fields with their descriptions and arguments."""
         type_ = self._schema.type_map[name]
         if isinstance(type_, GraphQLEnumType):
             return _joined([f"enum {name}: {_about(type_, 200)}", "values: " + ", ".join(type_.values)])
@@ -67,7 +67,7 @@ class Cards:
         return _joined([f"scalar {name}: {_about(type_, 300)}"])
 
     def mutation(self, name: str) -> str | None:
-        """The card of a mutation: what it does, and the fields of its input; None where there is none to preview."""
+        """The card of a mutation: its effect and the fields of its input; None if it cannot be previewed."""
         one = self._mutations.get(name)
         if one is None:
             return None
@@ -82,7 +82,7 @@ class Cards:
         return _joined(lines)
 
     def field_line(self, parent: GraphQLNamedType, name: str, field: GraphQLField, *, words: int = 0) -> str:
-        """A field in a line: its type, its unit and its values, and so many bytes of its description."""
+        """A field in a line: its type, unit and values, and at most ``words`` bytes of its description."""
         line = f"{name}: {_kind(field)}{self._facts(parent, name, field)}"
         about = shortened(field.description or "", words) if words else ""
         return f"{line} - {about}" if about else line
@@ -111,7 +111,7 @@ class Cards:
             lines += [f"mutations: {listed(changes, _MUTATIONS)}"] if changes else []
             if len("\n".join(lines).encode()) <= CARD_BYTES:
                 return "\n".join(lines)
-            leaves = [one.partition(" ")[0] for one in leaves]  # names alone: describe_type with fields says the rest
+            leaves = [one.partition(" ")[0] for one in leaves]  # names alone; describe_type with fields gives details
         return _joined(lines)
 
     def _leaf(self, type_: GraphQLNamedType, name: str, field: GraphQLField) -> str:
@@ -140,7 +140,7 @@ class Cards:
 
 
 def _rows_of(field: GraphQLField) -> str:
-    """The type of the rows of a list; the type itself of anything else."""
+    """The row type of a list field; the type itself of any other."""
     named = get_named_type(field.type)
     inner = getattr(named, "fields", {}).get("nodes")
     return get_named_type(inner.type).name if inner is not None else named.name
@@ -151,7 +151,7 @@ def _is_list(field: GraphQLField) -> bool:
 
 
 def _call(name: str, field: GraphQLField) -> str:
-    """A root with the arguments that it has beside those of every list."""
+    """A root with its arguments, without those that every list has."""
     own = [key + ("!" if is_required_argument(one) else "") for key, one in field.args.items() if key not in _USUAL]
     return f"{name}({', '.join(own)})" if own else name
 
@@ -163,7 +163,7 @@ def _kind(field: GraphQLField) -> str:
 
 
 def _named(field: GraphQLInputField) -> str:
-    """The type of a field of an input, without marks for null."""
+    """The type of an input field, without non-null marks."""
     return str(field.type).replace("!", "")
 
 
@@ -177,7 +177,7 @@ def _filled(head: str, parts: list[str]) -> Iterator[str]:
 
 
 def _joined(lines: list[str]) -> str:
-    """Lines within the bytes of a card; what has no room is counted in its place."""
+    """Lines within the bytes of a card; omitted ones are counted."""
     text = "\n".join(lines)
     if len(text.encode()) <= CARD_BYTES:
         return text
@@ -199,5 +199,5 @@ def _joined(lines: list[str]) -> str:
 
 
 def input_outline(type_: GraphQLInputObjectType) -> str:
-    """The fields of an input, those that are needed marked."""
+    """The fields of an input, required ones marked."""
     return ", ".join(name + ("!" if is_required_input_field(one) else "") for name, one in type_.fields.items())

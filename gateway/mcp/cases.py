@@ -1,4 +1,4 @@
-"""Lists without rows whose filters compare texts letter by letter: no row may only mean another case."""
+"""Hints for empty lists whose filters compare texts with regard to case."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from graphql import FieldNode, OperationDefinitionNode, ValueNode, VariableNode, parse, value_from_ast_untyped
 
 _HEEDING = ("contains", "startsWith", "like", "eq")
-"""Operators of texts to which upper and lower case are different letters."""
+"""Case-sensitive operators of texts."""
 _NO_WORDS = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\d{4}-\d\d-\d\d.*|now\b.*|[^a-zA-Z]*|[A-Z]\w+:.*")
 """Texts that are ids, times or numbers."""
 
 
 def heeding_case(document: str, variables: Mapping[str, Any] | None, data: Mapping[str, Any] | None) -> Iterator[str]:
-    """What to say of lists at the root of a query that are empty and were filtered by the letters of a text."""
+    """Hints for root lists of a query that are empty and were filtered by a case-sensitive operator."""
     empty = [key for key, value in (data or {}).items() if _is_empty(value)]
     if not empty:
         return
@@ -30,7 +30,7 @@ def heeding_case(document: str, variables: Mapping[str, Any] | None, data: Mappi
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether it is a list of rows with none in it."""
+    """Whether a value is a list of rows, and empty."""
     if not isinstance(value, Mapping):
         return False
     told = [value[name] for name in ("nodes", "edges") if name in value]
@@ -44,7 +44,7 @@ def _plain(where: ValueNode, variables: Mapping[str, Any]) -> Any:
 
 
 def _operator(value: Any) -> str | None:
-    """The first operator that compares letters with a text of words."""
+    """The first case-sensitive operator whose operand has letters."""
     if isinstance(value, list):
         return next(filter(None, map(_operator, value)), None)
     if not isinstance(value, Mapping):

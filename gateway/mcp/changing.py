@@ -1,4 +1,4 @@
-"""Changes as agents ask for them: steps as one mutation, what a preview has found, and the question for a person."""
+"""Changes of agents: steps as one mutation, the report of a preview, and the question for a person."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _FRAGMENTS = {
 _PROBLEMS = """... on Problem { code message path }
   ... on TransitionBlocked { blockers { code message overridable } }"""
 _LINES, _LINE = 40, 300
-"""Lines of a question, and bytes of each; rows that change alike share one."""
+"""Lines of a question, and bytes of each; rows with equal changes share one."""
 _IDS = 3
-"""Ids of such rows that are named."""
+"""Ids of such rows that are listed."""
 _ALONE = 5
-"""New rows of a type that have a line each; of more all share one, with the ranges of their values."""
+"""New rows of a type that have a line each; more share one line with the ranges of their values."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class PreviewStep:
 def steps_of(
     given: Sequence[Any], reason: str | None, known: Mapping[str, AgentMutation], *, suggests: bool
 ) -> list[PreviewStep]:
-    """The steps of ``preview_change`` as they were sent; times are those of now.
+    """The steps of ``preview_change``, validated; relative times become absolute.
 
     Raises:
-        ToolError: One is none, or asks for what no agent may have.
+        ToolError: A step is invalid, or names a mutation that agents may not make.
     """
     if not 1 <= len(given) <= MAX_STEPS:
         raise _bad(f"steps has {len(given)} steps.", f"Pass 1 to {MAX_STEPS} steps; they are made all or none.")
@@ -105,18 +105,18 @@ def _mutation(where: str, name: Any, known: Mapping[str, AgentMutation], *, sugg
 
 
 def _near(name: str, known: Mapping[str, AgentMutation]) -> list[str]:
-    """The names that were probably meant, by their words."""
+    """Similar names, by their words."""
     asked = words(name[:LONGEST])
     found = sorted(((similarity(asked, words(one)), one) for one in known), key=lambda one: (-one[0], one[1]))
     return [one for nearness, one in found[:3] if nearness >= _NEAR]
 
 
 _NEAR = 0.5
-"""How near the name of a mutation must be to be suggested."""
+"""The least similarity of a name that is suggested."""
 
 
 def _pinned(value: Any, type_: GraphQLInputObjectType, name: str) -> Any:
-    """A value of an input, its relative times as the moments that they are now: a person sees them, and no others."""
+    """An input value with its relative times resolved: a person then confirms the times that will be written."""
     field = type_.fields.get(name)
     return value if field is None else _fixed(value, get_named_type(field.type))
 
@@ -130,7 +130,7 @@ def _fixed(value: Any, type_: Any) -> Any:
         try:
             return relative_time(value).isoformat()
         except ValueError:
-            return value  # which is refused where it is read
+            return value  # an invalid value, which is refused where it is read
     return value
 
 
@@ -152,7 +152,7 @@ def _bad(message: str, advice: str) -> ToolError:
 
 
 def document_of(steps: Sequence[PreviewStep]) -> tuple[str, dict[str, Any]]:
-    """The one mutation of all steps, and its variables beside ``dryRun`` and ``key``."""
+    """The single mutation of all steps, and its variables beside ``dryRun`` and ``key``."""
     taken = "".join(f", ${key(place)}: {one.mutation.input.name}!" for place, one in enumerate(steps))
     fields = "\n".join(
         f"  {key(place)}: {one.mutation.name}(input: ${key(place)}) {{ ...{one.mutation.kind.fragment} }}"
@@ -175,7 +175,7 @@ def _problems(kind: Kind) -> str:
 
 
 def mutations_in(document: str, known: Mapping[str, AgentMutation]) -> list[AgentMutation]:
-    """The mutations of a document that `document_of` has made."""
+    """The mutations of a document made by `document_of`."""
     return [known[name] for name in _STEP.findall(document) if name in known]
 
 
@@ -201,25 +201,25 @@ _ADVICE: dict[str, str] = {
 
 
 def problem_of(results: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """What has stopped the steps, by the first that says so itself: its code, what is said of it, and what to try."""
+    """The first problem of a step's own: its code, message and advice."""
     problems = [(name, one) for name, one in results.items() if one and "path" in one]
     for name, one in problems:
         if one["code"] != ProblemCode.TRANSACTION_UNDONE:
-            guarded = one["code"] == ProblemCode.TRANSITION_BLOCKED  # guards name rows by their texts
+            guarded = one["code"] == ProblemCode.TRANSITION_BLOCKED  # messages of guards contain texts of rows
             message = f"{name}: {fences.label(one['message']) if guarded else fences.visible(one['message'])}"
             return one["code"], message, _ADVICE.get(one["code"], "Change what it says, then preview anew.")
     return None
 
 
 class ChangeReport:
-    """Says what a dry run has found, to an agent and to a person."""
+    """Describes the result of a dry run, to an agent and to a person."""
 
     def __init__(self, schema: Schema, columns: Columns) -> None:
         self._schema = schema
         self._columns = columns
 
     def steps(self, steps: Sequence[PreviewStep], results: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Each step with what it would change, and what is in its way."""
+        """Each step with what it would change, and its problems."""
         told = []
         for place, step in enumerate(steps):
             result = results[key(place)]
@@ -255,7 +255,7 @@ class ChangeReport:
     # -- the question --------------------------------------------------------------------------------------------------
 
     def question(self, steps: Sequence[PreviewStep], results: Mapping[str, Any]) -> str:
-        """What a person is asked: mutations, ids, and from which value to which, never a text of a row or a model."""
+        """The question for a person: mutations, ids, old and new values, never a text of a row or of a model."""
         lines = ["Make these changes, all or none?"]
         for place, step in enumerate(steps):
             result = results[key(place)]
@@ -272,7 +272,7 @@ class ChangeReport:
         return "\n".join(lines)
 
     def _lines(self, changes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-        """Rows that change alike in a line, and many new ones of a type."""
+        """Rows with equal changes in one line, and many new rows of a type in one line."""
         new: dict[str, list[Mapping[str, Any]]] = {}
         for one in changes:
             if one["before"] is None:
@@ -290,7 +290,7 @@ class ChangeReport:
             yield f"- {len(rows)} x {type_} (new): {', '.join(self._ranges(type_, rows))}"
 
     def _ranges(self, type_: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-        """What new rows have: numbers from which to which, one value where all have it, else the name of the field."""
+        """The values of new rows: numbers as a range, a common value, else the field's name."""
         others = []
         for name in dict.fromkeys(name for row in rows for name in row):
             values = [row[name] for row in rows if name in row]
@@ -309,7 +309,7 @@ class ChangeReport:
             yield f"sets {', '.join(others)}"
 
     def _words(self, change: Mapping[str, Any]) -> Iterator[str]:
-        """How the fields change: those of values that are the graph's own words, then the names of the others."""
+        """The changed fields: enum and other fixed values first, then the names of the other fields."""
         type_, before, after = change["type"], change["before"], change["after"]
         others = []
         for name, value in after.items():
@@ -323,7 +323,7 @@ class ChangeReport:
             yield f"{'sets' if before is None else 'changes'} {', '.join(others)}"
 
     def _is_told(self, type_: str, name: str, value: Any) -> bool:
-        """Whether a value may stand in a question: no text that somebody has written."""
+        """Whether a value may appear in a question: free text may not."""
         if value is None or isinstance(value, int | float):
             return True
         found: Any = self._schema.graphql.type_map.get(type_)
@@ -335,11 +335,11 @@ class ChangeReport:
 
 
 _KEY = re.compile(r"([A-Za-z]{1,60}:)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z]{1,60}:[0-9]{1,20}")
-"""An id that no one has written words into."""
+"""An id without words in it."""
 
 
 def counts_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """How many rows a step has recorded or removed, where it does."""
+    """The number of rows that a step has recorded or removed, if it does either."""
     found = {name: result[name] for name in ("inserted", "updated", "kept") if result.get(name)}
     if "purged" in result:
         found = {name: result[name] for name in ("purged", "more", "oldest", "newest")}
@@ -347,12 +347,12 @@ def counts_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changes_something(result: Mapping[str, Any]) -> bool:
-    """Whether a step changes anything, also of what its caller may not read."""
+    """Whether a step changes any row, including rows that the caller may not read."""
     return any(result.get(name) for name in ("wouldChange", "inserted", "updated", "purged"))
 
 
 def _counted(mutation: AgentMutation, result: Mapping[str, Any], shown: int) -> Iterator[str]:
-    """What a step does to rows that are not shown one by one."""
+    """Counts of a step for rows that are not listed."""
     if "purged" in result:
         more = "; there are more" if result["more"] else ""
         span = f", of {result['oldest']} to {result['newest']}" if result["purged"] else ""

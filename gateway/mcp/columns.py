@@ -1,4 +1,4 @@
-"""What is known of the graph's fields beyond their types: units, prose, closed vocabularies."""
+"""Facts about the graph's fields beyond their types: units, prose, closed vocabularies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from db.base.column_facts import NO_FACTS, ColumnFacts, Unit
 from schema.schema import Schema
 
 _UNSAID = {Unit.ORDINAL, Unit.DIMENSIONLESS}
-"""Units of numbers that have none."""
+"""Units that mean that a number has none."""
 
 
 class Columns:
-    """Facts of fields by the names of type and field."""
+    """Facts about fields, by the names of type and field."""
 
     def __init__(self, schema: Schema) -> None:
         self._catalogue = schema.catalogue
@@ -22,16 +22,16 @@ class Columns:
         self.facts = lru_cache(maxsize=None)(self._facts)
 
     def unit(self, type_name: str, field: str) -> str | None:
-        """The unit of a number, None where it has none."""
+        """The unit of a number, None if it has none."""
         unit = self.facts(type_name, field).unit
         return None if unit is None or unit in _UNSAID else unit.value
 
     def values(self, type_name: str, field: str) -> tuple[str, ...]:
-        """The words that a text may be, where they are closed."""
+        """The possible values of a text with a closed vocabulary; empty otherwise."""
         return self.facts(type_name, field).values
 
     def is_prose(self, type_name: str, field: str) -> bool:
-        """Whether a text was written by people or models, in sentences."""
+        """Whether a text holds sentences by people or models."""
         return self.facts(type_name, field).prose
 
     def _facts(self, type_name: str, field: str) -> ColumnFacts:
@@ -42,5 +42,5 @@ class Columns:
 
     @staticmethod
     def is_enum(type_: GraphQLNamedType) -> bool:
-        """Whether its values are the schema's own words."""
+        """Whether a type's values are fixed by the schema."""
         return is_enum_type(type_)

@@ -1,6 +1,6 @@
-"""How a person is asked whether a change is to be made, and what is said where nobody can be.
+"""The interface for confirmation of a change by a person, and the refusal where none can be asked.
 
-``asking`` has the ways that clients of both eras have for that, by the protocol's SDK, which this module does without.
+``asking`` implements it with the protocol's SDK for both eras of clients; this module does not import the SDK.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from schema.error_codes import ToolCode
 
 ACCEPT, DECLINE, CANCEL = "accept", "decline", "cancel"
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
-"""What is to be filled in: nothing, to accept is the answer."""
+"""The JSON Schema of the form: no fields, since accepting is the answer."""
 
 Ask = Callable[[str, str], Awaitable[str]]
-"""``(state, question)``: puts a question while the call waits; the answer."""
+"""``(state, question)``: asks during the call; returns the answer."""
 
 
 class Person(Protocol):
     """The person behind a client."""
 
     def said(self, kept: KeptPreview) -> str | None:
-        """The answer that came with the call, None where it has none to the question that was put last."""
+        """The answer that the call carries to the last question, None if it has none."""
         ...
 
     async def ask(self, kept: KeptPreview, store: PreviewStore) -> str:
-        """Puts the question of a preview; the answer: accept, decline or cancel.
+        """Asks the question of a preview; returns accept, decline or cancel.
 
         Raises:
             AnswerLater: The answer comes with another call.
-            ToolError: Nobody can be asked.
+            ToolError: No person can be asked.
         """
         ...
 
 
 class Nobody:
-    """Nobody can be asked over this connection."""
+    """A connection over which no person can be asked."""
 
-    def said(self, kept: KeptPreview) -> str | None:  # noqa: ARG002 - as of every person
+    def said(self, kept: KeptPreview) -> str | None:  # noqa: ARG002 - part of the interface
         return None
 
     async def ask(self, kept: KeptPreview, store: PreviewStore) -> str:  # noqa: ARG002

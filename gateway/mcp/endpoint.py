@@ -1,6 +1,6 @@
-"""The protocol over HTTP, at ``/mcp``: who may ask, and the metadata by which clients learn where tokens come from.
+"""The protocol over HTTP at ``/mcp``: access, and the metadata that leads clients to their authorization server.
 
-No session is kept: each request stands for itself, so that any worker answers it and its own credential says who asks.
+There are no sessions: any worker answers each request, which is authenticated by itself.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 
 HEADERS = ("mcp-protocol-version", "mcp-session-id", "mcp-method", "mcp-name", "last-event-id")
-"""Headers of the protocol, which pages of the sites that may ask send."""
+"""Headers of the protocol, which pages of allowed origins may send."""
 _CALLER = "e2i.mcp.caller"
 
 log = logging.getLogger("gateway.mcp")
@@ -54,7 +54,7 @@ class McpEndpoint:
     """Answers requests to ``/mcp``, as an ASGI application."""
 
     def __init__(self, box: Toolbox, authentication: Authentication, settings: Settings, version: str) -> None:
-        logging.getLogger("mcp").setLevel(logging.WARNING)  # it tells of every request, which the gateway's log does
+        logging.getLogger("mcp").setLevel(logging.WARNING)  # its log lines repeat the gateway's
         self.box = box
         self._authentication = authentication
         self._settings = settings
@@ -77,7 +77,8 @@ class McpEndpoint:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serves within the block; the manager of the SDK lives in a task of its own, as its cancel scopes must."""
+        """Serves within the block; the SDK's session manager runs in a task of its own, since its cancel scopes require
+        it."""
         ready, over = asyncio.Event(), asyncio.Event()
 
         async def run() -> None:
@@ -94,7 +95,7 @@ class McpEndpoint:
             await task
 
     async def metadata(self, request: Request) -> Response:
-        """The metadata of the resource (RFC 9728): whose tokens it takes, and how."""
+        """The metadata of the resource (RFC 9728): its authorization servers and how it takes tokens."""
         settings = self._settings
         told: dict[str, Any] = {
             "resource": self._resource(request.scope),
@@ -107,7 +108,7 @@ class McpEndpoint:
         return Response(orjson.dumps(told), media_type="application/json", headers=headers)
 
     def _resource(self, scope: Scope) -> str:
-        """The URL of the resource as clients know it."""
+        """The URL of the resource for clients."""
         host = headers_of(scope).get(b"host", b"").decode("latin-1")
         return self._settings.mcp_url or f"{scope['scheme']}://{host}{PATH}"
 
@@ -118,7 +119,7 @@ class McpEndpoint:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         current_request_id.set(f"{getrandbits(128):032x}")
-        if scope["method"] != "POST":  # there is no stream to open and no session to end
+        if scope["method"] != "POST":  # there are neither streams to open nor sessions to end
             message = "The Model Context Protocol is spoken by POST here; no session is kept."
             await _refusal(405, ErrorCode.METHOD_NOT_ALLOWED, message, allow="POST")(scope, receive, send)
             return
@@ -155,7 +156,7 @@ class McpEndpoint:
             await self._answer_old(scope, body if whole else b"", receive, send)
 
     async def _answer_old(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
-        """Answers a client of the era before."""
+        """Answers a client of a protocol before 2026-07-28."""
         if (call := read_call(scope, body)) is not None:
             await answer_call(self._server, call, scope, receive, send)
         else:
@@ -164,7 +165,7 @@ class McpEndpoint:
     async def _answer_waiting(
         self, scope: Scope, body: bytes, departure: Departure, receive: Receive, send: Send
     ) -> None:
-        """Answers a client of the era before, which is asked for its person's answer while a call waits."""
+        """Answers such a client, whose person can be asked during a call."""
         message = read_message(body) if is_marked(scope) or b'"initialize"' in body else {}
         if begins(message):
             send = marked(send)
@@ -185,20 +186,20 @@ class McpEndpoint:
         await self._answer_old(scope, body, receive, send)
 
     def _check_audience(self, caller: Caller) -> None:
-        """A JWT must be for this resource, where the settings say how it is called.
+        """Checks that a JWT is meant for this resource, if the settings name the audience.
 
         Raises:
-            UnauthenticatedError: It is for another.
+            UnauthenticatedError: The JWT has another audience.
         """
         audience = caller.claims.get("aud")
-        if self._settings.mcp_url is None or audience is None:  # none but JWTs have one, and those are verified
+        if self._settings.mcp_url is None or audience is None:  # only verified JWTs have an audience
             return
         if self._settings.mcp_url not in ([audience] if isinstance(audience, str) else audience):
             raise UnauthenticatedError("The JWT is for another resource (aud).", invalid=True)
 
 
 async def _sender(context: Context) -> tuple[Caller, Mapping[str, Any] | None]:
-    """Who has sent the request that a message came by."""
+    """The caller of the request that a message came with."""
     assert context.request is not None  # noqa: S101 - over HTTP there is one
     scope: Scope = context.request.scope
     caller: Caller = scope[_CALLER]
@@ -206,13 +207,13 @@ async def _sender(context: Context) -> tuple[Caller, Mapping[str, Any] | None]:
 
 
 def _is_modern(scope: Scope) -> bool:
-    """Whether a request is of the protocol of 2026-07-28, or of one that is not known."""
+    """Whether a request is of the protocol 2026-07-28, or of an unknown version."""
     named = headers_of(scope).get(b"mcp-protocol-version")
     return named is not None and named.decode("latin-1") not in HANDSHAKE_PROTOCOL_VERSIONS
 
 
 def _refusal(status: int, code: str, message: str, **headers: str) -> Response:
-    """A refusal before the protocol, as the rest of the gateway says it."""
+    """A refusal before the protocol applies, in the gateway's form."""
     body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": code}}]})
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(body, status, media_type="application/json", headers=named)

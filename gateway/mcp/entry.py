@@ -1,4 +1,4 @@
-"""``/mcp`` until somebody asks there: only then is the protocol's SDK imported, a quarter of what a start imports."""
+"""``/mcp`` before its first request: the protocol's SDK, a quarter of all imports, is imported only then."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class McpEntry:
-    """Answers requests to ``/mcp``, as an ASGI application, by an endpoint that the first one of them opens."""
+    """Answers requests to ``/mcp``, as an ASGI application, by an endpoint that the first request creates."""
 
     def __init__(self, box: Toolbox, authentication: Authentication, settings: Settings) -> None:
         self.box = box
@@ -33,29 +33,29 @@ class McpEntry:
         await (await self._endpoint())(scope, receive, send)
 
     async def metadata(self, request: Request) -> Response:
-        """What OAuth clients read before they have a token."""
+        """The metadata for OAuth clients that have no token yet."""
         return await (await self._endpoint()).metadata(request)
 
     async def close(self) -> None:
-        """Ends what was opened."""
+        """Closes the endpoint, if one was created."""
         if self._opening is not None:
             await asyncio.wait([self._opening])
         await self._running.aclose()
 
     async def _endpoint(self) -> McpEndpoint:
-        """The endpoint; all who ask at first wait for one opening, and none that goes away ends it."""
+        """The endpoint; concurrent first requests wait for one creation, which a disconnect does not cancel."""
         if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
             self._opening = asyncio.create_task(self._open())
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> McpEndpoint:
-        endpoint_type = await asyncio.to_thread(_endpoint_type)  # others are answered meanwhile
+        endpoint_type = await asyncio.to_thread(_endpoint_type)  # in a thread, so that other requests are answered
         endpoint = endpoint_type(self.box, self._authentication, self._settings, version("e2i-gateway"))
         await self._running.enter_async_context(endpoint.running())
         return endpoint
 
 
 def _endpoint_type() -> type[McpEndpoint]:
-    from gateway.mcp.endpoint import McpEndpoint  # noqa: PLC0415 - slow to import, and not needed by everybody
+    from gateway.mcp.endpoint import McpEndpoint  # noqa: PLC0415 - slow to import, and not always needed
 
     return McpEndpoint

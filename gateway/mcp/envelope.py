@@ -1,4 +1,4 @@
-"""What a tool answers: one envelope for all of them, and failures that say what to try."""
+"""The envelope of all tools' results, and errors with advice."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 import orjson
 
 MAX_FAILURE = 500
-"""Bytes of a failure, of which none has more than 150 tokens."""
+"""Bytes of an error, at most 150 tokens."""
 _MOST_ERRORS = 3
 _CUT = "..."
 
 
 @dataclass
 class Envelope:
-    """An answer; ``complete`` says whether ``data`` is all that was asked for, ``more`` how to get the rest."""
+    """A result; ``complete`` says whether ``data`` is everything requested, ``more`` how to continue."""
 
     data: Any
     complete: bool = True
     more: list[dict[str, Any]] = field(default_factory=list)
-    """Of each list that was cut: its ``path``, how many rows are ``shown``, ``of`` how many if that is known, and the
-    cursor ``after`` (or ``before``) which the rest is."""
+    """For each list that was cut: its ``path``, the number of rows ``shown``, the total ``of`` if known, and the cursor
+    ``after`` (or ``before``) to continue from."""
     units: dict[str, str] = field(default_factory=dict)
     """The unit of each number, by the names of type and field."""
     warnings: list[str] = field(default_factory=list)
     as_of: datetime = field(default_factory=lambda: datetime.now(UTC))
-    """The moment before which everything was read."""
+    """The time of the snapshot that was read."""
 
     def as_values(self) -> dict[str, Any]:
-        """The envelope as it is sent."""
+        """The envelope as plain values."""
         return {
             "data": self.data,
             "complete": self.complete,
@@ -63,11 +63,11 @@ OUTPUT: dict[str, Any] = {
         {"required": ["error", "errors"]},
     ],
 }
-"""The JSON Schema of what any tool answers, an envelope or a failure: some clients hold failures against it too."""
+"""The JSON Schema of a result or an error of any tool: some clients validate errors against it, too."""
 
 
 class ToolError(Exception):
-    """A call of a tool that fails: a code, and for each reason a message and what to try."""
+    """An error of a tool: a code, and for each reason a message and advice."""
 
     def __init__(self, code: str, message: str, advice: str, *others: tuple[str, str]) -> None:
         super().__init__(message)
@@ -75,7 +75,7 @@ class ToolError(Exception):
         self.reasons: list[tuple[str, str]] = [(message, advice), *others]
 
     def as_values(self) -> dict[str, Any]:
-        """The failure as it is sent, in at most `MAX_FAILURE` bytes."""
+        """The error as plain values, of at most `MAX_FAILURE` bytes."""
         reasons = self.reasons[:_MOST_ERRORS]
         for each in (220, 140, 90, 60):
             errors = [
@@ -90,13 +90,13 @@ class ToolError(Exception):
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most so many bytes of UTF-8, cut at its end; one line."""
+    """A text cut at its end to at most ``most`` bytes of UTF-8; one line."""
     line = " ".join(text.split())
     encoded = line.encode("utf-8", "replace")
     return line if len(encoded) <= most else encoded[: most - len(_CUT)].decode(errors="ignore").rstrip() + _CUT
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:
-    """Names with commas between them, the first ones of many."""
+    """Names joined by commas, at most the first ``most``."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

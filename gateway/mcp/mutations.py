@@ -1,4 +1,5 @@
-"""Every mutation of the graph as agents preview it: moves, and rows made, changed, retired, recorded and purged."""
+"""Mutations of the graph for previews by agents: transitions, and rows created, updated, retired, recorded and
+purged."""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ from schema.schema import Schema
 from schema.scopes import purging, writing
 
 MAX_ROWS = MAX_ITEMS
-"""Rows of a batch that a tool records at once: as many as a person can be shown."""
+"""Rows of a batch that a tool records at once: as many as a person can review."""
 FIXED = ("force", "dryRun", "idempotencyKey", "expectedVersion")
-"""Fields of an input that a preview decides, or that do not exist for agents."""
+"""Fields of inputs that the tools set themselves."""
 
 
 class Kind(Enum):
-    """What a mutation answers: the union of its results."""
+    """The kind of a mutation's result: its union."""
 
     MOVED = "TransitionResult"
     RECORDED = "RecordResult"
@@ -33,7 +34,7 @@ class Kind(Enum):
 
     @property
     def fragment(self) -> str:
-        """The name of the fragment that reads it."""
+        """The name of the fragment that selects it."""
         return self.value.removesuffix("Result")
 
 
@@ -46,15 +47,15 @@ class AgentMutation:
     kind: Kind
     input: GraphQLInputObjectType
     about: str | None
-    """The type of the rows that it is about, None where they are of no one type."""
+    """The type of the rows that it changes, None if there is no single type."""
     id_field: str | None
-    """The field of the input that takes the id of a row, None where none does."""
+    """The field of the input that takes the id of a row, None if none does."""
     needs_id: bool
-    """Whether nothing can be done without."""
+    """Whether that id is required."""
     scopes: tuple[tuple[str, ...], ...]
-    """What it needs: of each of these one scope."""
+    """The scopes that it needs: one of each of these groups."""
     references: Mapping[str, str]
-    """The fields of its input that take ids of other rows, and of which type."""
+    """The fields of its input that take ids of other rows, with their types."""
 
     def is_open_to(self, caller: Actor) -> bool:
         """Whether a caller has the scopes for it."""
@@ -62,18 +63,18 @@ class AgentMutation:
 
     @property
     def fields(self) -> dict[str, bool]:
-        """The fields of its input that agents give, and whether they must be given."""
+        """The fields of its input that agents give, and whether they are required."""
         return {name: is_required_input_field(one) for name, one in self.input.fields.items() if name not in FIXED}
 
     @property
     def is_plural(self) -> bool:
-        """Whether the rows that it is about are items of its input."""
+        """Whether the rows that it changes are items of its input."""
         return "items" in self.input.fields
 
 
 @cache
 def agent_mutations(schema: GraphQLSchema) -> Mapping[str, AgentMutation]:
-    """Every mutation of rows by name; receivers of webhooks, whose secrets are shown once, are kept by people."""
+    """All mutations of rows by name; those of webhook receivers, whose secrets are shown once, are left to people."""
     assert schema.mutation_type is not None  # noqa: S101 - there are mutations
     own = {one.name: one for one in _all()}
     made = {}
@@ -92,7 +93,7 @@ def agent_mutations(schema: GraphQLSchema) -> Mapping[str, AgentMutation]:
 
 @dataclass(frozen=True)
 class _MutationSource:
-    """What the graph's own registries say of a mutation."""
+    """A mutation as the graph's registries declare it."""
 
     name: str
     about: str | None
@@ -127,7 +128,7 @@ def _scopes(type_: RecordType, needed: str) -> tuple[tuple[str, ...], ...]:
 
 
 class MutationNames:
-    """Finds mutations for words, where it is asked for a change."""
+    """Finds mutations by words, in texts that ask for a change."""
 
     def __init__(self, schema: Schema) -> None:
         every = agent_mutations(schema.graphql)
@@ -138,7 +139,7 @@ class MutationNames:
         self._verbs = frozenset(words(name)[0] for name in every) | _VERBS
 
     def find(self, text: str, most: int) -> list[FoundField]:
-        """The mutations that a text asks for, the best first; none where it does not begin with a change."""
+        """The mutations that a text asks for, best first; none if it does not begin with a verb of change."""
         asked = [word for word in words(text) if word not in COMMON]
         if not asked or (asked[0] not in self._verbs and "mutation" not in asked):
             return []
@@ -148,4 +149,4 @@ class MutationNames:
 _VERBS = frozenset(
     "add make new insert change edit modify rename correct adjust remove delete clean write log report".split()  # noqa: SIM905
 )
-"""Words that ask for a change beside those with which the names of mutations begin."""
+"""Verbs of change, beside those that names of mutations begin with."""

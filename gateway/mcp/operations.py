@@ -1,4 +1,4 @@
-"""GraphQL operations on behalf of a tool's caller: in process, by the service that answers all transports."""
+"""GraphQL operations for the caller of a tool, executed in process by the service of all transports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schema.errors import GatewayError
 
 
 class ToolCall(Call):
-    """A call of a tool while it is answered; what it runs is one request to the log and to the metrics."""
+    """A call of a tool; its operations count as one request in the log and the metrics."""
 
     def __init__(self, caller: Caller, connection: Mapping[str, Any] | None) -> None:
         super().__init__(f"{getrandbits(128):032x}")
@@ -30,10 +30,10 @@ class ToolCall(Call):
         self.record["caller"] = caller.name
         self.person: Person = Nobody()
         self.may_change = False
-        """Whether what runs now is a change that was previewed, or its preview."""
+        """Whether the running operation is a previewed change, or its preview."""
 
     def admit(self, kind: str) -> None:
-        """Queries, and what the tools of changes run themselves."""
+        """Admits queries, and mutations that the tools of changes run themselves."""
         if self.may_change and kind == "mutation":
             return
         raise RefusedDocumentError(GatewayError(ErrorCode.BAD_USER_INPUT, f"A {kind} cannot be run by a tool."))
@@ -49,13 +49,13 @@ class Operations:
     async def run(
         self, call: ToolCall, document: str, variables: Mapping[str, Any] | None = None, *, own: bool = True
     ) -> dict[str, Any]:
-        """The answer to an operation as plain values: ``data``, ``errors`` where there are any, ``extensions``.
+        """The response to an operation as plain values: ``data``, ``errors`` if any, ``extensions``.
 
-        ``own`` says that the document is a tool's own, or trusted as it was sent: it is answered where only trusted
-        documents are.
+        ``own`` says that the document is the tool's own, or was trusted as it was sent: it is then answered where only
+        trusted documents are.
 
         Raises:
-            ToolError: It was refused, came to nothing, or there was too little time.
+            ToolError: The operation was refused, has no data, or exceeded its time.
         """
         current_request_id.set(call.id)
         try:
@@ -71,7 +71,7 @@ class Operations:
         return values
 
     def finished(self, call: ToolCall, tool: str) -> None:
-        """A tool has answered; what ran no operation is no request of the graph's."""
+        """Notifies observers that a tool has answered; a call without operations is not counted as a request."""
         record = call.record
         if "statements" not in record and "refused" not in record:
             return
@@ -81,7 +81,7 @@ class Operations:
 
 
 def failure(errors: list[dict[str, Any]], settings: Settings) -> ToolError:
-    """The errors of an operation as a tool's; the same message is said once."""
+    """The errors of an operation as one error of a tool; equal messages are merged."""
     shown = settings.introspection
     found: dict[str, tuple[str, str]] = {}
     for error in errors:
@@ -94,9 +94,9 @@ def failure(errors: list[dict[str, Any]], settings: Settings) -> ToolError:
 
 
 def _told(message: str, code: str, *, shown: bool) -> tuple[str, str]:
-    """A message as what was wrong and what to try: most say both, the second in sentences of their own.
+    """A message split into the problem and the advice, where it has both as sentences.
 
-    ``shown`` says whether there are tools that show the schema.
+    ``shown`` says whether tools that show the schema are available.
     """
     if code == ErrorCode.GRAPHQL_VALIDATION_FAILED and not shown:
         return message, "Use names that an answer of answer, find or lineage has used."
@@ -111,7 +111,7 @@ def _told(message: str, code: str, *, shown: bool) -> tuple[str, str]:
 
 
 _RIGHT = ("Did you mean", "Such as", "Its values", "Its fields")
-"""How what would be right begins in an error of validation."""
+"""Beginnings of the advice in validation errors."""
 _ADVICE: dict[str, str] = {
     ErrorCode.GRAPHQL_VALIDATION_FAILED: "find_fields names the right field, describe_type all of a type.",
     ErrorCode.GRAPHQL_PARSE_FAILED: "Send one GraphQL query such as { models(first: 5) { nodes { id modelName } } }.",

@@ -1,7 +1,7 @@
-"""An answer as an agent gets it: without what was added to the query, text marked as data, within a budget of bytes.
+"""The response for an agent: without added fields, texts fenced, within a budget of bytes.
 
-What is too much is dropped row by row from the end of its lists, the outermost first; each list that was cut tells the
-cursor to read on from. Text and values are never cut.
+What exceeds the budget is removed row by row from the end of lists, outermost lists first; each list that was cut gives
+its cursor to continue from. Texts and values are never cut.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from gateway.mcp.reading import COMPLETE, EDGES, NODES, PAGE_INFO, Place
 from schema.error_codes import ToolCode
 
 Told = Callable[[Envelope], None]
-"""Says in an envelope how the lists that are cut are read on."""
+"""Adds to an envelope how the lists that were cut can be continued."""
 _MARGIN = 160
-"""About what the entry of a list that is cut takes, with its cursor."""
+"""The approximate bytes of the entry of a list that was cut, with its cursor."""
 _MOST_WARNINGS = 4
 
 
 @dataclass
 class ShownPage:
-    """A list of rows in an answer, of which rows are dropped when there is no room for all."""
+    """A list of rows in a response, from which rows are removed until it fits."""
 
     path: str
     backward: bool
-    """Whether it was read from its end, so that the rest stands before its first row."""
+    """Whether it was read backward, so that the rest is before its first row."""
     lists: list[list[Any]]
-    """Its rows as they are shown, as nodes or edges or both: dropping one changes these."""
+    """Its rows as they are shown, as nodes or edges or both; removing a row changes these lists."""
     cursors: list[str]
     below: list[list[ShownPage]]
-    """The pages within each row."""
+    """The lists within each row."""
     has_more: bool
     total: int | None
     info: dict[str, Any] | None
-    """Its ``pageInfo`` where the caller has selected it, with the keys of the caller's."""
+    """Its ``pageInfo`` with the caller's keys, if the caller has selected it."""
     keys: dict[str, str] = field(default_factory=dict)
-    """The keys of its fields in there, by their names."""
+    """The keys of the fields in ``pageInfo``, by name."""
 
     @property
     def shown(self) -> int:
         return len(self.cursors)
 
     def keep(self, rows: int) -> None:
-        """Drops all rows but so many: those at its end, or at its start where it was read backward."""
+        """Keeps ``rows`` rows: those at its start, or at its end if it was read backward."""
         kept = slice(-rows, None) if self.backward else slice(None, rows)
         for each in (*self.lists, self.cursors, self.below):
             each[:] = each[kept]
@@ -63,7 +63,7 @@ class ShownPage:
                 self.info[self.keys[name]] = value
 
     def entry(self) -> dict[str, Any]:
-        """What is said of it where it is cut."""
+        """Its entry in ``more``, if it was cut."""
         made: dict[str, Any] = {"path": self.path, "shown": self.shown}
         if self.total is not None:
             made["of"] = self.total
@@ -72,17 +72,17 @@ class ShownPage:
         return made
 
     def sizes(self) -> list[int]:
-        """Bytes of each row, in the order in which they are kept."""
+        """Bytes of each row, in the order in which rows are kept."""
         rows = [sum(len(orjson.dumps(one)) + 1 for one in row) for row in zip(*self.lists, strict=True)]
         return rows[::-1] if self.backward else rows
 
 
 def _as_they_are(_envelope: Envelope) -> None:
-    """Lists are read on by their cursors."""
+    """Lists are continued by their cursors; nothing is added."""
 
 
 class Presenter:
-    """Makes envelopes of answers."""
+    """Makes envelopes of responses."""
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
@@ -97,13 +97,13 @@ class Presenter:
         single: frozenset[str] = frozenset(),
         told: Told | None = None,
     ) -> Envelope:
-        """The envelope of an answer, of at most so many bytes; warnings that come ``before`` its own are in it.
+        """The envelope of a response, of at most ``budget`` bytes; the warnings ``before`` precede its own.
 
-        Of lists by the names in ``single`` the first row is shown, in place of a list. ``told`` says in ``more`` how
-        lists are read on, where cursors alone do not.
+        Of lists named in ``single`` the first row is shown as an object. ``told`` adds to ``more`` how lists are
+        continued, where cursors alone do not suffice.
 
         Raises:
-            ToolError: One row is larger than that.
+            ToolError: A single row exceeds the budget.
         """
         showing = _Showing(self._columns, variables, single)
         pages: list[ShownPage] = []
@@ -125,7 +125,7 @@ class Presenter:
         return envelope
 
     def _fit(self, envelope: Envelope, pages: list[ShownPage], budget: int, told: Told) -> None:
-        """Drops rows until there is room for the rest."""
+        """Removes rows until the rest fits."""
         size, level = _told(envelope, pages, told), pages
         while size > budget:
             for page in reversed(level):
@@ -141,7 +141,7 @@ class Presenter:
 
 
 def _stopped_counts(answer: Mapping[str, Any], root: Place) -> Iterator[str]:
-    """What to say of counts that stopped where nobody has asked for all rows."""
+    """Warnings on counts that stopped at their limit."""
     for cut in answer.get("extensions", {}).get("more", ()):
         places = [root]
         for key in cut["path"]:
@@ -152,7 +152,7 @@ def _stopped_counts(answer: Mapping[str, Any], root: Place) -> Iterator[str]:
 
 
 def _shrink(envelope: Envelope, pages: list[ShownPage], page: ShownPage, size: int, budget: int, told: Told) -> int:
-    """Drops as many rows of a page as must go, all but one at most; the bytes that are left."""
+    """Removes as many rows of a list as needed, all but one at most; returns the bytes that remain."""
     if page.shown < 2:
         return size
     sizes = page.sizes()
@@ -168,7 +168,7 @@ def _shrink(envelope: Envelope, pages: list[ShownPage], page: ShownPage, size: i
 
 
 def _told(envelope: Envelope, pages: list[ShownPage], told: Told) -> int:
-    """Says in the envelope which lists are cut; its bytes then."""
+    """Adds the lists that were cut to the envelope; returns its bytes."""
     envelope.more = [page.entry() for page in _all(pages) if page.has_more]
     told(envelope)
     if envelope.more:
@@ -184,22 +184,22 @@ def _all(pages: list[ShownPage]) -> Iterator[ShownPage]:
 
 
 class _Showing:
-    """Copies an answer as it is shown, and notes its pages."""
+    """Copies a response as it is shown, and collects its lists."""
 
     def __init__(self, columns: Columns, variables: Mapping[str, Any], single: frozenset[str]) -> None:
         self._columns = columns
         self._variables = variables
         self._single = single
         self.leaves: set[str] = set()
-        """The fields whose values are numbers, with their types' names."""
+        """The fields with numeric values, with their types' names."""
         self.incomplete: list[str] = []
         self.nulls: set[str] = set()
-        """What nulls mean that are no lack of a value."""
+        """Meanings of nulls that do not stand for a missing value."""
 
     def object(
         self, value: Mapping[str, Any], places: list[Place], path: str, pages: list[ShownPage]
     ) -> dict[str, Any]:
-        """An object with what the caller has selected of it; its pages are added to ``pages``."""
+        """An object with the fields that the caller has selected; its lists are added to ``pages``."""
         asked = {key for place in places for key in place.asked}
         shown: dict[str, Any] = {}
         for key, one in value.items():
@@ -237,7 +237,7 @@ class _Showing:
         return fences.shown(value, prose=any(self._columns.is_prose(one.parent, one.name) for one in places))
 
     def _page(self, value: dict[str, Any], places: list[Place], path: str, pages: list[ShownPage]) -> Any:
-        """A connection; where it has rows it is noted as a page, unless the first of them is all that is shown."""
+        """A connection; with rows it is added to ``pages``, unless only its first row is shown."""
         if path.rpartition(".")[2] in self._single:
             rows = [found for place in places for found in place.below.get(NODES, ())]
             return self._value(value[NODES][0], rows, path, pages) if value[NODES] else None
@@ -274,8 +274,8 @@ class _Showing:
 
 _SAFE = {"DateTime", "Date", "UUID", "BigInt", "Boolean", "Int", "Float"}
 _OWN = {("PossibleChange", "description"), ("AllowedTransition", "description"), ("Estimate", "reasons")}
-"""Sentences of the gateway's own, with no word of a row."""
+"""Texts of the gateway itself, which contain no text of a row."""
 _NULLS = {
     ("PossibleChange", "blockedBy"): "blockedBy null: only a preview tells what is in the way; [] is nothing.",
 }
-"""What null says, where it is not the lack of a value."""
+"""The meaning of null, where it does not stand for a missing value."""

@@ -1,4 +1,4 @@
-"""Curated questions as they stand in ``answers/``: documents, and what they say of their variables."""
+"""Curated questions as they are defined in ``answers/``: documents with directions in comments."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from graphql.utilities import separate_operations
 _NOTE, _ROW, _SAID, _SINGLE = "note:", "row:", "said:", "single:"
 FIRST, AFTER = "first", "after"
 PAGING = (FIRST, AFTER)
-"""Variables of the list that an operation reads on."""
+"""Variables of the list that an operation pages through."""
 
 
 @dataclass(frozen=True)
 class QuestionOperation:
-    """An operation of a question, by its name."""
+    """An operation of a question, with its name."""
 
     name: str
     document: str
@@ -26,7 +26,7 @@ class QuestionOperation:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The variables that it cannot do without."""
+        """Its required variables."""
         return tuple(
             name
             for name, one in self.variables.items()
@@ -35,16 +35,16 @@ class QuestionOperation:
 
     @property
     def pages(self) -> bool:
-        """Whether it has a list that is read on."""
+        """Whether it has a list that can be paged through."""
         return "after" in self.variables
 
 
 @dataclass(frozen=True)
 class Curated:
-    """A question: what it answers, what misleads, and its operations.
+    """A question: its description, warnings, and operations.
 
-    Of ``operations`` the first is run whose variables are there; the one of ``helpers`` by a variable's name says which
-    row it is unless said (for an id), or which words it may be (for a text).
+    The first of ``operations`` whose variables are all given is run. The one of ``helpers`` under a variable's name
+    finds its default row (for an id), or its possible words (for a text).
     """
 
     name: str
@@ -55,26 +55,26 @@ class Curated:
     rows: Mapping[str, str] = field(default_factory=dict)
     """The types of the rows that variables name."""
     said: Mapping[str, str] = field(default_factory=dict)
-    """What is said where an operation was run, by its name."""
+    """Sentences for the answer of an operation, by its name."""
     single: frozenset[str] = frozenset()
-    """Lists whose first row is what the question is about: it is shown by itself, and no list."""
+    """Lists of which only the first row is shown, as an object."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The variables that a caller gives, of all operations; a question mark ends those that may be left out."""
+        """The variables of all operations; a question mark ends optional ones."""
         names = dict.fromkeys(name for one in self.operations for name in one.variables if name not in PAGING)
         must = set.intersection(*(set(one.needed) for one in self.operations)) - self.helped
         return tuple(name if name in must else f"{name}?" for name in names)
 
     @property
     def helped(self) -> set[str]:
-        """The variables that have a row unless one is named."""
+        """The variables that have a default row."""
         return {name for name in self.helpers if name in self.rows}
 
 
 @cache
 def curated() -> dict[str, Curated]:
-    """All questions by their names."""
+    """All questions by name."""
     found = sorted(
         (one for one in files("gateway.mcp.answers").iterdir() if one.name.endswith(".graphql")),
         key=lambda one: one.name,

@@ -1,6 +1,6 @@
-"""A query as a tool runs it: what is added so that it can say whether it is complete, and what each value is.
+"""Queries of tools: the fields that are added to tell whether the answer is complete, and the type of each value.
 
-Every connection gets ``pageInfo`` and the cursors of its rows, every type that says whether it is ``complete`` says so.
+``pageInfo`` and the cursors of rows are added to every connection, ``complete`` to every type that has it.
 """
 
 from __future__ import annotations
@@ -40,33 +40,33 @@ from gateway.settings import Settings
 from schema.error_codes import ErrorCode, ToolCode
 
 MAX_PLACES = 20_000
-"""Fields of a query with its fragments spread out."""
+"""Fields of a query, with fragments expanded."""
 PAGE_INFO, EDGES, NODES, COMPLETE = "pageInfo", "edges", "nodes", "complete"
 
 
 @dataclass
 class Place:
-    """What stands at one place of an answer: a field of a type, and what is selected below it."""
+    """A place in a response: a field of a type, and the selection below it."""
 
     parent: str
-    """The type that has the field, or an interface."""
+    """The type or interface that has the field."""
     name: str
     type: GraphQLNamedType
     below: dict[str, list[Place]] = field(default_factory=dict)
-    """By the keys of the answer; several where the type is an interface or a union."""
+    """By the keys of the response; several if the type is an interface or a union."""
     asked: frozenset[str] = frozenset()
-    """The keys that the caller has selected, without what was added."""
+    """The keys that the caller has selected, without added ones."""
     last: str | bool = False
     """The argument ``last`` of a connection: the name of its variable, or whether it has a value."""
 
     @property
     def is_connection(self) -> bool:
-        """Whether it is a page of rows."""
+        """Whether it is a connection."""
         return PAGE_INFO in getattr(self.type, "fields", {})
 
     @property
     def says_complete(self) -> bool:
-        """Whether it is of a type that says itself whether it is whole."""
+        """Whether its type has the field ``complete``."""
         return COMPLETE in getattr(self.type, "fields", {}) and not self.is_connection
 
 
@@ -79,10 +79,10 @@ class Reading:
 
 
 def parsed(text: str, settings: Settings) -> tuple[DocumentNode, OperationDefinitionNode]:
-    """A document of one query.
+    """A document with a single query.
 
     Raises:
-        ToolError: It is none.
+        ToolError: It is not one.
     """
     try:
         document = parse(text, no_location=True, max_lexical_tokens=settings.max_tokens)
@@ -106,10 +106,10 @@ _EXAMPLE = "Send one query such as { models(first: 5) { nodes { id modelName } }
 
 
 def read(schema: GraphQLSchema, document: DocumentNode, settings: Settings) -> Reading:
-    """A validated document with what is added to it.
+    """A validated document with the added fields.
 
     Raises:
-        ToolError: It asks for the schema, or is too large.
+        ToolError: It selects introspection fields, or is too large.
     """
     document = visit(document, _without_introspection(shown=settings.introspection))
     info = TypeInfo(schema)
@@ -128,7 +128,7 @@ class _without_introspection(Visitor):  # noqa: N801 - it reads as what it does
 
 
 class _Adding(Visitor):
-    """Adds fields to the selections of types that can say whether they are whole."""
+    """Adds fields to selections of types that can tell whether they are complete."""
 
     def __init__(self, info: TypeInfo) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class _Adding(Visitor):
 
 
 def _names(selected: SelectionSetNode) -> set[str]:
-    """Fields of a selection; fragments count as everything."""
+    """The names of a selection's fields; a fragment counts as all fields."""
     names: set[str] = set()
     for node in selected.selections:
         names |= {node.name.value} if isinstance(node, FieldNode) else {NODES, EDGES}
@@ -170,7 +170,7 @@ def _field(name: str, *below: str) -> FieldNode:
 
 
 class _Places:
-    """The tree of places of a document, its fragments spread out."""
+    """The tree of places of a document, with fragments expanded."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode) -> None:
         self._schema = schema

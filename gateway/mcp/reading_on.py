@@ -1,7 +1,7 @@
-"""How an answer is read on: by the same call, with the ``after`` of any list that was cut.
+"""Continuing an answer by the same call, with the ``after`` of any list that was cut.
 
-The question's own list takes a cursor as it is. Any other says, before its cursor, which list it is and, where rows
-have such a list each, of which row: ``alerts`` of a model is ``modelHealths.model.alerts~Model:...~cursor``.
+The question's own list takes a plain cursor. For any other list the cursor is preceded by the list's path and, if each
+row has such a list, by the row: ``alerts`` of a model is ``modelHealths.model.alerts~Model:...~cursor``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gateway.mcp.reading import NODES
 from schema.error_codes import ToolCode
 
 NODE = "node"
-"""The row that has a list, in the rest of that list."""
+"""The alias of the row that has the list, in the document of the list's rest."""
 _MARK = "~"
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _AFTER, _FIRST, _ID = "after", "first", "id"
@@ -37,7 +37,7 @@ _AFTER, _FIRST, _ID = "after", "first", "id"
 
 @dataclass(frozen=True)
 class ListPlace:
-    """Where a list goes on: its keys in the document, the row that has it if rows have one each, and the cursor."""
+    """Where a list continues: its keys in the document, the row that has it (if each row has one), and the cursor."""
 
     keys: tuple[str, ...]
     row: str
@@ -45,12 +45,12 @@ class ListPlace:
 
     @property
     def text(self) -> str:
-        """As a caller passes it."""
+        """The argument ``after`` of a call."""
         return _MARK.join((".".join(self.keys), self.row, self.cursor))
 
 
 def list_place(after: Any, document: str) -> ListPlace | None:
-    """The place that a caller has passed; None for no cursor, or that of the question's own list within one row."""
+    """The place that a caller has passed; None without a cursor, and for the question's own list."""
     if not isinstance(after, str):
         return None
     if _MARK not in after:
@@ -62,9 +62,9 @@ def list_place(after: Any, document: str) -> ListPlace | None:
 
 
 def read_on(envelope: Envelope, document: str, read: ListPlace | None = None) -> None:
-    """Gives each list of ``more`` the ``after`` by which the same call reads it on.
+    """Sets the ``after`` of each list in ``more`` by which the same call continues it.
 
-    ``read`` is the list that the answer goes on with, if it is not the question's own.
+    ``read`` is the list that this answer continues, if it is not the question's own.
     """
     for entry in envelope.more:
         if _AFTER not in entry:
@@ -79,9 +79,9 @@ def read_on(envelope: Envelope, document: str, read: ListPlace | None = None) ->
 
 
 def rest_of(schema: GraphQLSchema, document: str, place: ListPlace) -> str:
-    """The document of a list's rest: of that list alone, or of the row that has it with it.
+    """The document for the rest of a list: of the list alone, or of the row that has it.
 
-    It takes ``first`` and ``after``, and ``id`` where a row has it.
+    It takes ``first`` and ``after``, and ``id`` if a row has the list.
 
     Raises:
         ToolError: The question has no such list.
@@ -130,10 +130,10 @@ def _operation(document: str) -> OperationDefinitionNode:
 
 
 def _fields(document: str, keys: tuple[str, ...]) -> list[FieldNode]:
-    """The fields of a document along the keys of an answer, of which ``nodes`` are left out.
+    """The fields of a document along the keys of a response, without ``nodes``.
 
     Raises:
-        LookupError: There is none.
+        LookupError: There is no such field.
     """
     selections: SelectionSetNode | None = _operation(document).selection_set
     found = []
@@ -152,7 +152,7 @@ def _keys(selections: SelectionSetNode | None) -> dict[str, FieldNode]:
 
 
 def _row_type(type_: Any, field: FieldNode) -> Any:
-    """The type of a field of a type, that of its rows where it is a list."""
+    """The type of a field; for a list, the type of its rows."""
     found: Any = get_named_type(type_.fields[field.name.value].type)
     return get_named_type(found.fields[NODES].type) if NODES in found.fields else found
 
@@ -166,7 +166,7 @@ def _row(data: Any, path: str) -> str:
 
 
 def _uses(field: FieldNode, variable: VariableNode) -> bool:
-    """Whether a field has a variable in it, other than those by which it is read on."""
+    """Whether a field uses a variable other than those for paging."""
     found = _Variables()
     visit(field, found)
     return variable.name.value in found.names - {_FIRST, _AFTER}

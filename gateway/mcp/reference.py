@@ -1,4 +1,4 @@
-"""What clients may read and begin with beside the tools: the outline of the graph, cards of types, prompts."""
+"""Resources and prompts of the protocol: the outline of the graph, cards of types, prompts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.mcp.toolbox import Toolbox
 
 OUTLINE, TYPES = "e2i://outline", "e2i://types/"
 MAX_URI = 200
-"""Characters of an address that is repeated to who has sent it."""
+"""Characters of a URI that are repeated in an error."""
 _PROMPTS: dict[str, tuple[str, str, str]] = {
     "triage": (
         "What is at risk in production now, and what to do first",
@@ -43,17 +43,17 @@ _PROMPTS: dict[str, tuple[str, str, str]] = {
         judged.""",
     ),
 }
-"""What each is for, the argument that it needs, and its text."""
+"""By name: the purpose, the required argument, and the text."""
 
 
 class ReferenceShelf:
-    """Resources and prompts, the same for all callers: they have no word of a row."""
+    """Resources and prompts, which are the same for all callers: they contain no text of a row."""
 
     def __init__(self, box: Toolbox) -> None:
         self._box = box
 
     async def resources(self, _context: Any, _given: Any) -> types.ListResourcesResult:
-        """The one that has no parameter; none where introspection is off."""
+        """The resource without parameters; none if introspection is off."""
         if not self._box.settings.introspection:
             return types.ListResourcesResult(resources=[])
         outline = types.Resource(
@@ -74,7 +74,7 @@ class ReferenceShelf:
         """The text of a resource.
 
         Raises:
-            MCPError: There is none at this address.
+            MCPError: There is no resource with this URI.
         """
         uri = str(given.uri)
         name = uri.removeprefix(TYPES)
@@ -94,7 +94,7 @@ class ReferenceShelf:
         )
 
     def outline(self) -> str:
-        """The types of rows in at most the bytes of a card; views and the like are left to describe_type."""
+        """The row types within the bytes of a card; views and derived types are left to describe_type."""
         names = [type_.name for type_ in self._box.schema.catalogue if not type_.is_view]
         head = "Types of rows; each has a root for one (model) and for many (models). describe_type shows a type.\n"
         text = head + ", ".join(names)

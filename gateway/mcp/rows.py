@@ -1,4 +1,4 @@
-"""Rows as people call them: by a name, an id or an external reference, wherever a tool asks for a row."""
+"""Rows by what people call them: a name, an id or an external reference, wherever a tool takes a row."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SEARCH = """query Rows($text: String!, $types: [SearchType!], $first: Int!) {
   }
 }"""
 IN_USE = frozenset({"PRODUCTION", "ACTIVE"})
-"""States of rows that are in use: of several of one name such a one is meant."""
+"""States of rows in use: among several rows of one name, such a row is meant."""
 TIERS = (0.94, 0.8, 0.65, 0.5, 0.4)
-"""Scores of `search` from which on hits are equally good: whole values, beginnings, words, parts, several values."""
+"""Least scores of `search` that count as equally good: whole values, beginnings, words, parts, several values."""
 _LABELLED: dict[str, Any] = {"score": TIERS[0], "state": None, "time": None, "lacks": []}
-"""What is known of a row that was found by its label."""
+"""The selection for a row that was found by its label."""
 MOST = 12
-"""Rows that are looked at."""
+"""The most rows that are compared."""
 _ID = re.compile(r"[A-Z][A-Za-z0-9]*:\S+")
 
 
@@ -38,14 +38,13 @@ async def row_id(
     *,
     exactly: bool = False,
 ) -> tuple[str, str | None]:
-    """The id of the row that a text means, and a warning where it was one of several.
+    """The id of the row that a text names, and a warning if it was one of several.
 
-    Ids, global or bare, are taken as they are; anything else is looked for as `find` does, among ``types``. Of several
-    that fit equally well the only one in use is taken, unless it must be meant ``exactly``: then several, or one with a
-    typo, are no answer.
+    Ids, global or bare, are taken as they are; other texts are searched for as by `find`, among ``types``. Of several
+    equally good hits the only one in use is taken. ``exactly`` requires a single hit without a typo.
 
     Raises:
-        ToolError: There is none, or several of which no single one is in use; these are listed.
+        ToolError: There is no such row, or several of which not exactly one is in use; these are listed.
     """
     if _ID.fullmatch(text) or (types is not None and is_uuid(text)):
         return text, None
@@ -74,13 +73,13 @@ async def row_id(
 
 
 def with_most_words(hits: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The hits that lack the fewest words."""
+    """The hits that lack the fewest words of the text."""
     fewest = min((len(hit["lacks"]) for hit in hits), default=0)
     return [hit for hit in hits if len(hit["lacks"]) == fewest]
 
 
 def _by_label(box: Toolbox, type_name: str) -> str | None:
-    """The query of rows that no search finds by the fields that they are called by; None where they have none."""
+    """The query for rows of a type that `search` does not cover, by their label fields; None if there are none."""
     type_ = box.schema.catalogue[type_name]
     if not type_.label or type_.plural not in box.schema.catalogue.roots:
         return None
@@ -90,18 +89,18 @@ def _by_label(box: Toolbox, type_name: str) -> str | None:
 
 
 def _with_words(box: Toolbox, type_name: str, text: str) -> dict[str, Any]:
-    """The filter of rows whose labels have all words of a text."""
+    """The filter for rows whose labels contain all words of a text."""
     type_ = box.schema.catalogue[type_name]
     names = [type_.leaf(column).name for column in type_.label]
     return {"and": [{"or": [{name: {"iContains": word}} for name in names]} for word in text.split()[:MOST]]}
 
 
 class NoRowError(ToolError):
-    """No row is called so."""
+    """No row has this name."""
 
 
 def _none(what: str, kind: str, near: list[dict[str, Any]]) -> NoRowError:
-    """Says that no row is called so, and which ones are called something near."""
+    """The error for a name without a row, with similar names."""
     advice = "Use find."
     if near:
         lacks = f", without {listed(near[0]['lacks'], 3)}"[:60] if near[0]["lacks"] else ""
@@ -110,7 +109,7 @@ def _none(what: str, kind: str, near: list[dict[str, Any]]) -> NoRowError:
 
 
 def _several(what: str, hits: list[dict[str, Any]]) -> ToolError:
-    """Says which rows a text may mean, those in use first: as many as there is room for."""
+    """The error for an ambiguous name, with its rows, those in use first, as many as fit."""
     told = [_told(hit) for hit in hits]
     number = f"{len(hits)} rows" if len(hits) < MOST else f"at least {MOST} rows"
     others = f" Others: {'; '.join(told[2:3])}" if len(told) > 2 else ""
@@ -120,7 +119,7 @@ def _several(what: str, hits: list[dict[str, Any]]) -> ToolError:
 
 
 def _best(hits: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The hits that fit as well as the best one does."""
+    """The hits that are as good as the best one."""
     if not hits:
         return []
     least = next((score for score in TIERS if hits[0]["score"] >= score), 0.0)
@@ -128,6 +127,6 @@ def _best(hits: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _told(hit: dict[str, Any]) -> str:
-    """A hit in few words: its id, its state and the day of its time."""
+    """A hit in few words: its id, its state and the date of its time."""
     said = " ".join(filter(None, (hit["state"], (hit["time"] or "")[:10])))
     return f"{hit['node']['id']} ({said})" if said else str(hit["node"]["id"])

@@ -1,6 +1,6 @@
-"""The server of the protocol: tools, resources and prompts, by the official SDK, for clients of both of its eras.
+"""The server of the protocol: tools, resources and prompts, by the official SDK, for clients of both eras.
 
-The caller is taken from each request, never from a session: over HTTP from the request that a message came by.
+The caller is taken from each request and never from a session: over HTTP from the request that carried the message.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ log = logging.getLogger("gateway.mcp")
 
 Context = ServerRequestContext[Any, Any]
 Who = Callable[[Context], Awaitable[tuple[Caller, Mapping[str, Any] | None]]]
-"""Says who has sent a message, and over which connection.
+"""Returns the caller who has sent a message, and its connection.
 
 Raises:
-    ToolError: Nobody can be told from its credential.
+    ToolError: The credential identifies no caller.
 """
 
 LOOK_UP = "Look up names with find_fields before you write a query; describe_type shows a type. "
@@ -59,16 +59,16 @@ _LASTING: tuple[CacheableMethod, ...] = (
     "resources/read",
     "prompts/list",
 )
-"""What depends on the gateway's version alone."""
+"""The capabilities, which depend only on the gateway's version."""
 _MALFORMED = "\0malformed"
 LEFT = "e2i.mcp.left"
-"""Where the scope of a connection tells when its client goes away, as `Call.client_left`."""
+"""The key of a connection's scope for `Call.client_left`."""
 ASKS = "e2i.mcp.asks"
-"""Where the scope of a connection has its own way to ask a person, if it has one."""
+"""The key of a connection's scope for its own method of asking a person, if it has one."""
 
 
 def make_server(box: Toolbox, who: Who, version: str) -> Server[Any]:
-    """The server over a toolbox; it holds nothing of any caller."""
+    """The server of a toolbox; it keeps no state of callers."""
     return _Protocol(box, who).server(version)
 
 
@@ -138,7 +138,7 @@ class _Protocol:
         return _answered(envelope.as_values(), failed=False)
 
     async def _run(self, tool: AgentTool, call: ToolCall, arguments: dict[str, Any]) -> Envelope:
-        """What a tool answers, told to observers however it ends."""
+        """The result of a tool; observers are notified in every case."""
         try:
             return await tool.run(self._box, call, arguments)
         except (ToolError, AnswerLater):
@@ -155,13 +155,13 @@ class _Protocol:
 
 
 def _instructions(settings: Settings) -> str:
-    """What a model reads first, of the tools that there are."""
+    """The server's instructions, for the available tools."""
     told = INSTRUCTIONS if settings.introspection else INSTRUCTIONS.replace(LOOK_UP, "")
     return f"{told}\n{CHANGING}" if settings.mcp == "change" else told
 
 
 async def _well_formed(ctx: Context, call_next: CallNext) -> HandlerResult:
-    """Has calls whose arguments are no object answered by the tool, which says what to pass."""
+    """Lets the tool answer calls whose arguments are not an object: its error says what to pass."""
     params = ctx.params
     if ctx.method == "tools/call" and params is not None:
         name, arguments = params.get("name"), params.get("arguments")

@@ -1,7 +1,7 @@
-"""Calls of tools by clients of the protocol before 2026-07-28, answered as one exchange.
+"""Calls of tools by clients before 2026-07-28, answered as a single exchange.
 
-The SDK makes a transport, streams and tasks of its own for every request of that era, which cost more than the tool. A
-plain call of a tool needs none of them; whatever else a client of that era sends is left to the SDK.
+The SDK creates a transport, streams and tasks for every request of that era, which cost more than most tools. A plain
+call of a tool needs none of them; other messages of such clients are left to the SDK.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ToolRequest:
 
 
 def read_call(scope: Scope, body: bytes) -> ToolRequest | None:
-    """The call of a tool that a request of the era before is; None where it is anything else, or not well-formed."""
+    """The tool call in a request of such a client; None for anything else, and for malformed messages."""
     if b'"tools/call"' not in body:
         return None
     request = Request(scope)
@@ -65,7 +65,7 @@ def read_call(scope: Scope, body: bytes) -> ToolRequest | None:
 
 @dataclass
 class _Exchange:
-    """One request with its response, which nothing is sent beside."""
+    """One request with its response; no other messages are exchanged."""
 
     transport: TransportContext
     request_id: str | int
@@ -76,16 +76,16 @@ class _Exchange:
     async def send_raw_request(
         self,
         method: str,
-        params: Mapping[str, Any] | None,  # noqa: ARG002 - as of every exchange
+        params: Mapping[str, Any] | None,  # noqa: ARG002 - part of the interface
         opts: CallOptions | None = None,  # noqa: ARG002
     ) -> dict[str, Any]:
         raise NoBackChannelError(method)
 
     async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
-        """Nobody is told: the response is no stream."""
+        """Sends nothing: the response is not a stream."""
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """Nobody is told."""
+        """Sends nothing."""
 
 
 async def answer_call(server: Server[Any], call: ToolRequest, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,13 +103,13 @@ async def answer_call(server: Server[Any], call: ToolRequest, scope: Scope, rece
         answer["result"] = await serve_one(
             server, exchange, CALL, call.params, connection=connection, lifespan_state={}
         )
-    except Exception as error:  # noqa: BLE001 - whatever a message does, the protocol has an answer to it
+    except Exception as error:  # noqa: BLE001 - any error has a response in the protocol
         answer["error"] = _told(error).model_dump(mode="json", exclude_none=True)
     await Response(orjson.dumps(answer), media_type="application/json")(scope, receive, send)
 
 
 def _told(error: Exception) -> ErrorData:
-    """An exception as the protocol says it: nothing of what is within."""
+    """An exception as a protocol error, without internal details."""
     known = handler_exception_to_error_data(error)
     if known is None:
         log.error("a call of a tool has failed", exc_info=error)

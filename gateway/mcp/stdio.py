@@ -16,7 +16,7 @@ from gateway.settings import Settings
 
 
 async def serve(box: Toolbox, authentication: Authentication, settings: Settings, version: str) -> None:
-    """Serves one client until it closes its end; the caller is the token of the settings, looked up at each call."""
+    """Serves one client until it closes stdin; the caller is that of the settings' token, verified at each call."""
     token = settings.mcp_token.get_secret_value() if settings.mcp_token else None
 
     async def caller(_context: Context) -> tuple[Caller, Mapping[str, Any] | None]:

@@ -1,4 +1,4 @@
-"""The rows that steps of a change name: by ids as the graph takes them, or by names, of which each is one row's."""
+"""The rows that steps of a change refer to: by ids, or by names that identify one row."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from schema.catalogue import ids
 from schema.error_codes import ToolCode
 
 MOST_NAMED = 20
-"""Rows that steps may name otherwise than by ids."""
+"""Rows that steps may refer to by name."""
 _REF, _ID = "Ref", "id"
 _TEXT = "text"
 
 
 @dataclass
 class _Named:
-    """A place of an input that takes a row of a type, and the text that stands there."""
+    """A place in an input that takes a row of a type, and its text."""
 
     path: str
     holder: Any
-    """The object or the list that has it, by ``key``."""
+    """The object or list that has it under ``key``."""
     key: Any
     type: str
 
@@ -38,10 +38,10 @@ class _Named:
 
 
 async def with_ids(box: Toolbox, call: ToolCall, steps: Sequence[PreviewStep]) -> tuple[list[PreviewStep], list[str]]:
-    """The steps with the ids of the rows that they name, and what is to be said of those.
+    """The steps with names replaced by ids, and sentences on which rows were meant.
 
     Raises:
-        ToolError: A name is of no row or of several, or there are too many.
+        ToolError: A name fits no row or several, or there are too many names.
     """
     made = [replace(step, input=_copy(step.input)) for step in steps]
     places = [one for at, step in enumerate(made) for one in _rows(step, f"steps[{at}]") if not _is_id(box, one)]
@@ -62,7 +62,7 @@ async def with_ids(box: Toolbox, call: ToolCall, steps: Sequence[PreviewStep]) -
 
 
 async def _found(box: Toolbox, call: ToolCall, named: _Named) -> str | None:
-    """The id of a row that is named; None where the text may be the key of a row that is not there yet."""
+    """The id of a row by its name; None if the text may be the key of a row that does not exist yet."""
     try:
         id_, _ = await row_id(box, call, named.path, named.text, [named.type], exactly=True)
     except NoRowError:
@@ -73,7 +73,7 @@ async def _found(box: Toolbox, call: ToolCall, named: _Named) -> str | None:
 
 
 def _is_id(box: Toolbox, named: _Named) -> bool:
-    """Whether it is an id, or nothing that can be looked for: that is said where it is read."""
+    """Whether it is an id, or no text that can be searched for, which is refused where it is read."""
     text = named.text
     if not isinstance(text, str) or not text.strip() or named.type not in box.searched:
         return True
@@ -114,7 +114,7 @@ def _rows(step: PreviewStep, path: str) -> Iterator[_Named]:
 
 
 def _references(value: Any, type_: Any, path: str) -> Iterator[_Named]:
-    """The rows that objects within an input refer to."""
+    """The rows that nested objects of an input refer to."""
     if isinstance(value, list):
         for place, one in enumerate(value):
             yield from _references(one, type_, f"{path}[{place}]")

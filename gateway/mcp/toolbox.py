@@ -1,4 +1,4 @@
-"""What tools share: how they run operations and make envelopes, and what a tool is."""
+"""What tools share: running operations, making envelopes, and the definition of a tool."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from schema.fields.search import searchable
 from schema.schema import Schema
 
 LEAST_BYTES, BYTES, MOST_BYTES = 500, 8_000, 40_000
-"""Bounds of an answer's bytes, and how many it may have unless said."""
+"""The least, the default and the largest size of a result in bytes."""
 _KEPT = 256
 
 
 class Toolbox:
-    """The graph as tools see it."""
+    """The graph for tools."""
 
     def __init__(self, schema: Schema, service: OperationService, settings: Settings, previews: PreviewStore) -> None:
         self.previews = previews
@@ -44,14 +44,14 @@ class Toolbox:
         self.operations = Operations(service, settings)
         self.changes = ChangeReport(schema, self.columns)
         self.searched = frozenset(searchable(schema.catalogue))
-        """The types whose rows are found by words."""
+        """The types that `search` covers."""
         self._service = service
         self._presenter = Presenter(self.columns)
         self._readings: dict[str, Reading] = {}
 
     @cached_property
     def mutation_names(self) -> MutationNames:
-        """Finds mutations for words."""
+        """Finds mutations by words."""
         return MutationNames(self.schema)
 
     async def ask(
@@ -66,12 +66,12 @@ class Toolbox:
         single: frozenset[str] = frozenset(),
         told: Told | None = None,
     ) -> Envelope:
-        """The envelope of a query's answer, with warnings that come ``before`` its own; of lists that are ``single`` by
-        their names the first row is shown alone; ``told`` says how lists are read on. A document that is not the
-        tool's ``own`` may have to be a trusted one.
+        """The envelope of a query's result, with the warnings ``before`` its own; of lists named in ``single`` the
+        first row is shown alone; ``told`` adds how lists are continued. A document that is not the tool's ``own`` may
+        have to be trusted.
 
         Raises:
-            ToolError: It is no query, is refused, or has no answer within the budget.
+            ToolError: It is not a query, is refused, or has no result within the budget.
         """
         trusted = own or self._is_trusted(call, document)
         reading = self._reading(call, document)
@@ -87,10 +87,10 @@ class Toolbox:
             raise self._refused(call, error) from None
 
     def check_trusted_mutations(self, names: list[str]) -> None:
-        """Whether these mutations may be asked for, where only trusted documents are answered.
+        """Checks that these mutations may be run where only trusted documents are.
 
         Raises:
-            ToolError: No trusted document has one of them.
+            ToolError: No trusted document contains one of them.
         """
         trusted = self._service.planner.trusted_changes()
         if trusted is not None and (others := [name for name in names if name not in trusted]):
@@ -105,13 +105,13 @@ class Toolbox:
         return failure([call.reporter.public(each) for each in error.errors], self.settings)
 
     def _reading(self, call: ToolCall, document: str) -> Reading:
-        """A document with what is added to it; the last ones are kept."""
+        """A document with the added fields; the last ones are cached."""
         if kept := self._readings.get(document):
             return kept
         ast, _ = parsed(document, self.settings)
         try:
             self._service.documents.get(document)
-        except RefusedError as error:  # of what was sent, not of what is added to it
+        except RefusedError as error:  # for the document as sent, without the added fields
             raise self._refused(call, error) from None
         made = read(self.schema.graphql, ast, self.settings)
         while len(self._readings) >= _KEPT:
@@ -121,7 +121,7 @@ class Toolbox:
         return made
 
     def check_types(self, names: list[str]) -> None:
-        """Whether these are types of rows.
+        """Checks that these are types of rows.
 
         Raises:
             ToolError: One is not.
@@ -139,15 +139,15 @@ SEARCH = "Use find_fields with a word of what you look for."
 
 @dataclass(frozen=True)
 class AgentTool:
-    """A tool: what it is called, what a model reads of it, and what it does."""
+    """A tool: its name, its description for models, and its function."""
 
     name: str
     description: str
     arguments: tuple[ToolArgument, ...]
     run: Callable[[Toolbox, ToolCall, dict[str, Any]], Awaitable[Envelope]]
     shows_schema: bool = False
-    """Whether it is about the schema itself, which is not shown where introspection is off."""
+    """Whether it shows the schema, and is absent if introspection is off."""
     changes: bool = False
-    """Whether it belongs to changes, which ``GATEWAY_MCP=change`` allows."""
+    """Whether it belongs to changes, which ``GATEWAY_MCP=change`` enables."""
     destructive: bool = False
-    """Whether it changes something itself."""
+    """Whether it changes data itself."""

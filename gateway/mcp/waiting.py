@@ -1,7 +1,7 @@
-"""Clients of the protocol before 2026-07-28 over HTTP: asked on the stream of a response, while their call waits.
+"""Clients before 2026-07-28 over HTTP: asked on the stream of a response, during their call.
 
-No session is kept for that. The id of a session says whether its client can show a form, and nothing else. The person's
-answer is another POST, which any worker keeps in the table of previews; the one that waits finds it there.
+There is no session: a session id only says whether its client can show a form. The person's answer is another POST,
+which any worker stores in the table of previews; the waiting call reads it there.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from gateway.mcp.asking import can_ask
 from gateway.mcp.confirming import ACCEPT, CANCEL, DECLINE, SCHEMA
 
 MARK = "asks-"
-"""How the ids of sessions begin whose client can ask its person."""
+"""The prefix of session ids of clients that can show a form."""
 POLL_SECONDS, PING_SECONDS = 0.5, 15.0
 _NAME = b"mcp-session-id"
 
 
 class Departure:
-    """The receiving end of a request that tells, once its body was read, when its client goes away."""
+    """An ASGI ``receive`` that, once the body was read, tells when the client disconnects."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -36,7 +36,7 @@ class Departure:
         self._whole = self._gone = False
 
     async def receive(self) -> Message:
-        """The next message; once there is a body, whether the client is gone."""
+        """The next message; after the body, waits for the disconnect."""
         if self._whole:
             await self.left()
             return {"type": "http.disconnect"}
@@ -48,14 +48,14 @@ class Departure:
         return message
 
     async def left(self) -> None:
-        """Returns when the client goes away; several may wait."""
+        """Returns when the client disconnects; several tasks may wait."""
         async with self._lock:
             while not self._gone:
                 self._gone = (await self._receive())["type"] == "http.disconnect"
 
 
 async def body_of(receive: Receive, most: int) -> tuple[bytes, Receive]:
-    """The body of a request as far as ``most`` bytes, and what receives all of it again."""
+    """The body of a request up to ``most`` bytes, and a ``receive`` that replays all of it."""
     body = bytearray()
     more = True
     while more and len(body) <= most:
@@ -75,7 +75,7 @@ async def body_of(receive: Receive, most: int) -> tuple[bytes, Receive]:
 
 
 def read_message(body: bytes) -> dict[str, Any]:
-    """The message in a body, an empty one where there is none."""
+    """The message in a body; empty if there is none."""
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -84,7 +84,7 @@ def read_message(body: bytes) -> dict[str, Any]:
 
 
 def begins(message: dict[str, Any]) -> bool:
-    """Whether a message is the first one of a client that can ask its person."""
+    """Whether a message initializes a client that can show a form."""
     params = message.get("params")
     if message.get("method") != "initialize" or not isinstance(params, dict):
         return False
@@ -95,7 +95,7 @@ def begins(message: dict[str, Any]) -> bool:
 
 
 def marked(send: Send) -> Send:
-    """Sends a response with the id of a session that says that its client can ask."""
+    """Sends a response with a session id that says that its client can show a form."""
 
     async def with_id(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] == 200:
@@ -107,17 +107,17 @@ def marked(send: Send) -> Send:
 
 
 def is_marked(scope: Scope) -> bool:
-    """Whether a request is of a client that can ask."""
+    """Whether a request is of a client that can show a form."""
     return headers_of(scope).get(_NAME, b"").startswith(MARK.encode())
 
 
 def can_stream(scope: Scope) -> bool:
-    """Whether the client takes a stream of events."""
+    """Whether the client accepts an event stream."""
     return b"text/event-stream" in headers_of(scope).get(b"accept", b"")
 
 
 async def keep_answer(message: dict[str, Any], caller: str, store: PreviewStore) -> bool:
-    """Keeps the answer of a person for whoever waits for it; whether somebody may."""
+    """Stores a person's answer for the waiting call; returns whether the caller may answer."""
     id_, result = message.get("id"), message.get("result")
     action = result.get("action") if isinstance(result, dict) else None
     if not isinstance(id_, str) or "\0" in id_:
@@ -126,7 +126,7 @@ async def keep_answer(message: dict[str, Any], caller: str, store: PreviewStore)
 
 
 class WaitingResponse:
-    """A response that becomes a stream once a question is put on it; what is sent after that is its last event."""
+    """A response that becomes an event stream once a question is asked; the result is its last event."""
 
     def __init__(self, send: Send, left: Callable[[], Awaitable[None]], store: PreviewStore) -> None:
         self._send = send
@@ -136,7 +136,7 @@ class WaitingResponse:
         self._body: list[bytes] = []
 
     async def send(self, message: Message) -> None:
-        """Takes what the protocol's own transport sends."""
+        """Receives the messages of the protocol's own transport."""
         if not self._streams:
             await self._send(message)
         elif message["type"] == "http.response.body":
@@ -145,7 +145,7 @@ class WaitingResponse:
                 await self._event(b"".join(self._body), more=False)
 
     async def ask(self, state: str, question: str) -> str:
-        """Puts a question and waits for its answer; to cancel where the client leaves."""
+        """Asks a question and waits for its answer; cancel if the client disconnects."""
         if not self._streams:
             self._streams = True
             await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -159,7 +159,7 @@ class WaitingResponse:
                 if (await asyncio.wait([leaving], timeout=POLL_SECONDS))[0]:
                     return CANCEL
                 waited += POLL_SECONDS
-                if waited % PING_SECONDS == 0:  # so that no proxy takes the stream for dead
+                if waited % PING_SECONDS == 0:  # keeps proxies from closing the stream
                     await self._send({"type": "http.response.body", "body": b": ping\r\n\r\n", "more_body": True})
         finally:
             leaving.cancel()

@@ -1,4 +1,4 @@
 """Observability: log, metrics, traces, health.
 
-The rooms that are observed call hooks and import nothing of it but the request's id for the log.
+Observed rooms call hooks, and import nothing of it but the request id of log lines.
 """

@@ -17,17 +17,17 @@ from gateway.operations.service import OperationService
 
 
 def in_use(engine: AsyncEngine) -> int:
-    """How many connections of the pool somebody holds."""
+    """The number of connections in use."""
     return engine.pool.checkedout() - limiter_of(engine).warm if isinstance(engine.pool, QueuePool) else 0
 
 
 def size(engine: AsyncEngine) -> int:
-    """How many connections the pool keeps at most."""
+    """The largest number of connections that the pool keeps."""
     return engine.pool.size() if isinstance(engine.pool, QueuePool) else 0
 
 
 def pools(engines: Mapping[str, AsyncEngine], changes: Transactions) -> Callable[[], Iterable[Metric]]:
-    """Gauges of pools, by their names; changes wait before their own."""
+    """Gauges of pools by name; changes queue before their pool."""
 
     def waiting(engine: AsyncEngine) -> int:
         return limiter_of(engine).waiting + (changes.waiting if engine is engines["write"] else 0)
@@ -49,7 +49,7 @@ def pools(engines: Mapping[str, AsyncEngine], changes: Transactions) -> Callable
 
 
 def caches(service: OperationService) -> Callable[[], Iterable[Metric]]:
-    """Hits and misses of plans and documents, and how many are kept."""
+    """Hits, misses and sizes of the caches of plans and documents."""
 
     def tell() -> Iterable[Metric]:
         hits = CounterMetricFamily("e2i_cache_hits", "Lookups that the cache answered.", labels=["cache"])
@@ -68,7 +68,7 @@ def caches(service: OperationService) -> Callable[[], Iterable[Metric]]:
 
 
 def history(timelines: Timelines) -> Callable[[], Iterable[Metric]]:
-    """Failovers that were met, and commits whose answers were lost."""
+    """Failovers detected, and commits whose outcome was unknown."""
 
     def tell() -> Iterable[Metric]:
         if timelines.newest is not None:
@@ -85,7 +85,7 @@ def history(timelines: Timelines) -> Callable[[], Iterable[Metric]]:
 
 
 def readings(reads: Reads) -> Callable[[], Iterable[Metric]]:
-    """Where requests read, and how far the replica is behind; nothing without one."""
+    """Where requests read, and the replica's lag; empty without a replica."""
 
     def tell() -> Iterable[Metric]:
         if not reads.standbys:
@@ -112,7 +112,7 @@ def readings(reads: Reads) -> Callable[[], Iterable[Metric]]:
 
 
 def requests(service: OperationService) -> Callable[[], Iterable[Metric]]:
-    """How many requests are worked on, and how many wait for a place; what was asked of the service of embeddings."""
+    """Requests in progress and waiting; calls of the embedding service."""
 
     def tell() -> Iterable[Metric]:
         yield GaugeMetricFamily("e2i_requests_inside", "Requests in progress.", service.limiter.taken)

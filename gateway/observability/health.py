@@ -20,22 +20,22 @@ from gateway.operations.planner import Planner
 log = logging.getLogger("gateway.health")
 
 TIMEOUT = 2.0
-"""Seconds for the database to answer one small statement."""
+"""Seconds within which the database must answer a small statement."""
 TIMEOUT_BESIDE = 1.0
-"""The same where a replica answers reads: balancers wait no longer."""
+"""The same if a replica answers reads: load balancers time out soon."""
 BUSY = 5.0
-"""Seconds for which all connections may be busy before the gateway says that it cannot answer."""
+"""Seconds for which all connections may be busy before the gateway reports that it is not ready."""
 
 
 class Health:
-    """Readiness by a real statement, through the pool that requests go through.
+    """Readiness, tested by a statement through the pool that requests use.
 
-    ``reports`` are words of other parts, such as the state of a listener; they are shown and decide nothing.
+    ``reports`` are states of other parts, such as a listener's; they are shown and do not affect the status.
     """
 
     def __init__(self) -> None:
         self.draining = False
-        """Whether the gateway is about to end; load balancers look elsewhere then."""
+        """Whether the gateway is shutting down; load balancers then route elsewhere."""
         self.reports: dict[str, Callable[[], str]] = {}
         self._asking: asyncio.Task[str] | None = None
         self._busy_since: float | None = None
@@ -43,10 +43,9 @@ class Health:
     async def readiness(
         self, engine: AsyncEngine, planner: Planner, reads: Reads, *, for_changes: bool = False
     ) -> tuple[int, dict[str, Any]]:
-        """The HTTP status, 200 or 503, and what is well and what is not.
+        """The HTTP status, 200 or 503, and the state of each part.
 
-        Where no change can be made, but a replica answers, the gateway is ready for reads: 200, unless it is asked
-        ``for_changes``.
+        If no change can be made but a replica answers, the gateway is ready for reads: 200, unless ``for_changes``.
         """
         database = await self._asked(engine, TIMEOUT_BESIDE if reads.usable else TIMEOUT)
         reads_only = database == _STANDBY or (database not in _WELL and reads.usable)
@@ -67,7 +66,7 @@ class Health:
         return (200 if ready else 503), {"status": status, **found}
 
     async def _asked(self, engine: AsyncEngine, seconds: float) -> str:
-        """How the database does; however many ask at once, it is asked once at a time."""
+        """The state of the database; concurrent probes share one statement."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask(engine, seconds))
         return await asyncio.shield(self._asking)
@@ -84,7 +83,7 @@ class Health:
             now = time.monotonic()
             self._busy_since = self._busy_since or now
             return "busy" if now - self._busy_since < BUSY else "has no connection to spare"
-        except Exception as error:  # noqa: BLE001 - whatever it is, the gateway cannot answer
+        except Exception as error:  # noqa: BLE001 - on any error the gateway is not ready
             log.debug("the database cannot be reached: %s", error)
             return "cannot be reached"
         self._busy_since = None

@@ -1,6 +1,6 @@
-"""Logs on stderr, each line with the request it belongs to; warnings and uncaught exceptions among them.
+"""Logs on stderr, each line with the id of its request; warnings and uncaught exceptions included.
 
-Lines are JSON, or plain text where stderr is a terminal; the setting ``log_format`` decides.
+Lines are JSON, or plain text if stderr is a terminal; the setting ``log_format`` overrides that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, request id, whatever ``extra`` gave, the traceback."""
+    """One JSON object a line: time, level, logger, message, request id, fields of ``extra``, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -46,16 +46,16 @@ _AS_LINE = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
 class TextFormatter(logging.Formatter):
-    """Plain text for people: the time, the level where it is not info, the message, the traceback."""
+    """Plain text for people: time, level unless info, message, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        text = f"{datetime.fromtimestamp(record.created):%H:%M:%S}  {level}{record.getMessage()}"  # noqa: DTZ006 - as the terminal's clock
+        text = f"{datetime.fromtimestamp(record.created):%H:%M:%S}  {level}{record.getMessage()}"  # noqa: DTZ006 - local time
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
 def _as_line(entry: dict[str, Any]) -> str:
-    """An entry as JSON, whatever is in it: half a surrogate, a number of many digits, keys that are no texts."""
+    """An entry as JSON, whatever it contains: lone surrogates, integers of many digits, keys that are not strings."""
     try:
         return orjson.dumps(entry, default=str, option=_AS_LINE).decode()
     except TypeError:
@@ -63,9 +63,9 @@ def _as_line(entry: dict[str, Any]) -> str:
 
 
 class Lines(logging.Handler):
-    """Writes log lines to stderr, those of a tenth of a second together: a write of its own costs as much as a query.
+    """Writes log lines to stderr, in batches of a tenth of a second: a write of its own costs as much as a query.
 
-    Whatever is a warning or worse is written at once, and so is everything outside an event loop.
+    Warnings and errors are written at once, and so is everything outside an event loop.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception as error:  # noqa: BLE001 - whatever a library logs, it is no reason to fail
+        except Exception as error:  # noqa: BLE001 - no record of a library may raise here
             what = f"a line of the log cannot be written: {record.msg!r:.500}: {error!r:.500}"
             line = _as_line({"time": datetime.now(UTC), "level": "error", "logger": record.name, "message": what})
         self.write(line)
@@ -86,12 +86,12 @@ class Lines(logging.Handler):
             self.flush()
 
     def write_as(self, form: Format) -> None:
-        """Text or JSON from now on; ``auto`` is text on a terminal."""
+        """Selects text or JSON; ``auto`` is text on a terminal."""
         self.as_text = form == "text" or (form == "auto" and sys.stderr is not None and sys.stderr.isatty())
         self.setFormatter(TextFormatter() if self.as_text else JsonFormatter())
 
     def write(self, line: str) -> None:
-        """Takes a line, which is written soon."""
+        """Queues a line to be written."""
         self._waiting.append(line)
         if self._timer is not None and len(self._waiting) < _TOGETHER:
             return
@@ -106,7 +106,7 @@ class Lines(logging.Handler):
             self.flush()
 
     def flush(self) -> None:
-        """Writes what is waiting; the interpreter does so at its end."""
+        """Writes queued lines; the interpreter calls it at exit."""
         with self.lock or nullcontext():
             if self._timer is not None:
                 self._timer.cancel()
@@ -122,20 +122,20 @@ def _as_text(value: object) -> str:
 
 Format = Literal["auto", "json", "text"]
 _TOLD = ("operation", "milliseconds", "statements", "rows", "errors", "refused")
-"""What a request's line says to people; all of it is in the JSON."""
+"""The fields of a request's line for people; the JSON has all."""
 _TOGETHER = 500
-"""Lines that are written at once."""
+"""Levels whose lines are written at once."""
 
 LINES = Lines()
 
 
 def request_line(logger: logging.Logger, method: str, status: int, request_id: str, entry: dict[str, Any]) -> None:
-    """The line of a request, as the formatter writes a record's, and without its price: every request has one."""
+    """The line of a request, formatted directly: a log record for each request would cost several times as much."""
     if not logger.isEnabledFor(logging.INFO):
         return
     if LINES.as_text:
         told = "  ".join(f"{key}={_as_text(entry[key])}" for key in _TOLD if entry.get(key) is not None)
-        LINES.write(f"{datetime.now():%H:%M:%S}  {method} {status}  {told}")  # noqa: DTZ005 - as the terminal's clock
+        LINES.write(f"{datetime.now():%H:%M:%S}  {method} {status}  {told}")  # noqa: DTZ005 - local time
         return
     line = {
         "time": datetime.now(UTC),
@@ -153,7 +153,7 @@ def configure(level: str, form: Format = "auto") -> None:
     root = logging.getLogger()
     root.handlers[:] = [LINES]
     root.setLevel(level.upper())
-    # nothing of it is in our lines: the logging cookbook's way not to collect it for each of them
+    # our lines do not use these; the logging cookbook's way to avoid collecting them
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
@@ -161,7 +161,7 @@ def configure(level: str, form: Format = "auto") -> None:
         logger.propagate = True
     logging.getLogger("uvicorn.access").disabled = True  # the endpoint logs its requests itself, with ids
     for name in ("alembic", "sqlalchemy", *(("uvicorn.error",) if LINES.as_text else ())):
-        logging.getLogger(name).setLevel("WARNING")  # people are told where the graph is, and need no process ids
+        logging.getLogger(name).setLevel("WARNING")  # people are told the graph's address, and need no process ids
     warnings.showwarning = _log_warning
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
@@ -173,7 +173,7 @@ def _log_warning(
     category: type[Warning],
     filename: str,
     lineno: int,
-    file: TextIO | None = None,  # noqa: ARG001 - Python names it
+    file: TextIO | None = None,  # noqa: ARG001 - the signature is Python's
     line: str | None = None,  # noqa: ARG001
 ) -> None:
     logging.getLogger("py.warnings").warning("%s: %s (%s:%d)", category.__name__, message, filename, lineno)

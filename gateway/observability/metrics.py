@@ -1,7 +1,7 @@
-"""Metrics of this process, rendered in Prometheus' format at a scrape.
+"""Metrics of this process, rendered in the Prometheus format at a scrape.
 
-A request adds to plain numbers; families of metrics are made from them at a scrape. Names of operations are labels of
-the latencies, the first fifty that were executed; whoever makes up more of them adds to ``other``.
+Requests increment plain numbers, from which metric families are made at a scrape. Latencies have the operation's name
+as a label, for the first fifty operations executed; all others share ``other``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Upper bounds of the latencies' buckets, in seconds."""
+"""Upper bounds of the latency buckets, in seconds."""
 _EDGES = (*map(str, BOUNDS), "+Inf")
 
 NAMES = 50
-"""How many operations have latencies of their own."""
+"""The number of operations with their own latencies."""
 ANONYMOUS = "anonymous"
 OTHER = "other"
 
@@ -33,7 +33,7 @@ Told = Sequence[tuple[str, str, str, Sequence[tuple[str, Mapping[str, str], floa
 
 
 class Latencies:
-    """How long one operation's requests took."""
+    """The latencies of one operation."""
 
     __slots__ = ("counts", "seconds")
 
@@ -43,7 +43,7 @@ class Latencies:
 
 
 class Metrics:
-    """The counts of one process since it started."""
+    """The counters of one process."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -58,7 +58,7 @@ class Metrics:
         self._process = ProcessCollector(registry=None)
 
     def request(self, operation: str | None, outcome: str, seconds: float) -> None:
-        """Counts a request that was answered. ``operation``: the name of one that is known to be valid, or None."""
+        """Counts an answered request. ``operation`` is the name of a valid operation, or None."""
         self.outcomes[outcome] += 1
         latencies = self._latencies.get(operation) or self._latencies_of(operation)
         latencies.counts[bisect_left(BOUNDS, seconds)] += 1
@@ -70,15 +70,15 @@ class Metrics:
         return self._latencies.setdefault(operation, Latencies())
 
     def ask(self, tell: Callable[[], Iterable[Metric]]) -> None:
-        """Asks somebody at each scrape, such as a pool of connections for what is in use."""
+        """Registers a source of metrics that is called at each scrape."""
         self._asked.append(tell)
 
     def gauge(self, name: str, documentation: str, value: Callable[[], float]) -> None:
-        """One number that is read at each scrape, such as how many sockets are open."""
+        """Registers a number that is read at each scrape."""
         self.ask(lambda: [GaugeMetricFamily(f"e2i_{name}", documentation, value=value())])
 
     def families(self) -> Iterator[Metric]:
-        """Everything that was counted, with the process's memory and time."""
+        """All families, with the process's memory and time."""
         yield _counter(
             "requests",
             "Requests by outcome: ok, errors (answered with some), refused, timeout, unavailable, "
@@ -140,7 +140,7 @@ def workers_up(told: Mapping[int, Told | None]) -> Metric:
 
 
 class _Workers(Collector):
-    """The families of several workers as one of each name, whose samples say which worker they are of."""
+    """The families of several workers merged by name; samples are labelled with their worker."""
 
     def __init__(self, told: Mapping[int, Told | None]) -> None:
         self._told = told
@@ -156,9 +156,9 @@ class _Workers(Collector):
 
 
 def exposition(told: Mapping[int, Told | None], accept: str) -> tuple[bytes, str]:
-    """What Prometheus reads, in the format that its ``Accept`` header asks for, with its media type.
+    """The exposition in the format that ``Accept`` asks for, with its media type.
 
-    ``told`` are the families by worker; None stands for one that did not answer.
+    ``told`` has the families by worker; None for one that did not answer.
     """
     encode, media = choose_encoder(accept)
     body: Any = encode(_Workers(told))

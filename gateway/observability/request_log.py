@@ -1,4 +1,4 @@
-"""The record of each request once it is answered: a log line, counts, and a second line if it was slow."""
+"""The record of each answered request: a log line, counters, and a second line if it was slow."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ slow = logging.getLogger("gateway.slow")
 
 
 class RequestLog(Observer):
-    """Sees every request once, at its end. Costs microseconds: it is on the way of each."""
+    """Records every request once, at its end. It takes microseconds, since it is on the path of each."""
 
     def __init__(self, settings: Settings) -> None:
         self.metrics = Metrics()
         self._slow = settings.slow_ms or math.inf
 
     def finished(self, call: Call, transport: str, status: int) -> None:
-        """A request, or an operation over a WebSocket, has been answered with an HTTP status."""
+        """Records a request, or an operation over WebSocket, with its HTTP status."""
         record = call.record
         request_line(log, transport, status, call.id, record)
         metrics = self.metrics
-        if record.kind == "subscription":  # which lasts for as long as somebody listens, and is neither slow nor quick
+        if record.kind == "subscription":  # it lasts until its client unsubscribes; its duration has no meaning
             metrics.outcomes["refused" if "refused" in record else "ok"] += 1
             metrics.refusals.update(map(str, record.get("refused", ())))
             return
@@ -48,7 +48,7 @@ class RequestLog(Observer):
             metrics.refusals.update(map(str, record["refused"]))
             return _REFUSED.get(status, "refused")
         if "statements" not in record:
-            # a fault of ours, or a client that went away before it had said what it asks
+            # an error of the gateway, or a client that disconnected before its request was read
             return "failed" if status == 500 else "unfinished"
         if "fallback" in record:
             metrics.fallbacks[record["fallback"]] += 1
@@ -62,7 +62,7 @@ _REFUSED = {408: "timeout", 503: "unavailable", 504: "timeout"}
 
 
 def _tell_slow(record: RequestRecord) -> None:
-    """A request that took long, with what it takes to find it again; no value of a variable is in it."""
+    """Logs a slow request with what is needed to find it again; values of variables are not included."""
     told: dict[str, Any] = {key: record[key] for key in _TOLD if key in record}
     if record.query is not None:
         told["document"] = hashlib.sha256(record.query.encode()).hexdigest()
@@ -73,7 +73,7 @@ def _tell_slow(record: RequestRecord) -> None:
         if statement is not None:
             told["sql_hash"] = hashlib.sha256(statement.sql.encode()).hexdigest()[:16]
             if slow.isEnabledFor(logging.DEBUG):
-                told["sql"] = statement.sql  # with places for values, as EXPLAIN (GENERIC_PLAN) takes it
+                told["sql"] = statement.sql  # with placeholders, as EXPLAIN (GENERIC_PLAN) takes it
     slow.warning("a slow request", extra=told)
 
 

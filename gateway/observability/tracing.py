@@ -1,9 +1,9 @@
 """Traces to OTLP: requests, operations over WebSocket, plans, transactions and statements.
 
-The OTEL_* variables say where they go.
+The OTEL_* variables configure the exporter.
 
-Imported when traces are asked for, and never otherwise: a gateway without them pays nothing. What is traced follows the
-semantic conventions for HTTP, GraphQL and databases; values of variables and parameters of statements are in no span.
+Imported only if traces are enabled. Spans follow the semantic conventions for HTTP, GraphQL and databases; values of
+variables and parameters of statements are in no span.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ from gateway.operations.refusals import RefusedError
 from gateway.settings import SettingsError
 
 OPERATION_TYPE, OPERATION_NAME = "graphql.operation.type", "graphql.operation.name"
-"""Of the semantic conventions for GraphQL, which the library calls stable no more than its module for them."""
+"""Attributes of the semantic conventions for GraphQL, whose module the library does not declare stable."""
 
 TEXT = 4_000
-"""Characters of a statement that a span carries."""
+"""Characters of a statement in a span."""
 
 
 class _Headers(Getter[Mapping[str, Any]]):
-    """Headers of an ASGI scope, for the propagators of W3C's trace context and baggage."""
+    """Headers of an ASGI scope, for the W3C propagators of trace context and baggage."""
 
     def get(self, carrier: Mapping[str, Any], key: str) -> list[str] | None:
         wanted = key.lower().encode("latin-1")
@@ -62,10 +62,10 @@ class _Headers(Getter[Mapping[str, Any]]):
 
 
 class Tracing(Observer):
-    """Makes spans and sends them away, in batches and from a thread of its own.
+    """Makes spans and exports them in batches, from a thread of its own.
 
     Raises:
-        SettingsError: The variables ask for a protocol that is not spoken.
+        SettingsError: The variables name an unsupported protocol.
     """
 
     def __init__(self) -> None:
@@ -81,18 +81,18 @@ class Tracing(Observer):
         self._headers = _Headers()
 
     def close(self) -> None:
-        """Sends what is left and ends. Blocking."""
+        """Exports the remaining spans and stops. Blocking."""
         self._provider.shutdown()
 
     # -- requests --------------------------------------------------------------------------------------------------
 
     def app(self, app: ASGIApp, route: str) -> ASGIApp:
-        """The application with a span around each of its requests, whose parent is the caller's."""
+        """The application with a span around each request, whose parent is the client's."""
         return _Traced(app, route, self._tracer)
 
     @contextmanager
     def operation(self, call: Call) -> Iterator[None]:
-        """A span around an operation over a socket; the one of a subscription ends when it is set up."""
+        """A span around an operation over WebSocket; that of a subscription ends when it is set up."""
         connection = call.connection or {"headers": (), "path": "", "scheme": ""}
         attributes = {
             "e2i.request_id": call.id,
@@ -111,7 +111,7 @@ class Tracing(Observer):
 
     @contextmanager
     def tool(self, call: Call, name: str) -> Iterator[None]:
-        """A span around the call of a tool, within that of its request; over stdio it has none around it."""
+        """A span around a call of a tool, within that of its request; over stdio it is a root span."""
         attributes = {
             "e2i.request_id": call.id,
             "mcp.method.name": "tools/call",
@@ -124,30 +124,30 @@ class Tracing(Observer):
             with _current(span):
                 yield
         except Exception as error:
-            if code := getattr(error, "code", None):  # what a tool refuses has one; its words may hold values
+            if code := getattr(error, "code", None):  # refusals of tools have a code; their messages may contain values
                 span.set_attribute(error_attributes.ERROR_TYPE, str(code))
             raise
         finally:
             span.end()
 
     def planned(self, call: Call) -> None:
-        """The plan of an operation gets a span of its own."""
+        """Adds a span for the planning of an operation."""
         if not trace.get_current_span().is_recording() or (plan := call.record.plan) is None:
             return
-        ago = max(time.time_ns() - time.perf_counter_ns() for _ in range(3))  # one that is interrupted between is less
+        ago = max(time.time_ns() - time.perf_counter_ns() for _ in range(3))  # interruptions make it smaller
         span = self._tracer.start_span("plan", start_time=ago + int(call.record.started * 1e9))
         span.set_attribute("e2i.plan", "loaders" if plan.statement is None else "compiled")
         span.end()
 
     def subscribed(self, call: Call) -> None:
-        """A subscription lasts, and its span does not."""
+        """Ends the span of a subscription, which itself goes on."""
         span = trace.get_current_span()
         self._describe(span, call.record)
         span.end()
 
     @contextmanager
     def messages(self, call: Call) -> Iterator[Count]:
-        """What happens later belongs to no request: it has a trace of its own, which links to the subscription's."""
+        """A trace of its own for messages of a subscription, linked to the subscription's."""
         name = call.record.get("operation")
         attributes = {OPERATION_TYPE: "subscription", "e2i.request_id": call.id}
         attributes |= {OPERATION_NAME: name} if name else {}
@@ -165,7 +165,7 @@ class Tracing(Observer):
             span.end()
 
     def finished(self, call: Call, transport: str, status: int) -> None:
-        """What became known of the request whose span is the current one."""
+        """Adds to the current span what became known of the request."""
         span = trace.get_current_span()
         if span.is_recording():
             self._describe(span, call.record, named=transport != AGENTS)
@@ -173,7 +173,7 @@ class Tracing(Observer):
                 span.set_status(StatusCode.ERROR)
 
     def _describe(self, span: Span, record: RequestRecord, *, named: bool = True) -> None:
-        """Says of a span what is known; ``named`` after the operation, where it is not a tool's of several."""
+        """Sets a span's attributes; ``named``: its name becomes the operation's."""
         record["trace_id"] = trace.format_trace_id(span.get_span_context().trace_id)
         if kind := record.kind:
             name = record.get("operation")
@@ -192,11 +192,11 @@ class Tracing(Observer):
     # -- the database ----------------------------------------------------------------------------------------------
 
     def transaction(self) -> AbstractContextManager[object]:
-        """A span around a transaction, waiting for its turn included."""
+        """A span around a transaction, including the wait for a connection."""
         return self._tracer.start_as_current_span("transaction")
 
     def statements(self, engine: AsyncEngine) -> None:
-        """A span for each statement of an engine: of SQLAlchemy's, and of those that go straight to the driver."""
+        """A span for each statement of an engine, through SQLAlchemy or directly through the driver."""
         attributes = _of_database(engine.url)
         tracer = self._tracer
 
@@ -214,7 +214,7 @@ class Tracing(Observer):
 
         def heard(query: Any) -> None:
             if not query.query.startswith(("SELECT", "WITH")):
-                return  # begins and ends of transactions; the spans around them say how long they take
+                return  # begins and ends of transactions, which have spans of their own
             now = time.time_ns()
             span = tracer.start_span(
                 _name(query.query), kind=SpanKind.CLIENT, attributes=attributes | _said(query.query),
@@ -261,7 +261,7 @@ class _Traced:
 
 
 def _current(span: Span) -> AbstractContextManager[Span]:
-    """The span is the current one for a while; the words of exceptions, which may hold values, stay out of it."""
+    """Makes a span current; exception messages, which may contain values, are not recorded."""
     return trace.use_span(span, record_exception=False, set_status_on_exception=False)
 
 
@@ -290,7 +290,7 @@ def _said(sql: str) -> dict[str, str]:
 
 
 def _failed(span: Span, error: BaseException) -> None:
-    """The kind of an error and its SQLSTATE; its words may hold values."""
+    """Records the class of an error and its SQLSTATE; its message may contain values."""
     span.set_attribute(error_attributes.ERROR_TYPE, type(error).__name__)
     if state := sqlstate(error):
         span.set_attribute(db.DB_RESPONSE_STATUS_CODE, state)

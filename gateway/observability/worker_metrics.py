@@ -1,4 +1,4 @@
-"""Metrics across workers: each sends its counts to the others, so that a scrape of one worker has all of them."""
+"""Metrics across workers: a scrape of one worker collects the metrics of all."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gateway.observability.metrics import Metrics, Told
 log = logging.getLogger("gateway.metrics")
 
 TIMEOUT = 1.0
-"""Seconds for another worker to tell; one that is busy for longer is left out, and the scrape says so."""
+"""Seconds to wait for another worker; one that does not answer is omitted, and the scrape shows that."""
 
 
 class WorkerMetrics:
-    """This worker among the others: a context in which they can ask it, over a socket in their folder.
+    """A context in which the other workers can read this one's metrics, over a socket in a common folder.
 
-    The folder is this gateway's alone; whoever may open it may read the metrics.
+    The folder is private to this gateway: who may open it may read the metrics.
     """
 
     def __init__(self, index: int, of: int, folder: Path | None, metrics: Metrics) -> None:
@@ -50,7 +50,7 @@ class WorkerMetrics:
         return answer
 
     def _socket(self, index: int) -> Path:
-        assert self._folder is not None  # noqa: S101 - where there are several workers there is a folder
+        assert self._folder is not None  # noqa: S101 - several workers have a folder
         return self._folder / f"worker-{index}"
 
     async def _tell(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,7 +60,7 @@ class WorkerMetrics:
     async def __aenter__(self) -> None:
         if self._of > 1:
             own = self._socket(self._index)
-            own.unlink(missing_ok=True)  # of a worker that was killed in this one's place
+            own.unlink(missing_ok=True)  # left by a killed worker with this index
             self._server = await asyncio.start_unix_server(self._tell, own)
 
     async def __aexit__(self, *_: object) -> None:

@@ -1,5 +1,5 @@
-"""The lineage and the record of changes as events of OpenLineage.
+"""The lineage and the record of changes as OpenLineage events.
 
-`mapping` says which rows are runs and which are datasets, `events` writes events, `export` reads them from the graph as
-any client does.
+`mapping` says which rows are runs and which are datasets, `events` writes events, `export` reads rows from the graph
+like any client.
 """

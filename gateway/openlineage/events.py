@@ -1,7 +1,7 @@
-"""Events of OpenLineage 2-0-2: of a walked lineage, and of single changes.
+"""OpenLineage 2-0-2 events: of a walked lineage, and of single changes.
 
-What the standard has no field for is in facets of our own (``e2i_node``, ``e2i_edges``, ``e2i_change``). Their schema
-is served by every gateway, at the address that the facets give.
+Facts without a field in the standard are in facets of our own (``e2i_node``, ``e2i_edges``, ``e2i_change``). Every
+gateway serves their schema at the URL in the facets.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Event = dict[str, Any]
 _SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/"
 _FACETS = "https://openlineage.io/spec/facets/"
 OWN_FACETS = "/static/openlineage/1-0-0/E2iFacets.json"
-"""Where a gateway serves the schema of our facets."""
+"""The path of our facets' schema."""
 
 
 @dataclass(frozen=True)
 class WalkedRow:
-    """A row of the lineage: as it is shown, and when it began and ended, if it is a run."""
+    """A row of the lineage with its label, and with its start and end if it is a run."""
 
     id: str
     type: str
@@ -44,7 +44,7 @@ class WalkedEdge:
 
 @dataclass
 class WalkedLineage:
-    """A part of the lineage, whole: edges lead between its nodes."""
+    """A closed part of the lineage: its edges lead between its nodes."""
 
     as_of: str
     nodes: dict[str, WalkedRow] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class WalkedLineage:
 
 
 class EventWriter:
-    """Writes events that name their producer by the gateway's address, and things in a namespace."""
+    """Writes events with the gateway's URL as the producer, and names in a namespace."""
 
     def __init__(self, url: str, namespace: str) -> None:
         self.producer = url.rstrip("/")
@@ -61,7 +61,7 @@ class EventWriter:
     # -- the lineage -----------------------------------------------------------------------------------------------
 
     def lineage(self, walked: WalkedLineage) -> Iterator[Event]:
-        """The events of a walk: datasets, what they came of, then runs, each in the order of its ids."""
+        """The events of a walk: datasets, their derivations, then runs, each in the order of ids."""
         upstream: dict[str, list[WalkedEdge]] = defaultdict(list)
         downstream: dict[str, list[WalkedEdge]] = defaultdict(list)
         for edge in sorted(walked.edges):
@@ -84,7 +84,7 @@ class EventWriter:
         return is_run(walked.nodes[id_].type)
 
     def _derivation(self, walked: WalkedLineage, node: WalkedRow, edges: list[WalkedEdge]) -> Event:
-        """How a dataset comes of others with no run between them that the platform knows."""
+        """The event of a dataset that is derived from others without a known run."""
         job = self._job(f"{node.id}/derivation", self._edges(edges))
         return self._event(
             "JobEvent",
@@ -97,7 +97,7 @@ class EventWriter:
     def _run(
         self, walked: WalkedLineage, node: WalkedRow, before: list[WalkedEdge], behind: list[WalkedEdge]
     ) -> Iterator[Event]:
-        """The events of a run: its start, and its end or how it stands."""
+        """The events of a run: its start, and its end or current state."""
         runs = [edge for edge in before if self._is_run(walked, edge.upstream)]
         facets = self._of_run(node, runs)
         job = self._job(
@@ -126,7 +126,7 @@ class EventWriter:
         yield self._event("RunEvent", at, eventType=what, run=run, job=job, inputs=inputs, outputs=outputs)
 
     def _of_run(self, node: WalkedRow, runs: list[WalkedEdge]) -> dict[str, Any]:
-        """The facets of a run: its parent is the run that contains it, others that it came of are dependencies."""
+        """The facets of a run: its parent is the run that contains it; other upstream runs are dependencies."""
         facets: dict[str, Any] = {"e2i_node": self._own("E2iNodeRunFacet", **_shown(node))}
         parents = [edge for edge in runs if edge.kind == "CONTAINS"]
         if parents:
@@ -151,7 +151,7 @@ class EventWriter:
     # -- changes ---------------------------------------------------------------------------------------------------
 
     def change(self, node: str, type_name: str, at: str, state: str | None, details: Mapping[str, Any]) -> Event:
-        """The event of a change of a row to a state; ``details`` are those of our facet."""
+        """The event of a row's change to a state; ``details`` fill our facet."""
         if is_run(type_name):
             facets = {"e2i_change": self._own("E2iChangeRunFacet", **details)}
             run = {"runId": run_id(node), "facets": facets}

@@ -1,6 +1,6 @@
-"""Reads the lineage and the record of changes from the graph, as any client does, and writes them as events.
+"""Reads the lineage and the record of changes from the graph, like any client, and writes them as events.
 
-A walk follows every cursor of its frontier, and reports where its depth ended it.
+A walk follows every cursor of its frontier; whether its depth ended it is reported.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from gateway.openlineage.events import Event, EventWriter, WalkedEdge, WalkedLin
 from gateway.openlineage.mapping import RUNS, is_run
 
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
-"""Answers an operation with its data; raises what says why there is none."""
+"""Executes an operation and returns its data; raises an error that says why there is none."""
 
 MOST_NODES = 100_000
-"""Nodes of an export, which are held until it is written."""
+"""Nodes of an export, which are kept in memory until they are written."""
 _PAGE = 500
 _TOGETHER = 100
-"""Rows that one walk starts from."""
+"""Start rows of one walk."""
 
 _LINEAGE = """
 query ($from: [ID!]!, $direction: LineageDirection, $depth: Int, $after: [String!]) {
@@ -48,12 +48,12 @@ query ($after: String, $where: LifecycleEventWhere) {
 
 
 class ExportError(Exception):
-    """Nothing, or not all, can be exported; the message says why and what would be right."""
+    """The export is impossible or incomplete; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class WalkScope:
-    """Which part of the lineage: where it starts, which way and how far it goes."""
+    """A part of the lineage: start rows, direction and depth."""
 
     starts: Sequence[str]
     direction: str = "BOTH"
@@ -61,7 +61,7 @@ class WalkScope:
 
 
 async def walk(ask: Ask, scope: WalkScope, most: int = MOST_NODES) -> WalkedLineage:
-    """A part of the lineage, all pages of it.
+    """A part of the lineage, with all its pages.
 
     Raises:
         ExportError: It has too many nodes.
@@ -84,7 +84,7 @@ async def walk(ask: Ask, scope: WalkScope, most: int = MOST_NODES) -> WalkedLine
             edges |= {WalkedEdge(one["from"], one["to"], one["kind"]) for one in page["edges"]}
             if len(walked.nodes) > most:
                 raise ExportError(f"there are more than {most:,} rows; export from fewer rows, or not as far")
-            # what lies beyond the last level is not asked for
+            # edges beyond the last level are not followed
             left += [one["cursor"] for one in page["frontier"] if depths[one["node"]] < scope.depth]
     walked.edges = {one for one in edges if one.upstream in walked.nodes and one.downstream in walked.nodes}
     await _read_times(ask, walked)
@@ -92,7 +92,7 @@ async def walk(ask: Ask, scope: WalkScope, most: int = MOST_NODES) -> WalkedLine
 
 
 async def _read_times(ask: Ask, walked: WalkedLineage) -> None:
-    """When the runs among the nodes began and ended."""
+    """Reads when the runs among the nodes began and ended."""
     runs = [node for node in walked.nodes.values() if is_run(node.type)]
     for at in range(0, len(runs), _PAGE):
         some = runs[at : at + _PAGE]
@@ -111,7 +111,7 @@ async def _read_times(ask: Ask, walked: WalkedLineage) -> None:
 
 
 async def ids_of(ask: Ask, root: str, type_name: str) -> list[str]:
-    """The ids of all rows of a type, which a field of the query lists.
+    """The ids of all rows of a type, by its list field.
 
     Raises:
         ExportError: There are too many.
@@ -129,7 +129,7 @@ async def ids_of(ask: Ask, root: str, type_name: str) -> list[str]:
 
 
 async def changes(ask: Ask, writer: EventWriter, since: str | None, until: str | None) -> AsyncIterator[Event]:
-    """The record of changes in its order, an event each; of moments from ``since`` to before ``until``."""
+    """The record of changes in order, an event each; ``since`` inclusive, ``until`` exclusive."""
     between = {name: value for name, value in (("gte", since), ("lt", until)) if value is not None}
     where = {"occurredAt": between} if between else None
     after: str | None = None

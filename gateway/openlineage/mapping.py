@@ -1,4 +1,4 @@
-"""The mapping to OpenLineage: rows of processes are runs, each of its own job; all others are datasets."""
+"""The mapping to OpenLineage: rows of processes are runs, each of a job of its own; all others are datasets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from schema.catalogue import ids
 
 START, RUNNING, COMPLETE, FAIL, ABORT, OTHER = "START", "RUNNING", "COMPLETE", "FAIL", "ABORT", "OTHER"
-"""The types of events of a run."""
+"""Event types of a run."""
 
 
 @dataclass(frozen=True)
 class RunTimes:
-    """The fields of a type that say when its rows began and ended; ``ended`` is None where rows have no end."""
+    """The fields with the start and the end of a type's rows; ``ended`` is None if rows have no end."""
 
     began: str
     ended: str | None = None
@@ -36,10 +36,10 @@ RUNS: Mapping[str, RunTimes] = {
     "TrainingRun": RunTimes("startedAt", "completedAt"),
     "TwinSimulation": RunTimes("startedAt", "completedAt"),
 }
-"""The types whose rows are runs. Rows of all other types of the lineage are datasets."""
+"""The types whose rows are runs. Rows of all other types are datasets."""
 
 WAITING = frozenset("PENDING WAITING DRAFT APPROVED PARTIAL ROLLED_BACK".split())  # noqa: SIM905 - no code of an error
-"""States of runs in which they have not begun, have ended in part, or that come after their end: `OTHER`."""
+"""States of runs before their start, after a partial end, or after their end: `OTHER`."""
 EVENT_TYPES: Mapping[str, str] = {
     **dict.fromkeys(
         ("RUNNING", "TRAINING", "VALIDATING", "DECOMPOSING", "PLANNING", "EXECUTING", "SYNTHESIZING"), RUNNING
@@ -48,7 +48,7 @@ EVENT_TYPES: Mapping[str, str] = {
     **dict.fromkeys(("FAILED", "FAIL", "ERROR"), FAIL),
     **dict.fromkeys(("KILLED", "PRUNED", "CANCELLED", "REJECTED", "STOPPED", "TIMEOUT"), ABORT),
 }
-"""The type of event by the state of a run, as the graph names it."""
+"""The event type by the state of a run, as the graph names it."""
 ENDS = frozenset({COMPLETE, FAIL, ABORT})
 
 
@@ -58,12 +58,12 @@ def is_run(type_name: str) -> bool:
 
 
 def event_type(state: str | None) -> str:
-    """The type of event that a state of a run is."""
+    """The event type for a state of a run."""
     return EVENT_TYPES.get((state or "").upper(), OTHER)
 
 
 def run_id(node: str) -> str:
-    """The UUID of a run: the row's own, or one that is made of its global id."""
+    """The UUID of a run: the row's own, or one derived from its global id."""
     key = node.partition(":")[2]
     try:
         return str(uuid.UUID(key))
@@ -72,5 +72,5 @@ def run_id(node: str) -> str:
 
 
 def type_of(node: str) -> str:
-    """The type of a row, of its global id."""
+    """The type of a row, by its global id."""
     return ids.type_of(node) or ""

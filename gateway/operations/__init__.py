@@ -1,7 +1,8 @@
 """The execution of operations: document, limits, price, budget, deadline, plan, execution, response.
 
-``service`` is the entrance; ``documents`` parses, ``cost`` and ``scans`` price, ``budgets`` charges, ``planner`` plans,
-``runner`` executes, ``answer`` finishes.
+``service`` is the entry point; ``documents`` parses, ``cost`` and ``scans`` compute the cost, ``budgets`` charges it,
+``planner`` plans, ``runner`` executes, ``answer`` builds the response.
 
-Knows no transport: HTTP and WebSocket are its clients. It may use ``auth`` and ``schema``, and imports no other room.
+Independent of transports: HTTP and WebSocket are its clients. It may use ``auth`` and ``schema``, and imports no other
+room.
 """

@@ -15,42 +15,42 @@ _AWAY = {ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.OVERLOADED}
 
 
 class Answer(NamedTuple):
-    """The answer to an operation; what a compiled statement read is JSON already, in an `orjson.Fragment`."""
+    """The response to an operation; data of compiled statements are JSON already, in an `orjson.Fragment`."""
 
     body: dict[str, Any]
-    """``data``, ``errors`` where there are any, and ``extensions``, as the specification has them."""
+    """``data``, ``errors`` if any, and ``extensions``, by the specification."""
     unavailable: bool
-    """Whether the database was away for every root field, so that it is worth to ask again."""
+    """Whether every root field failed because the database was unavailable, so that a retry may succeed."""
 
     @property
     def cost(self) -> dict[str, Any]:
-        """What it cost: points that were asked for, and statements and rows that it took."""
+        """The estimated cost in points, and the statements and rows it took."""
         cost: dict[str, Any] = self.body["extensions"]["cost"]
         return cost
 
     @property
     def errors(self) -> list[dict[str, Any]]:
-        """Its errors as they are sent."""
+        """Its errors as plain values."""
         errors: list[dict[str, Any]] = self.body.get("errors", [])
         return errors
 
     def as_json(self) -> bytes:
-        """The answer as it is sent."""
+        """The response body."""
         return orjson.dumps(self.body)
 
     def as_values(self) -> dict[str, Any]:
-        """The answer as plain values, for whoever looks into it."""
+        """The response as plain values."""
         values: dict[str, Any] = orjson.loads(self.as_json())
         return values
 
 
 class LiveMessage(ExecutionResult):
-    """What a subscription tells of a change, written as JSON once for all who are told the same with equal rights."""
+    """A message of a subscription; it is encoded once for all subscribers with equal selections and rights."""
 
     _json: bytes | None = None
 
     def as_json(self, call: Call) -> bytes:
-        """The message as it is sent to whoever called; errors name the request, and are written for each."""
+        """The message as JSON for one subscriber; errors name the request, and are encoded for each."""
         if self.errors:
             errors = [call.reporter.public(error) for error in self.errors]
             return orjson.dumps({"data": self.data, "errors": errors})
@@ -60,7 +60,7 @@ class LiveMessage(ExecutionResult):
 
 
 def answer_of(result: Outcome, call: Call) -> Answer:
-    """The answer that an outcome comes to. Of a database that is away for every root one error is told."""
+    """The response for an outcome. If the database was unavailable for every root field, a single error is reported."""
     if not result.errors:
         return Answer({"data": result.data}, unavailable=False)
     errors = [call.reporter.public(error) for error in result.errors]

@@ -1,7 +1,7 @@
-"""Budgets: points per caller and minute, in token buckets.
+"""Budgets: points per caller and minute, by token buckets.
 
-A request is charged its price before it runs; the difference to its cost is credited or charged afterwards. Buckets are
-per worker, or shared by all workers in Redis; while Redis is not available each worker counts by itself.
+A request is charged its cost before it runs; the difference to its usage is credited or charged afterwards. Buckets are
+per worker, or shared in Redis; while Redis is unavailable each worker counts by itself.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ log = logging.getLogger("gateway.budgets")
 ANONYMOUS = "anonymous"
 MINUTE = 60.0
 CALLERS = 50_000
-"""Buckets that a worker keeps; those that were not used for longest go first, and are full by then."""
+"""Buckets that a worker keeps; the least recently used are dropped, and are full by then."""
 REDIS_SECONDS = 0.5
-"""How long Redis may take; a request is not held up by it for longer."""
+"""The timeout of Redis in seconds."""
 BYTES_PER_POINT = 500
-"""Bytes of an answer that are worth a row."""
+"""Bytes of a response that count as much as a row."""
 FREE_SECONDS, POINTS_PER_SECOND = 1.0, 20_000
-"""Seconds that a request may take for its rows alone, and what each further one is worth: a tenth of what Postgres can
-do in it, since some of it is waiting."""
+"""Seconds that a request may take for its rows alone, and the rows that each further second counts as: a tenth of what
+Postgres reads in it, since part of it is waiting."""
 AWAY_SECONDS = 5.0
-"""How long Redis is not asked again after it failed."""
+"""Seconds for which Redis is not used after a failure."""
 
 
 def account(caller: str, address: str | None) -> str:
-    """Whose budget a request is on: the caller's, or that of the network address where nobody says who asks.
+    """The account of a request: the caller, or the network address of an anonymous one.
 
-    An IPv6 network of 64 bits counts as one, since whoever has an address has all of it.
+    An IPv6 network of 64 bits is one account, since a host has all of its addresses.
     """
     if caller != ANONYMOUS:
         return f"caller:{caller}"
@@ -48,13 +48,13 @@ def account(caller: str, address: str | None) -> str:
 
 
 def used(rows: int, size: int, seconds: float) -> int:
-    """What a request has used, in points: by the rows that it read, the bytes of its answer or its time."""
+    """The usage of a request in points: the largest of its rows, its bytes and its time."""
     points = max(rows, size // BYTES_PER_POINT, 1)
     return points if seconds <= FREE_SECONDS else max(points, int((seconds - FREE_SECONDS) * POINTS_PER_SECOND))
 
 
 class Left(NamedTuple):
-    """What is left in a bucket of ``limit`` points."""
+    """The points left in a bucket of ``limit`` points."""
 
     limit: int
     there: float
@@ -64,7 +64,8 @@ class Left(NamedTuple):
         return max(math.floor(self.there), 0)
 
     def public(self, given_back: int = 0) -> dict[str, Any]:
-        """With the time at which it would be full again, once so many points are given back."""
+        """The budget for the response, with the time at which the bucket is full, once ``given_back`` points are
+        credited."""
         limit, there = self
         there = min(there + given_back, limit)
         full_at = time.time() + (limit - there) * MINUTE / limit
@@ -84,7 +85,7 @@ class OwnBuckets:
         self._kept: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, caller: str, points: int) -> tuple[bool, float]:
-        """Takes points if there are so many. Whether, and how many are left then."""
+        """Takes points if there are enough. Returns whether, and how many are left."""
         now, limit, buckets = monotonic(), self._limit, self._kept
         there, since = buckets.get(caller, (limit, now))
         there = min(there + (now - since) * limit / MINUTE, limit)
@@ -98,7 +99,7 @@ class OwnBuckets:
         return taken, there
 
     def settle(self, caller: str, points: int) -> None:
-        """Gives back what was taken and not used, or takes what was used beyond it, down to a minute's debt."""
+        """Credits points that were not used, or charges those used beyond them, down to a minute's debt."""
         if kept := self._kept.get(caller):
             there, since = kept
             self._kept[caller] = max(min(there + points, self._limit), -self._limit), since
@@ -125,10 +126,10 @@ return {taken, string.format('%.6f', there)}
 
 
 class SharedBuckets:
-    """Buckets in Redis, by Redis's clock; one script for each request, so that no two workers count the same points."""
+    """Buckets in Redis, by its clock; one script per request, so that workers do not count the same points twice."""
 
     def __init__(self, url: str, limit: int) -> None:
-        # slow to import, with OpenTelemetry's API where that is installed, and needed where budgets are shared
+        # slow to import, and needed only for shared budgets
         from redis.asyncio import Redis  # noqa: PLC0415
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
@@ -145,10 +146,10 @@ class SharedBuckets:
         self._script = self._redis.register_script(_TAKE)
 
     async def take(self, caller: str, points: int, how: str = "take") -> tuple[bool, float]:
-        """As in memory; to ``settle``, whether there are so many or not.
+        """As in memory; ``settle`` applies even if there are not enough.
 
         Raises:
-            OSError: Redis is away.
+            OSError: Redis is unavailable.
         """
         try:
             taken, left = await self._script(keys=[f"e2i-gateway:budget:{caller}"], args=[self._limit, points, how])
@@ -174,7 +175,7 @@ class Budgets:
         """Takes the points that a request may cost, at least one.
 
         Raises:
-            RefusedError: ``BUDGET_EXCEEDED``, 429: there are not so many left.
+            RefusedError: ``BUDGET_EXCEEDED``, 429: there are not enough left.
         """
         points = max(points, 1)
         taken, there = await self._take(caller, points) if self._shared else self._own.take(caller, points)
@@ -183,7 +184,7 @@ class Budgets:
         raise self._exceeded(points, Left(self.limit, there))
 
     def settle(self, caller: str, points: int) -> None:
-        """Gives back what was taken and not used, or takes what was used beyond it, without anybody waiting for it."""
+        """Credits points that were not used, or charges those used beyond them, in the background."""
         if points and self._shared is None:
             self._own.settle(caller, points)
         elif points:

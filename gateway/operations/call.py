@@ -1,4 +1,4 @@
-"""A request in progress: its caller, what its transport allows, and its record for observers."""
+"""A request in progress: its caller, the limits of its transport, and its record for observers."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from schema.execution.plans import Plan
 
 
 class RequestRecord(dict[str, Any]):
-    """What is known of a request, as it becomes so: what its line in the log says, and beside it what is not logged.
+    """The record of a request: its items are logged, its attributes are not.
 
-    ``milliseconds`` are there at its end; ``operation``, ``cost``, ``statements``, ``rows``, ``compiled`` (how many
-    root fields), ``fallback``, ``errors`` (codes) and ``refused`` (codes) where they are known.
+    ``milliseconds`` is set at its end; ``operation``, ``cost``, ``statements``, ``rows``, ``compiled`` (the number of
+    root fields), ``fallback``, ``errors`` (codes) and ``refused`` (codes) once known.
     """
 
     query: str | None = None
-    """The document, of which the log has the hash only."""
+    """The document; the log has only its hash."""
     plan: Plan | None = None
     kind: str | None = None
     """query, mutation or subscription."""
     started: float = 0.0
-    """When it began, by ``time.perf_counter``."""
+    """The start, by ``time.perf_counter``."""
 
     def count(self, compiled: int, statements: int, rows: int) -> None:
-        """Adds what an operation took; a batch has several."""
+        """Adds the counts of an operation; a batch has several."""
         if "statements" in self:
             compiled, statements, rows = (
                 compiled + self["compiled"],
@@ -41,45 +41,45 @@ class RequestRecord(dict[str, Any]):
 
 
 class Call:
-    """One request that is being answered; transports derive their own from it."""
+    """A request that is being answered; transports derive their own class."""
 
     caller: Caller = ANONYMOUS
     connection: Mapping[str, Any] | None = None
-    """The connection that it came by, as ASGI has it: client, path, headers; None within the process."""
+    """The ASGI scope of its connection; None within the process."""
     account = ""
-    """Whose budget it is on."""
+    """The account that it is charged to."""
     left: Left | None = None
-    """What is left of that, once an operation is paid for; None where there are no budgets."""
+    """The budget left once an operation is charged; None without budgets."""
     changes = False
-    """Whether it is a mutation."""
+    """Whether the operation is a mutation."""
     seen: RowsSeen | None = None
-    """Of a mutation that is one transaction, what binds it to a preview."""
+    """For a mutation in one transaction: the preview that it must match."""
     authenticate: Callable[[], Awaitable[Caller]] | None = None
-    """Says who asks now, where a credential may end before a subscription does."""
+    """Authenticates the caller again, where a credential may expire before a subscription ends."""
     client_left: Callable[[], Awaitable[object]] | None = None
-    """Returns once nobody waits for the answer any more, where the transport can tell."""
+    """Returns once the client has disconnected, if the transport can tell."""
 
     def __init__(self, id_: str) -> None:
         self.id = id_
         self.headers: dict[str, str] = {}
-        """What is sent beside the answer, where the transport has a place for it."""
+        """Response headers that it adds, if the transport has any."""
         self.record = RequestRecord()
         self.record.started = time.perf_counter()
 
     @cached_property
     def reporter(self) -> Reporter:
-        """Turns its errors into what is sent."""
+        """Converts its errors for the response."""
         return Reporter(self.id)
 
     @property
     def address(self) -> str | None:
-        """The network address that it came from, if any."""
+        """The client's network address, if any."""
         client = self.connection.get("client") if self.connection else None
         return client[0] if client else None
 
     def admit(self, kind: str) -> None:
-        """Looks at the kind of an operation that is no query.
+        """Checks that the transport supports a kind of operation other than queries.
 
         Raises:
-            RefusedError: The transport does not carry it.
+            RefusedError: The transport does not support it.
         """

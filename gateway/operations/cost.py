@@ -1,6 +1,6 @@
 """Limits of an operation, checked before any SQL: depth, root fields, fields, and cost in rows.
 
-Each refusal has its own code and says the limit and the value.
+Each refusal has its own code and names the limit and the value.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ from schema.sql.entities import ENTITIES, REPRESENTATIONS
 from schema.sql.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
 
 BYTES_OF_ROW = 500
-"""Bytes of a row in an answer that its point pays for."""
+"""Bytes of a row in a response that its point covers."""
 BYTES_PER_POINT = 250
-"""Bytes of longer rows that cost another point: Postgres writes, and the gateway sends, 100 MB a second."""
+"""Bytes of longer rows per further point: Postgres writes, and the gateway sends, 100 MB a second."""
 SURELY = 2
-"""How many times as large as the limit the keys of an answer alone must be for it to be refused beforehand."""
+"""The multiple of the limit from which the response's keys alone cause a refusal before execution."""
 VALUES_PER_POINT = 100
-"""Values of the schema, which Python reads and keeps, that cost as much as a row."""
+"""Values of the schema, read and kept in Python, that cost as much as a row."""
 VALUE = 16
-"""Bytes of a number or a short word in an answer, with what stands around it and its key."""
+"""Bytes of a number or a short word in a response, with its key and punctuation."""
 OWN = 60
-"""Bytes of a value of a field that is not the catalogue's: ids, labels, words."""
+"""Bytes of a value of a field outside the catalogue: ids, labels, words."""
 MAX_RECORDED = 5_000
 """Rows that one operation records."""
 PER_BATCH, PER_UPDATED = 10, 2
-"""Points of a batch of rows, and of each of its rows that may find another one to be changed."""
+"""Points of a batch of rows, and of each of its rows that may update an existing one."""
 PER_TEXT = 500
-"""Points of a vector that another service makes of a text: what it takes, and may cost."""
+"""Points of a vector that the embedding service makes of a text."""
 ROW_VALUES = 40
-"""Values that are read for a point, those within JSON among them."""
+"""Values per point that are read, those within JSON included."""
 BESIDE = 10
-"""Rows of a list of unknown length, such as what is in the way of a change, that are reckoned for each row."""
+"""Assumed rows per row in a list of unknown length, such as the blockers of a change."""
 
 
 class Meter:
-    """Measures an operation against the limits and computes its cost in rows."""
+    """Checks an operation against the limits and computes its cost in rows."""
 
     def __init__(self, schema: GraphQLSchema, catalogue: Catalogue, settings: Settings) -> None:
         self._catalogue = catalogue
@@ -73,7 +73,8 @@ class Meter:
         self._connections = {f"{type_.name}Connection": type_ for type_ in catalogue}
 
     def measure(self, operation: Operation, facts: Facts) -> int:
-        """The cost of an operation: the rows that it can answer with, at least one a field of rows, and what it scans.
+        """The cost of an operation: the rows that it can return, at least one per field of rows, and the rows that it
+        scans.
 
         Raises:
             GatewayError: ``ROOT_FIELD_LIMIT``, ``DEPTH_LIMIT``, ``FIELD_LIMIT``, ``RELATION_LIMIT``, ``ANSWER_LIMIT``
@@ -118,7 +119,7 @@ class Meter:
         }
 
     def _message_cost(self, selection: Selection, walk: _Walk) -> int:
-        """What one message of a subscription can hold."""
+        """The cost of one message of a subscription."""
         return self._below_cost(selection, None, 1, walk)
 
     def _too_costly(self, cost: int, walk: _Walk) -> GatewayError:
@@ -141,7 +142,7 @@ class Meter:
         )
 
     def _introspection_cost(self, root: Selection) -> int:
-        """What is asked of the schema, as if its values were rows that are counted."""
+        """The cost of introspection, with its values counted as rows."""
         names = {field.name for field in root.fields.values()}
         if not names & ROOTS:
             return 0
@@ -179,14 +180,14 @@ class Meter:
         return made + self._list_cost(type_, selection, None, 1, ROOT_PAGE, walk)
 
     def _nodes_cost(self, selection: Selection, rows: int, walk: _Walk) -> int:
-        """So many rows of one type or of any."""
+        """The cost of ``rows`` rows of one type or of an interface."""
         walk.there = rows
         names = {selection.type_name, *_named_types(selection)} & self._catalogue.types.keys()
         below = [self._rows_cost(self._catalogue[name], selection, rows, walk) for name in names]
         return rows + max(below, default=0)
 
     def _own_cost(self, selection: Selection, rows: Mapping[str, int], counted: Mapping[str, int], walk: _Walk) -> int:
-        """What lies below a field that is not the catalogue's; ``rows`` says which fields hold how many rows."""
+        """The cost below a field outside the catalogue; ``rows`` are the numbers of rows of its fields."""
         cost = 0
         for child in selection.fields.values() if selection.concrete_types() else ():
             walk.step()
@@ -199,14 +200,14 @@ class Meter:
         return cost
 
     def _change_cost(self, selection: Selection, walk: _Walk) -> int:
-        """What the answer of a mutation can hold: rows that it is about, and some beside each of them."""
+        """The cost of a mutation's result: the changed rows, and an allowance beside each."""
         if selection.name in recording_mutations() or selection.name in purge_mutations():
             return self._recording_cost(selection, walk)
         items = (selection.arguments.get("input") or {}).get("items")
         return self._below_cost(selection, None, len(items) if isinstance(items, list) else 1, walk)
 
     def _recording_cost(self, selection: Selection, walk: _Walk) -> int:
-        """What rows cost that are recorded or removed, and what is asked of them afterwards.
+        """The cost of rows that are recorded or removed, and of what is selected afterwards.
 
         Raises:
             GatewayError: ``VALUE_LIMIT``: the operation records too many.
@@ -226,7 +227,7 @@ class Meter:
         return price + self._below_cost(selection, None, -(-rows // BESIDE), walk)
 
     def _below_cost(self, selection: Selection, parent: Type | None, rows: int, walk: _Walk) -> int:
-        """The cost of a field that the catalogue does not know: by the types of what is below it."""
+        """The cost of a field outside the catalogue, by the types below it."""
         if selection.type_name == "Node":
             return self._nodes_cost(selection, rows, walk)
         if type_ := self._catalogue.types.get(selection.type_name):
@@ -325,24 +326,24 @@ class Meter:
 
 
 def batch_price(rows: int, *, updates: bool, values: int = 0) -> int:
-    """Points of a batch of rows that are recorded, where one has some `ROW_VALUES` values; ``updates``: they may find
-    others to be changed."""
+    """Points of a recorded batch, whose rows have about `ROW_VALUES` values; ``updates``: rows may update existing
+    ones."""
     return PER_BATCH + (PER_UPDATED if updates else 1) * max(rows, values // ROW_VALUES)
 
 
 def _children(mutation: str, asked: Mapping[str, Any]) -> int:
-    """How many rows are given within the input of the row that they are part of."""
+    """The number of child rows in the input of a row."""
     names = child_rows(recording_mutations()[mutation].name)
     return sum(len(rows) for name in names if isinstance(rows := asked.get(name), list))
 
 
 def _read(type_: Type, rows: int) -> int:
-    """What the rows of a SELECT cost beside their number: it reads what it sums up."""
+    """The rows that a derived SELECT reads beside those it returns."""
     return rows // COUNTED if type_.is_derived else 0
 
 
 def _names(selection: Selection) -> int:
-    """Bytes of an object with its keys and short values, down to where rows begin."""
+    """Bytes of an object with its keys and short values, without those of nested lists of rows."""
     size = len(selection.key) + VALUE
     for child in selection.fields.values() if len(selection.concrete_types()) == 1 else ():
         size += len(child.key) + VALUE
@@ -353,35 +354,35 @@ def _names(selection: Selection) -> int:
 
 @dataclass
 class _Walk:
-    """Counts the fields that a walk visits: fragments can make few tokens into millions of fields."""
+    """The counters of one walk over the fields: fragments can turn few tokens into millions of fields."""
 
     limit: int
     scans: Scans
     sizes: Sizes
     visited: int = 0
     there: int = 1
-    """About how many rows there really are at the place at hand, however many are asked for."""
+    """The estimated number of existing rows at the current place, whatever the requested number."""
     certain: bool = True
-    """Whether ``there`` is more than a guess, as it is below fields whose rows are reckoned in lists of some length."""
+    """Whether ``there`` is more than a guess, as it is below lists of assumed length."""
     keys: int = 0
-    """Bytes of the keys of rows that Postgres has counted: what the answer has at least, but for filters."""
+    """Bytes of the keys of rows that Postgres has counted: the least size of the response, filters aside."""
     beyond: int = 0
-    """Bytes of the answer, about, that the rows' own points do not pay for."""
+    """Estimated bytes of the response that the rows' own points do not cover."""
     found: list[Scan] = field(default_factory=list)
     recorded: int = 0
     """Rows that the operation records."""
     steps: int = 0
-    """Relations that filters and orders go through."""
+    """Relations that filters and orders use."""
 
     def scan(self, type_: Type, selection: Selection, relation: RelationField | None, rows: int, lists: int) -> int:
-        """What so many lists of so many rows together read beyond their pages, in points."""
+        """The points for rows that ``lists`` lists of ``rows`` rows together read beyond their pages."""
         found = list(self.scans.list(type_, selection, relation, rows, lists))
         self.found += found
         self.steps += sum(one.steps for one in found)
         return sum(one.points for one in found)
 
     def write(self, rows: int, size: int, keys: int = 0) -> None:
-        """So many rows, or other objects, of so many bytes are part of the answer; ``keys`` are certain."""
+        """Adds ``rows`` rows or objects of ``size`` bytes to the response; ``keys`` of these bytes are certain."""
         self.keys += rows * keys if self.certain else 0
         self.beyond += rows * max(size - BYTES_OF_ROW, 0)
 
@@ -392,7 +393,7 @@ class _Walk:
 
 
 def _named_types(selection: Selection) -> set[str]:
-    """The types that the fragments directly below a selection are on, those of an interface too."""
+    """The types of the fragments directly in a selection, with those that implement an interface."""
     schema = selection.operation.schema
     names: set[str] = set()
     pending: list[SelectionSetNode] = [node.selection_set for node in selection.nodes if node.selection_set]
@@ -409,7 +410,7 @@ def _named_types(selection: Selection) -> set[str]:
                 fragment = selection.operation.fragments[node.name.value]
             if fragment.type_condition:
                 named = schema.type_map[fragment.type_condition.name.value]
-                if isinstance(named, GraphQLInterfaceType) and named.name != "Node":  # below which are no rows
+                if isinstance(named, GraphQLInterfaceType) and named.name != "Node":  # no rows are below it
                     names |= {one.name for one in schema.get_possible_types(named)}
                 names.add(named.name)
             pending.append(fragment.selection_set)

@@ -1,4 +1,4 @@
-"""Deadlines: an operation ends at its deadline, or when its client has left."""
+"""Deadlines: an operation is cancelled at its deadline, or when its client disconnects."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from types import TracebackType
 from typing import Self
 
 LOOK_AFTER = 0.05
-"""Seconds after which it is watched whether the client is still there; most answers are ready sooner."""
+"""Seconds after which the client's connection is watched; most responses are ready sooner."""
 
 
 class DisconnectedError(Exception):
-    """The client went away, and nobody waits for the answer any more."""
+    """The client has disconnected."""
 
 
 class Deadlines:
-    """Looks after all operations that are at work, by one timer; only those that end soon have one of their own.
+    """Watches all running operations with one timer; only those near their deadline have one of their own.
 
-    Setting and taking back a timer for each would cost ten times as much, and most need none.
+    A timer for each operation would cost ten times as much, and most end before it.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._every = min(LOOK_AFTER, seconds / 4)
         self.held: dict[Deadline, None] = {}
-        """Those at work, in the order of their coming."""
+        """The running operations, in order of their start."""
         self.timer: asyncio.TimerHandle | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Looks after them from now on, until there is none."""
+        """Starts the timer, which stops when no operation is left."""
         self.timer = loop.call_later(self._every, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -40,29 +40,29 @@ class Deadlines:
         now = loop.time()
         for deadline in self.held:
             age = now - deadline.started
-            if age < self._every:  # those behind it are younger still
+            if age < self._every:  # later ones are younger
                 break
-            if age > self.seconds - 2 * self._every:  # before the next look but one
+            if age > self.seconds - 2 * self._every:  # its deadline is before the next look but one
                 deadline.end_at(deadline.started + self.seconds)
             if age >= LOOK_AFTER:
                 deadline.watch()
 
 
 class Deadline:
-    """Ends the block when its time is over, or when the client goes away once ``client_left`` is set.
+    """Cancels the block at its deadline, or when the client disconnects once ``client_left`` is set.
 
-    What runs inside is cancelled, and with it the statement that Postgres is working on, as `asyncio.timeout` does it.
+    What runs inside is cancelled, and with it the current statement of Postgres, as by `asyncio.timeout`.
 
     Raises:
-        TimeoutError: It took too long.
-        DisconnectedError: The client is gone.
+        TimeoutError: The deadline has passed.
+        DisconnectedError: The client has disconnected.
     """
 
-    # most never have any of these
+    # most blocks set none of these
     client_left: Callable[[], Awaitable[object]] | None = None
-    """Returns once nobody waits for the answer any more; it is awaited where an answer takes long."""
+    """Returns once the client has disconnected; it is awaited if the response takes long."""
     _end: type[Exception] | None = None
-    """What has ended it."""
+    """The exception that ended it."""
     _timer: asyncio.TimerHandle | None = None
     _watching: asyncio.Task[None] | None = None
 
@@ -96,12 +96,12 @@ class Deadline:
                 raise self._end from error
 
     def end_at(self, when: float) -> None:
-        """Sets its timer, by the loop's clock."""
+        """Sets the timer, by the loop's clock."""
         if self._timer is None:
             self._timer = get_running_loop().call_at(when, self._over, TimeoutError)
 
     def watch(self) -> None:
-        """Has the client watched from now on."""
+        """Starts to watch the client's connection."""
         if self.client_left is not None and self._watching is None:
             self._watching = get_running_loop().create_task(self._watch(self.client_left))
 

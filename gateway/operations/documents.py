@@ -46,9 +46,9 @@ from schema.names.hints import hinted
 from schema.schema import Schema
 
 MAX_ERRORS = 20
-"""Errors of one document or of one set of variables that are told; looking for more costs more than it helps."""
+"""Errors reported for one document or one set of variables."""
 MAX_PAIRS = 3_000
-"""Pairs of selections in one place with one name. Validation compares each two of them, and all that is below."""
+"""Pairs of selections with the same response key in one place: validation compares each pair, and all below it."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Document:
     operations: dict[str, OperationDefinitionNode]
     fragments: dict[str, FragmentDefinitionNode]
     asked: dict[str | None, KnownOperation] = field(default_factory=dict)
-    """The operations that were asked for, by the name in the request."""
+    """Operations by the name in the request, once selected."""
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
-        """The operation to run.
+        """The operation to execute.
 
         Raises:
-            GatewayError: ``OPERATION_NOT_FOUND``: the name is none of the document's, or it is needed and missing.
+            GatewayError: ``OPERATION_NOT_FOUND``: no operation has the name, or the name is required and missing.
         """
         if found := self.operations.get(name) if name is not None else self._only():
             return found
@@ -86,7 +86,7 @@ class Document:
 
 
 class NoServiceRule(ValidationRule):
-    """Refuses what fields say of the schema, as the other rule refuses introspection."""
+    """Refuses the field ``_service``, where introspection is disabled."""
 
     def enter_field(self, node: FieldNode, *_args: Any) -> None:
         if (name := node.name.value) in {SERVICE, COLUMN_FACTS}:
@@ -94,11 +94,11 @@ class NoServiceRule(ValidationRule):
 
 
 class Documents:
-    """Parses and validates documents, and keeps the last ones that were valid.
+    """Parses and validates documents, and caches the last valid ones.
 
-    ``capacity`` bounds the characters of the texts kept. For each of them a syntax tree takes some 80 bytes, from 50
-    with long names to 280 with short ones: all that are kept take about 12 MB, and 42 MB at the most. A text of more
-    than a tenth of the capacity is not kept.
+    ``capacity`` bounds the characters of the cached texts. For each character a syntax tree takes some 80 bytes, from
+    50 with long names to 280 with short ones: the cache takes about 12 MB, and 42 MB at most. A text longer than a
+    tenth of the capacity is not cached.
     """
 
     def __init__(self, schema: Schema, settings: Settings, capacity: int = 150_000) -> None:
@@ -119,7 +119,7 @@ class Documents:
         """The document of a text.
 
         Raises:
-            RefusedDocumentError: It does not parse, is not valid, or is over a limit; with an error for each reason.
+            RefusedDocumentError: It does not parse, is invalid, or exceeds a limit; with an error for each reason.
         """
         if kept := self._kept.get(text):
             self._kept.move_to_end(text)
@@ -143,11 +143,11 @@ class Documents:
             errors = validate(self._schema, ast, self._rules, MAX_ERRORS, hide_suggestions=True)
         except RecursionError:
             raise RefusedDocumentError(self._too_deep(None)) from None
-        if [error.message for error in errors] == ["Validation aborted."]:  # it would recurse, or work, too much
+        if [error.message for error in errors] == ["Validation aborted."]:  # a limit of validation
             raise RefusedDocumentError(self._too_deep(None))
         if self._suggestions:
             errors = list(hinted(errors, self._suggestions))
-        if errors:  # the last one may say that there were too many to go on
+        if errors:  # the last one may say that there were more
             raise RefusedDocumentError(*(_with_code(error, ErrorCode.GRAPHQL_VALIDATION_FAILED) for error in errors))
         return Document(
             ast,
@@ -175,10 +175,10 @@ class Documents:
         return refuse(ErrorCode.DEPTH_LIMIT, self._settings.max_depth, found, SHALLOWER)
 
     def _count(self, ast: DocumentNode) -> None:
-        """Counts what validation itself is slow on, before it.
+        """Counts, before validation, what validation is slow on.
 
         Raises:
-            RefusedDocumentError: There is too much of something.
+            RefusedDocumentError: A limit is exceeded.
         """
         limits = self._settings
         aliases = directives = deepest = 0
@@ -202,22 +202,22 @@ class Documents:
 
 
 MARKS = 3
-"""Commas and brackets for each value that variables may hold, above which a request is not even read as JSON: there are
-two at most for each, and some beside the variables."""
+"""Commas and brackets for each allowed value of the variables, above which a body is refused before JSON parsing: at
+most two for each, and some beside the variables."""
 MAX_OBJECTS = 2_500
-"""Objects in the variables that are read by types of the schema, such as filters: some 50 microseconds each, while
-nothing else of the process runs. What stands within JSON is not counted."""
+"""Objects in variables that are coerced by types of the schema, such as filters: each blocks the event loop for some 50
+microseconds. Objects within JSON values are not counted."""
 
 _NESTED = (dict, list)
 
 
 def too_many_values(which: str, limit: int, count: int | None = None) -> GatewayError:
-    """A refusal of values or of objects."""
+    """The refusal for too many values or objects."""
     return refuse(ErrorCode.VALUE_LIMIT, limit, count, "Send fewer at once.", f"{which} too many values")
 
 
 def check_objects(types: Iterable[tuple[str, Any]], variables: Mapping[str, Any]) -> None:
-    """Counts the objects in the variables that have a type of their own.
+    """Checks the number of objects in the variables that have an input type of their own.
 
     Raises:
         RefusedDocumentError: There are more than `MAX_OBJECTS`.
@@ -228,7 +228,7 @@ def check_objects(types: Iterable[tuple[str, Any]], variables: Mapping[str, Any]
         type_, value = pending.pop()
         type_ = get_nullable_type(type_)
         if holds_rows(type_):
-            continue  # rows are read without objects, and their values are counted
+            continue  # recorded rows are read without such objects, and their values are counted
         if isinstance(type_, GraphQLList):
             pending.extend((type_.of_type, item) for item in (value if isinstance(value, list) else [value]))
         elif isinstance(type_, GraphQLInputObjectType) and isinstance(value, dict):
@@ -245,15 +245,15 @@ def check_objects(types: Iterable[tuple[str, Any]], variables: Mapping[str, Any]
 
 
 def most_values(settings: Settings) -> int:
-    """How many values variables may hold, whatever they are for."""
+    """The largest number of values that any variables may hold."""
     return max(settings.max_values, settings.max_recorded_values)
 
 
 def check_values(variables: dict[str, Any], settings: Settings) -> int:
-    """Counts what is in the variables, and how deep it is nested, before it is read as what it should be.
+    """The number of values in the variables, whose nesting is checked too, before they are coerced.
 
     Raises:
-        RefusedDocumentError: There is too much of it.
+        RefusedDocumentError: There are too many values, or they are nested too deeply.
     """
     level: list[Any] = [value for value in variables.values() if isinstance(value, _NESTED)]
     count, depth, most = len(variables), 0, most_values(settings)
@@ -287,7 +287,7 @@ def _of(ast: DocumentNode, kind: type[Any]) -> Iterator[Any]:
 
 
 def _walk(root: Node) -> Iterator[tuple[Node, int]]:
-    """Every node, and how deep it is within lists and objects of a value."""
+    """Every node, with its nesting within lists and objects of a value."""
     pending: list[tuple[Node, int]] = [(root, 0)]
     while pending:
         node, depth = pending.pop()
@@ -302,9 +302,10 @@ def _walk(root: Node) -> Iterator[tuple[Node, int]]:
 
 
 def _pairs(ast: DocumentNode) -> int:
-    """How many pairs of selections stand in one place of an answer with one name; inline fragments are no place.
+    """The number of pairs of selections in one place with one response key; inline fragments are not places of their
+    own.
 
-    Where fields of one name stand together, what is below them stands together too.
+    Where fields share a response key, their selections share a place, too.
     """
     found = 0
     pending: list[list[SelectionSetNode]] = [

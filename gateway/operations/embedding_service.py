@@ -1,6 +1,6 @@
 """The embedding service: one POST, compatible with OpenAI's API.
 
-No text, key or answer of the service stands in an error or in the log: its errors repeat what they were sent.
+No text, key or response of the service appears in an error or in the log: its errors may repeat the request.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
     import httpx
 
 AT_ONCE, QUEUED = 8, 16
-"""Requests to the service at once, and how many more wait: others are refused, so that they hold no place of a request
-which needs no vector."""
+"""Concurrent requests to the service, and those that may wait: more are refused, so that they do not occupy places of
+requests that need no vector."""
 MAX_TEXTS = 64
-"""Texts of one request to the service; a search proof has the most."""
+"""Texts of one request to the service; the check of a search has the most."""
 BYTES_OF_NUMBER, BYTES_BESIDE = 40, 65_536
-"""Bytes that a number of a vector, and all beside the vectors, can have in an answer."""
+"""Bytes of a number in a vector, and of everything beside the vectors, that a response may have."""
 PATH = "/embeddings"
 
 
 class ServiceError(Exception):
-    """The service made no vectors; the message says why, for clients too."""
+    """The service returned no vectors; the message says why, and may be shown to clients."""
 
 
 class WrongLengthError(ServiceError):
-    """It makes vectors of another length."""
+    """The service returned vectors of another length."""
 
 
 def check_library(settings: Settings) -> None:
-    """Whether what asks the service is installed, where there is one.
+    """Checks that the HTTP library is installed, if an embedding service is configured.
 
     Raises:
-        SettingsError: It is not.
+        SettingsError: It is not installed.
     """
     if settings.embeddings_url and find_spec("httpx") is None:
         raise SettingsError("GATEWAY_EMBEDDINGS_URL: httpx is not installed; install e2i-gateway[embeddings]")
 
 
 class EmbeddingService:
-    """Makes vectors of texts."""
+    """Requests vectors of texts."""
 
     def __init__(self, settings: Settings) -> None:
         import httpx  # noqa: PLC0415 - an extra, and slow to import
@@ -64,7 +64,7 @@ class EmbeddingService:
         self._limiter = Limiter(AT_ONCE, self._timeout, QUEUED)
         self._client: httpx.AsyncClient | None = None
         self.requests = self.failures = self.texts = 0
-        """Requests that were sent, how many of them failed, and the texts in them all."""
+        """Requests sent, requests failed, and texts in them."""
 
     async def close(self) -> None:
         """Closes its connections."""
@@ -75,7 +75,7 @@ class EmbeddingService:
         """The vectors of at most `MAX_TEXTS` texts, in their order, each of ``length`` finite numbers.
 
         Raises:
-            ServiceError: There are none.
+            ServiceError: The service returned none.
         """
         try:
             async with self._limiter:
@@ -120,10 +120,10 @@ class EmbeddingService:
 
 
 def _vectors(body: bytes, count: int, length: int) -> list[list[float]]:
-    """The vectors of an answer in the order of what was asked.
+    """The vectors in a response, in the order of the request.
 
     Raises:
-        ServiceError: It has others, or none.
+        ServiceError: They are missing or invalid.
     """
     try:
         listed = orjson.loads(body)["data"]

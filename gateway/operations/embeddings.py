@@ -1,7 +1,7 @@
-"""Vectors of search texts: made by the embedding service after its model is verified, and cached.
+"""Vectors of search texts: requested from the embedding service once its model is verified, and cached.
 
-No column names the model that the stored vectors were made by. Three stored texts of each search are made into vectors
-again; where these are not near to the stored ones, the model is another one, and every answer would be noise.
+No column names the model of the stored vectors. So three stored texts of each search are embedded again; if the results
+are not close to the stored vectors, the service uses another model, whose similarities would be meaningless.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from schema.search.vector import Similarity
 log = logging.getLogger("gateway.embeddings")
 
 SAMPLE = 3
-"""Stored texts that a search is proved by."""
+"""Stored texts by which the model of a search is verified."""
 LEAST = 0.95
-"""The least cosine similarity of a text's vector to the stored one of the same text."""
+"""The least cosine similarity between a text's new vector and its stored one."""
 KEPT = 1_000
-"""Vectors that are kept: 12 kB each."""
+"""Cached vectors, of 12 kB each."""
 AGAIN, SOON = 30.0, 2.0
-"""Seconds after which a search that is not proved is looked at again, by the next request that needs it: where the
-answer was no, and where there was none."""
+"""Seconds after which an unsuccessful verification is repeated by the next request that needs it: after a mismatch, and
+after a failure."""
 _SERVICE = "text: the service that makes vectors of texts"
 
 
@@ -48,26 +48,26 @@ _UNPROVED = NoVector(ErrorCode.EMBEDDINGS_UNAVAILABLE)
 
 @dataclass
 class SearchProof:
-    """Whether the service's vectors can be compared with those of a search."""
+    """Whether the service's vectors can be compared with the stored vectors of a search."""
 
     similarity: Similarity
     found: NoVector | None = _UNPROVED
-    """Why they cannot; None where they can, or where nothing is stored that they could be compared with."""
+    """The reason why not; None if they can, or if nothing is stored to compare with."""
     told: str = "not looked at yet"
-    """The same in words, for operators."""
+    """The state in words, for operators."""
     until: float = 0.0
-    """When it is looked at again, by the monotonic clock."""
+    """When the verification is repeated, by the monotonic clock."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Embeddings:
-    """Gives operations the vectors of their texts."""
+    """Provides operations with the vectors of their texts."""
 
     def __init__(self, catalogue: Catalogue, reads: Reads, missing: Callable[[], Missing], settings: Settings) -> None:
-        """``missing`` tells what the database lacks."""
+        """``missing`` returns what the database lacks."""
         self.service = EmbeddingService(settings) if settings.embeddings_url else None
         self.hits = self.misses = 0
-        """Texts whose vectors were kept, and those whose were not."""
+        """Cache hits and misses, in texts."""
         self._reads = reads
         self._missing = missing
         self._proofs = {
@@ -79,12 +79,12 @@ class Embeddings:
         return len(self._kept)
 
     async def close(self) -> None:
-        """Lets go of the service."""
+        """Closes the service."""
         if self.service is not None:
             await self.service.close()
 
     def report(self) -> str:
-        """How it stands, in words."""
+        """The state of all searches in words."""
         if self.service is None:
             return "off"
         told = {name: proof.told for name, proof in self._proofs.items()}
@@ -92,8 +92,7 @@ class Embeddings:
         return same.pop() if len(same) == 1 else "; ".join(f"{name}: {words}" for name, words in told.items())
 
     def prove(self, reports: dict[str, Callable[[], str]]) -> list[asyncio.Task[None]]:
-        """Begins to look whether the service's vectors can be compared with those of each search, and says in the
-        reports how it stands."""
+        """Starts to verify the service's model for each search, and adds the state to the health reports."""
         if self.service is None:
             return []
         reports["embeddings"] = self.report
@@ -104,7 +103,7 @@ class Embeddings:
             await self._proved(proof)
 
     async def of(self, planned: PlannedOperation) -> Vectors:
-        """The vectors of an operation's texts, or why they have none; of what its caller may read."""
+        """The vectors of an operation's texts, or why there are none, for searches that its caller may read."""
         if self.service is None:
             return {}
         wanted: dict[str, list[str]] = {}
@@ -112,7 +111,7 @@ class Embeddings:
             text = place.read(planned.values.coerced)
             similarity = self._proofs[place.root].similarity
             if text is None or not text.strip() or "\x00" in text or len(text) > MAX_TEXT:
-                continue  # which the field says
+                continue  # reported by the field
             if _unread(similarity, planned.reads) is None and text not in wanted.setdefault(place.root, []):
                 wanted[place.root].append(text)
         vectors: dict[tuple[str, str], Sequence[float] | NoVector] = {}
@@ -130,7 +129,7 @@ class Embeddings:
         self.misses += len(new)
         made: dict[int, array[float]] = {}
         if new:
-            assert self.service is not None  # noqa: S101 - whoever has none has asked for nothing
+            assert self.service is not None  # noqa: S101 - without a service nothing is requested
             try:
                 vectors = await self.service.vectors([texts[place] for place in new], length)
             except ServiceError as error:
@@ -148,8 +147,8 @@ class Embeddings:
     # -- proofs ----------------------------------------------------------------------------------------------------
 
     async def _proved(self, proof: SearchProof) -> NoVector | None:
-        """Why a search cannot be made by the service's vectors. The first requests wait for one proof, which is made
-        again for one of them while others are told what was found before."""
+        """Why a search cannot use the service's vectors; None if it can. Concurrent first requests share one
+        verification; it is repeated by one request while others use the last result."""
         if proof.until and proof.turn.locked():
             return proof.found
         async with proof.turn:
@@ -164,7 +163,7 @@ class Embeddings:
             proof.found, proof.told, lasting = await self._compared(similarity)
         except ServiceError as error:
             proof.found, proof.told, lasting = _refusal(error), f"the service {error}", SOON
-        except Exception as error:  # noqa: BLE001 - whatever keeps the database away
+        except Exception as error:  # noqa: BLE001 - any failure of the database
             log.warning("%s by text cannot be proved: %s", name, translate(error))
             proof.found, proof.told, lasting = _UNPROVED, "cannot be proved yet", SOON
         proof.until = time.monotonic() + lasting
@@ -172,13 +171,14 @@ class Embeddings:
         tell("%s by text: %s", name, proof.told)
 
     async def _compared(self, similarity: Similarity) -> tuple[NoVector | None, str, float]:
-        """Why a search cannot be made, how it stands in words, and for how long that is so."""
+        """Why a search cannot use the service's vectors, the state in words, and the seconds for which the result is
+        valid."""
         length = similarity.length
         if what := _unread(similarity, self._missing()):
             return None, f"the database lacks {what}", AGAIN
         ways = len(similarity.nearest.texts)
         rows = await ShortReader(self._reads.primary).fetch(similarity.sample(), (SAMPLE, MAX_TEXT))
-        assert self.service is not None  # noqa: S101 - nothing is proved without
+        assert self.service is not None  # noqa: S101 - nothing is verified without a service
         if not rows:
             await self.service.vectors(["a text"], length)
             return None, "no stored vector to compare with", AGAIN
@@ -203,7 +203,7 @@ class Embeddings:
 
 
 def _unread(similarity: Similarity, missing: Missing) -> str | None:
-    """What of a search is missing or withheld."""
+    """The part of a search that is missing or withheld."""
     return missing.table(similarity.type) or missing.first(similarity.type, [similarity.nearest.vector])
 
 
@@ -219,7 +219,7 @@ def _numbers(vector: str) -> list[float]:
 
 
 def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
-    """Cosine similarity; -1 where it is none."""
+    """The cosine similarity; -1 if it is undefined."""
     long = math.hypot(*one) * math.hypot(*other)
     dot = math.fsum(a * b for a, b in zip(one, other, strict=True))
     return dot / long if long and math.isfinite(long) else -1.0

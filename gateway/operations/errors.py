@@ -1,4 +1,4 @@
-"""Errors for clients: typed errors unchanged, the database's by their meaning, all others masked."""
+"""Errors for clients: typed errors unchanged, errors of the database by their meaning, all others masked."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ log = logging.getLogger("gateway.errors")
 
 MAX_MESSAGE = 1_000
 MAX_LOCATIONS = 20
-"""Characters and places of an error that are sent."""
+"""Characters of a message, and locations, that are sent."""
 
 
 class Reporter:
-    """Turns the errors of one answer into what is sent; each cause is logged once, however many fields it cost."""
+    """Converts the errors of one response; each cause is logged once, however many fields it affects."""
 
     def __init__(self, request_id: str) -> None:
         self._request_id = request_id
         self.sent: str | None = None
-        """What a client has sent, where errors may quote no other names: they would tell of the schema."""
+        """The text that the client has sent, if messages may quote no other names, since they would reveal the
+        schema."""
         self._logged: set[int] = set()
 
     def public(self, error: GraphQLError) -> dict[str, Any]:
-        """An error as it is sent: message, locations, path, and a code in ``extensions``."""
+        """An error for the response: message, locations, path, and a code in ``extensions``."""
         formatted: dict[str, Any] = dict(error.formatted)
-        if len(error.message) > MAX_MESSAGE:  # it repeats what was sent
+        if len(error.message) > MAX_MESSAGE:  # it repeats the request
             formatted["message"] = f"{error.message[:MAX_MESSAGE]}\u2026"
         if len(formatted.get("locations", ())) > MAX_LOCATIONS:
             formatted["locations"] = formatted["locations"][:MAX_LOCATIONS]
@@ -61,7 +62,8 @@ class Reporter:
 
     def _meaning(self, error: GraphQLError, cause: BaseException | None) -> tuple[ErrorCode, str | None]:
         if cause is None or isinstance(cause, GraphQLError):
-            # graphql-core's own: with a path a value that does not fit its type, without one a variable or argument
+            # graphql-core's own: with a path a value that does not fit its type, without one an invalid variable or
+            # argument
             of_output = error.path and _is_output(error)
             return (ErrorCode.UNREPRESENTABLE_VALUE if of_output else ErrorCode.BAD_USER_INPUT), None
         first = id(cause) not in self._logged
@@ -97,7 +99,7 @@ _NORMAL = {ErrorCode.STATEMENT_TIMEOUT, ErrorCode.LOCKED}
 
 
 def _known(cause: BaseException) -> tuple[ErrorCode, str] | None:  # noqa: PLR0911 - one line for each meaning
-    """Code and message of a database's error; SQL and names stay in the log."""
+    """Code and message for an error of the database; SQL and names stay in the log."""
     match cause:
         case DatabaseUnavailableError():
             return ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.DATABASE_UNAVAILABLE.message

@@ -1,4 +1,4 @@
-"""Housekeeping: expired rows of the gateway's own tables are removed in slices."""
+"""Housekeeping: expired rows of the gateway's own tables are deleted in slices."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from gateway.settings import Settings
 log = logging.getLogger("gateway.housekeeping")
 
 SECONDS = 3600.0
-"""Between two rounds, of each worker; most find that there is nothing left to do."""
+"""Seconds between two rounds of a worker; most rounds find nothing to do."""
 FIRST_SECONDS = 60.0
-"""Before the first, at most."""
+"""The longest delay before the first round, in seconds."""
 SLICE = 2_000
-"""Rows that one statement removes, or looks at."""
+"""Rows that one statement deletes or checks."""
 PAUSE = 0.05
-"""Seconds between two slices, in which others have the disk."""
+"""Seconds between two slices, which leave the disk to others."""
 _SEEN = "gateway.alerts_seen"
 _ALONE = "SELECT pg_try_advisory_xact_lock(hashtext('e2i gateway housekeeping'))"
 
 
 class Housekeeping:
-    """Removes rows that are over, a slice in each transaction; one process at a time."""
+    """Deletes expired rows, a slice per transaction; one process at a time."""
 
     def __init__(self, writer: AsyncEngine, settings: Settings) -> None:
         self.removed: dict[str, int] = {}
-        """How many rows this process has removed, by table."""
+        """Rows that this process has deleted, by table."""
         self._writer = writer
         self._tables: Mapping[str, str] = own_rows.over(settings.live_hours)
         self._told: set[str] = set()
 
     async def run(self) -> None:
-        """Looks for what is over from time to time; without an end."""
+        """Deletes expired rows from time to time, without end."""
         seconds = FIRST_SECONDS
         while True:
-            await asyncio.sleep(random.uniform(0.2, 1.0) * seconds)  # noqa: S311 - so that not all come at once
+            await asyncio.sleep(random.uniform(0.2, 1.0) * seconds)  # noqa: S311 - workers do not start together
             seconds = SECONDS
             for table, which in self._tables.items():
                 try:
                     await (self._follow_alerts() if table == _SEEN else self._remove(table, which))
                 except (NotPermittedError, MissingObjectError) as error:
                     self._tell(table, str(error))
-                except Exception as error:  # noqa: BLE001 - an hour later it is tried again
+                except Exception as error:  # noqa: BLE001 - repeated in the next round
                     log.warning("rows of %s that are over stay for now: %s", table, error)
 
     async def _remove(self, table: str, which: str) -> None:
@@ -62,7 +62,7 @@ class Housekeeping:
             await self._count(table, gone)
 
     async def _follow_alerts(self) -> None:
-        """What is known of alerts that were deleted goes with them."""
+        """Deletes what is recorded of alerts that no longer exist."""
         at: str | None = own_rows.FIRST_ALERT
         while at is not None:
             if (found := await self._slice(own_rows.GONE_ALERTS, at, str(SLICE))) is None:
@@ -71,7 +71,7 @@ class Housekeeping:
             at = found[1]
 
     async def _slice(self, sql: str, *values: str) -> Sequence[Any] | None:
-        """What a statement answers; None where another process is at it."""
+        """The rows that a statement returns; None if another process is deleting."""
         with translated():
             async with self._writer.begin() as connection:
                 if not (await connection.exec_driver_sql(_ALONE)).scalar_one():
@@ -84,7 +84,7 @@ class Housekeeping:
         await asyncio.sleep(PAUSE)
 
     def _tell(self, table: str, why: str) -> None:
-        """Says once that rows stay for good."""
+        """Logs once that rows of a table cannot be deleted."""
         if table not in self._told:
             self._told.add(table)
             log.warning("rows of %s cannot be removed: %s; `e2i-gateway db role` gives the right", table, why)

@@ -30,15 +30,15 @@ from schema.runner import Outcome
 
 ROOTS = {"__schema", "__type"}
 ALLOWANCE = 2
-"""How many times the standard introspection query an operation may ask for."""
+"""The allowed introspection of an operation, as a multiple of the standard query."""
 BESIDE_ROWS = 500
-"""The part of that which an operation may ask for that asks for rows too; no tool does."""
+"""The part of that allowance for operations that select rows, too; no tool does."""
 KEPT = 16_000_000
-"""Bytes of answers that are kept; the standard query's has less than three million."""
+"""Bytes of cached responses; that of the standard query has less than three million."""
 
 
 class Introspection:
-    """Prices introspection by how many types, fields, arguments and values the schema has on average."""
+    """Computes the cost of introspection, from the schema's average numbers of types, fields, arguments and values."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         types = list(schema.type_map.values())
@@ -60,7 +60,7 @@ class Introspection:
         self.limit = int(ALLOWANCE * self._standard(schema))
 
     def _standard(self, schema: GraphQLSchema) -> float:
-        """The price of the query that tools send, with everything that they may add to it."""
+        """The cost of the standard query of tools, with all its options."""
         query = get_introspection_query(
             specified_by_url=True,
             directive_is_repeatable=True,
@@ -74,7 +74,7 @@ class Introspection:
         return self.price(operation.root)
 
     def price(self, root: Selection) -> float:
-        """About how many values the introspection below the operation's root answers with."""
+        """The approximate number of values in the introspection below the operation's root."""
         return sum(self._price(field) for field in root.fields.values() if field.name in ROOTS)
 
     def _price(self, selection: Selection) -> float:
@@ -87,10 +87,10 @@ class Introspection:
 
 
 class AboutSchema:
-    """Answers operations that ask for nothing but the schema, which is the same for as long as the process lives.
+    """Answers operations that select introspection alone, which is constant while the process runs.
 
-    The standard query takes seconds of Python. It is worked out in a thread, one at a time, so that everybody else's
-    answers go on meanwhile, and kept.
+    The standard query takes seconds of Python. It is executed in a thread, one at a time, so that other requests are
+    answered meanwhile, and cached.
     """
 
     def __init__(self, schema: GraphQLSchema) -> None:
@@ -100,13 +100,13 @@ class AboutSchema:
         self._sizes: dict[tuple[str, bytes], int] = {}
 
     def concerns(self, known: KnownOperation, plan: Plan) -> bool:
-        """Whether an operation asks for nothing else."""
+        """Whether an operation selects introspection alone."""
         nodes = (plan.rest or known).definition.selection_set.selections
         names = {node.name.value if isinstance(node, FieldNode) else "" for node in nodes}
         return bool(names & ROOTS) and names <= ROOTS | {"__typename"}
 
     async def answer(self, known: KnownOperation, plan: Plan, given: dict[str, Any]) -> Outcome:
-        """The answer to an operation with variables as they were given."""
+        """The outcome of an operation, for its variables as given."""
         text = known.document.loc.source.body if known.document.loc else ""
         name = known.definition.name.value if known.definition.name else None
         key = text, exact_json.dumps([name, given])
@@ -123,7 +123,7 @@ class AboutSchema:
             return Outcome(self._keep(key, result.data))
 
     def _keep(self, key: tuple[str, bytes], data: dict[str, Any]) -> dict[str, orjson.Fragment]:
-        """The values of an answer as JSON, which are kept while there is room for them."""
+        """The values of a response as JSON, cached while there is room."""
         written = {name: orjson.dumps(value) for name, value in data.items()}
         self._sizes[key] = len(key[0]) + sum(map(len, written.values()))
         self._kept[key] = {name: orjson.Fragment(value) for name, value in written.items()}

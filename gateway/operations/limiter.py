@@ -8,10 +8,10 @@ from schema.error_codes import ErrorCode
 
 
 class RequestLimiter(Limiter):
-    """Lets ``size`` requests in; ``queue`` more wait for up to ``timeout`` seconds.
+    """Admits ``size`` concurrent requests; ``queue`` more wait for up to ``timeout`` seconds.
 
     Raises:
-        RefusedError: ``OVERLOADED``, 503: the queue is full, or too slow.
+        RefusedError: ``OVERLOADED``, 503: the queue is full, or the wait too long.
     """
 
     def refusal(self) -> RefusedError:

@@ -1,8 +1,8 @@
 """Persisted documents: trusted documents of the deployment, and automatic persisted queries.
 
-A file of trusted documents is what GraphQL Code Generator, Relay or Apollo write: a JSON object of ids and documents,
-or Apollo's manifest of operations. A folder has one document a file, whose id is the SHA-256 of its text or its name
-without ``.graphql``. The table ``gateway.trusted_documents`` is read again whenever it has changed.
+A file of trusted documents has the format of GraphQL Code Generator, Relay or Apollo: a JSON object of ids and
+documents, or Apollo's operation manifest. A folder has one document a file, whose id is the SHA-256 of its text or its
+name without ``.graphql``. The table ``gateway.trusted_documents`` is read again when it has changed.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ Trust = Literal["off", "prefer", "only"]
 
 APOLLO = "apollo-persisted-query-manifest"
 CONSOLE = Path(__file__).with_name("console_documents.json")
-"""All documents that the console's pages send, by their SHA-256."""
+"""The documents that the console's pages send, by their SHA-256."""
 REGISTERED = 2_000_000
 """Characters of registered documents that a worker keeps."""
 TABLE_SECONDS = 2.0
-"""How often the table is looked at: what was added or removed counts after so many seconds at the latest."""
+"""Seconds between two checks of the table: changes take effect after this time at the latest."""
 
 
 def load(path: Path) -> dict[str, str]:
-    """Trusted documents by their ids; those of a folder by the names of their files, too.
+    """Trusted documents by their ids; those of a folder by their file names, too.
 
     Raises:
-        TrustedDocumentsError: The file or folder cannot be read, or holds something else.
+        TrustedDocumentsError: The file or folder cannot be read, or has another format.
     """
     found = documents_of(path)
     names = {one.name: one.text for one in found if one.name is not None} if path.is_dir() else {}
@@ -64,7 +64,7 @@ def documents_of(path: Path) -> Sequence[TrustedDocument]:
     """The documents of a file or a folder.
 
     Raises:
-        TrustedDocumentsError: It cannot be read, or holds something else.
+        TrustedDocumentsError: It cannot be read, or has another format.
     """
     try:
         if path.is_dir():
@@ -97,9 +97,10 @@ def _files(path: Path, files: Sequence[Path]) -> Sequence[TrustedDocument]:
 
 
 class DocumentRegistry:
-    """What ids stand for. ``trust`` says whether others than trusted documents are answered.
+    """Resolves ids of documents. ``trust`` says whether documents that are not trusted are answered.
 
-    With ``table`` there are more of them than ``trusted``, and until those are read nothing is said not to exist.
+    With ``table`` there are further trusted documents in the database; until those are read, unknown ids are refused as
+    unavailable.
     """
 
     def __init__(
@@ -112,13 +113,13 @@ class DocumentRegistry:
         console: Mapping[str, str] | None = None,
     ) -> None:
         self._console = console or {}
-        """Those that the console sends, which were tested with it and need no check."""
+        """The documents of the console, which are valid for this schema."""
         trusted = {**self._console, **trusted}
         self._given = trusted
         self._trusted = trusted
         self._texts = frozenset(trusted.values())
         self.read = not table
-        """Whether all that are trusted are known."""
+        """Whether all trusted documents are known."""
         self.table = table
         """Whether some are in the table."""
         self._changes: frozenset[str] | None = None
@@ -128,7 +129,7 @@ class DocumentRegistry:
         self._registered: OrderedDict[str, str] = OrderedDict()
 
     def text(self, asked: Parameters) -> str:
-        """The document of a request, by whatever names it.
+        """The document of a request, by its id, its hash or its text.
 
         Raises:
             RefusedDocumentError: ``PERSISTED_QUERY_NOT_FOUND``, ``PERSISTED_QUERY_HASH_MISMATCH``,
@@ -149,19 +150,19 @@ class DocumentRegistry:
             return self._by_id(asked.document_id, asked.query)
         if asked.hash is not None:
             return self._by_hash(asked.hash, asked.query)
-        assert asked.query is not None  # noqa: S101 - a request without it names a document
+        assert asked.query is not None  # noqa: S101 - checked before
         if self._trust == "only" and asked.query not in self._texts:
             raise _untrusted("This document is not one of this gateway's trusted documents.")
         return asked.query
 
     def check(self, documents: Documents) -> None:
-        """Says in the log which trusted documents cannot be answered; the others are all the same."""
+        """Logs the trusted documents that are invalid; the others are usable."""
         for name, text in self._trusted.items():
             if self._console.get(name) != text:
                 warn_of(name, text, documents)
 
     def replace(self, table: Mapping[str, str]) -> Mapping[str, str]:
-        """Takes what is in the table now, each known by its id and its SHA-256; returns what is new of it."""
+        """Replaces the documents of the table, known by id and SHA-256; returns the new ones."""
         new = {id_: text for id_, text in table.items() if self._trusted.get(id_) != text}
         self._trusted = {**{digest(text): text for text in table.values()}, **table, **self._given}
         self._texts = frozenset(self._trusted.values())
@@ -170,11 +171,11 @@ class DocumentRegistry:
         return new
 
     def is_trusted(self, text: str) -> bool:
-        """Whether a document has all that may be asked for: everything, where none is preferred."""
+        """Whether a document is answered without restriction: any document, unless trusted ones are preferred."""
         return self._trust == "off" or text in self._texts
 
     def changes(self) -> frozenset[str] | None:
-        """The mutations that trusted documents have, where only these are answered; None where others are."""
+        """The mutations in trusted documents, if only those are answered; None otherwise."""
         if self._trust != "only":
             return None
         if self._changes is None:
@@ -182,7 +183,7 @@ class DocumentRegistry:
         return self._changes
 
     def register(self, asked: Parameters, text: str) -> None:
-        """Keeps a document, which was found valid, for requests that send its hash alone."""
+        """Registers a valid document, for requests that send its hash alone."""
         if asked.hash is None or asked.query is None or not self._register or asked.hash in self._registered:
             return
         self._registered[asked.hash] = text
@@ -223,7 +224,7 @@ class DocumentRegistry:
 
 
 def _mutations_in(text: str) -> Iterator[str]:
-    """The names of the mutations of a document that parses, those in its fragments too."""
+    """The names of the mutations of a document that parses, with those in its fragments."""
     if "mutation" not in text:
         return
     with suppress(GraphQLSyntaxError, RecursionError):
@@ -254,10 +255,10 @@ def _untrusted(what: str) -> RefusedDocumentError:
 
 
 def document_registry(settings: Settings) -> DocumentRegistry:
-    """The documents that the settings name.
+    """The registry of the settings' documents.
 
     Raises:
-        TrustedDocumentsError: They cannot be read.
+        TrustedDocumentsError: A document cannot be read.
     """
     trust, path, table = settings.trusted_documents, settings.trusted_documents_path, settings.trusted_documents_table
     if trust == "off":
@@ -276,7 +277,7 @@ NOWHERE = (
 
 
 def warn_of(name: str, text: str, documents: Documents) -> bool:
-    """Says in the log why a document cannot be answered, if it cannot."""
+    """Logs why a document is invalid, if it is; returns whether."""
     try:
         documents.get(text)
     except RefusedDocumentError as error:
@@ -286,7 +287,7 @@ def warn_of(name: str, text: str, documents: Documents) -> bool:
 
 
 class DocumentTable:
-    """Reads the table of trusted documents, and again when it is another one than before."""
+    """Reads the table of trusted documents, at start and when it has changed."""
 
     def __init__(self, engine: AsyncEngine, registry: DocumentRegistry, documents: Documents) -> None:
         self._engine = engine
@@ -296,7 +297,7 @@ class DocumentTable:
         self._failure = ""
 
     async def look(self) -> None:
-        """Reads what has changed, if anything has; what was known stays where it cannot be read."""
+        """Reads the table if it has changed; keeps the last state if it cannot be read."""
         reader = ShortReader(self._engine)
         try:
             ((version,),) = await reader.fetch(VERSION, ())
@@ -312,17 +313,17 @@ class DocumentTable:
         new = self._registry.replace(dict(map(tuple, rows)))
         log.info("%d trusted documents are in the table, %d of them new", len(rows), len(new))
         for id_, text in new.items():
-            await asyncio.sleep(0)  # each takes milliseconds, of which requests want some
+            await asyncio.sleep(0)  # yields to the event loop: each takes milliseconds
             warn_of(id_, text, self._documents)
 
     async def look_again(self) -> None:
-        """Looks from time to time."""
+        """Checks the table periodically."""
         while True:
             await asyncio.sleep(TABLE_SECONDS)
             await self.try_to_look()
 
     async def try_to_look(self) -> None:
-        """Looks, and goes on where that fails for whatever reason."""
+        """Checks the table; any failure is logged."""
         try:
             await self.look()
         except Exception:
@@ -335,7 +336,7 @@ async def follow_table(
     documents: Documents,
     reports: MutableMapping[str, Callable[[], str]],
 ) -> Sequence[asyncio.Task[None]]:
-    """Reads the table, if the settings want it, and begins to look at it from time to time."""
+    """Reads the table, if the settings enable it, and starts to check it periodically."""
     if not registry.table:
         return ()
     table = DocumentTable(engine, registry, documents)

@@ -1,4 +1,4 @@
-"""From the parameters of a request to a priced plan: document, variables, limits, read permissions."""
+"""From the parameters of a request to a plan with its cost: document, variables, limits, read permissions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from schema.sql.lists import MAX_PAGE
 
 
 class PlannedOperation(NamedTuple):
-    """An operation that may run, with the rows that it may cost and what its caller finds missing."""
+    """An operation that may be executed, with its cost in rows and what its caller may not read."""
 
     parameters: Parameters
     known: KnownOperation
@@ -41,12 +41,12 @@ class PlannedOperation(NamedTuple):
 
 
 class Planner:
-    """Plans operations by what is known of the database, which is learned once it can be asked, and again later."""
+    """Plans operations by the facts of the database, which are learned when it is first reached and updated later."""
 
     def __init__(self, schema: Schema, settings: Settings, registry: DocumentRegistry) -> None:
         self._settings = settings
         self.learned = False
-        """Whether the database has been looked at."""
+        """Whether the database has been inspected."""
         self.access = Access(self._reading(Missing()))
         self.documents = Documents(schema, settings)
         self._schema = schema
@@ -58,18 +58,18 @@ class Planner:
         registry.check(self.documents)
 
     def learn(self, missing: Missing, facts: Facts) -> None:
-        """What the database lacks and how large it is, once it could be asked."""
+        """Sets what the database lacks, and its size."""
         self.access = Access(self._reading(missing), facts)
         self.learned = True
         self.plans = self._no_plans()
 
     def _reading(self, missing: Missing) -> Missing:
-        """With how the settings want it to be read."""
+        """The same with the settings' restrictions."""
         settings = self._settings
         return replace(missing, any_word=not settings.closed_vocabularies, count_up_to=settings.count_up_to or None)
 
     def learn_facts(self, facts: Facts) -> None:
-        """How large the database is, as it grows."""
+        """Updates the size of the database."""
         known = self.access.facts
         self.access.learn(facts)
         if facts.reads_like(known):
@@ -78,10 +78,10 @@ class Planner:
             self.plans = self._no_plans()
 
     async def plan(self, parameters: Parameters, call: Call, room: int) -> PlannedOperation:
-        """An operation that may cost ``room`` rows, ready to run.
+        """An operation of at most ``room`` rows, planned.
 
         Raises:
-            RefusedError: It is none, asks for too much, or its transport does not carry it.
+            RefusedError: It is invalid, exceeds a limit, or is not supported by the transport.
         """
         reads = self.access.of(call.caller.scopes)
         known, values, trusted = self._read(parameters, call)
@@ -96,36 +96,36 @@ class Planner:
         return PlannedOperation(parameters, known, values, plan, cost, reads)
 
     def is_trusted(self, text: str) -> bool:
-        """Whether a document has all that may be asked for.
+        """Whether a document is answered without restriction.
 
         Raises:
-            RefusedError: Only trusted documents are answered, and it is none.
+            RefusedError: Only trusted documents are answered, and it is not one.
         """
         self._registry.text(Parameters(text, None, {}))
         return self._registry.is_trusted(text)
 
     def trusted_changes(self) -> frozenset[str] | None:
-        """The mutations that may be asked for, where these are only those of trusted documents."""
+        """The mutations that may be called, if only those of trusted documents may; None otherwise."""
         return self._registry.changes()
 
     async def again(self, planned: PlannedOperation, call: Call) -> PlannedOperation | None:
-        """An operation planned anew, where its caller finds something else missing than before."""
+        """The operation planned again, if what its caller may not read has changed; None otherwise."""
         reads = self.access.of(call.caller.scopes)
         if reads is planned.reads:
             return None
         known, values = planned.known, planned.values
         try:
             plan, _ = self.plans.kept(known, values, reads) or await self.plans.made(known, values, reads)
-        except GraphQLError:  # it would cost too much now
+        except GraphQLError:  # it exceeds a limit now
             return None
         return planned._replace(plan=plan, reads=reads)
 
     def price_of_rows(self, planned: PlannedOperation, key: str, rows: int, call: Call) -> int:
-        """What an operation costs whose root field ``key`` is a list that is answered with so many rows: as much for
-        each as on a page, and once what it scans.
+        """The cost of an operation whose root field ``key`` returns all of its ``rows`` rows: for each the same as on a
+        page, with its scan once.
 
         Raises:
-            RefusedDocumentError: A page of it costs too much.
+            RefusedDocumentError: The cost of one page exceeds the limit.
         """
         page = min(max(rows, 1), MAX_PAGE)
         try:
@@ -145,7 +145,7 @@ class Planner:
         return self._measure(operation, planned.reads)
 
     def _read(self, parameters: Parameters, call: Call) -> tuple[KnownOperation, VariableValues, bool]:
-        """Parses, validates and checks the variables, before anything runs; and whether the document is trusted."""
+        """Parses and validates the document and checks the variables; also returns whether the document is trusted."""
         text = self._registry.text(parameters)
         variables, name = parameters.variables, parameters.operation_name
         if self._hides:

@@ -1,6 +1,7 @@
-"""Batches of rows as lines of JSON: options, price and recording.
+"""Batches of rows as JSON lines: options, cost and recording.
 
-The same as the mutations that record rows, for more rows at once and without a document: it knows no transport either.
+The same as the mutations that record rows, for more rows at once and without a document; independent of transports,
+too.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ MAX_LINES = 10_000
 
 @dataclass(frozen=True)
 class AskedBatch:
-    """A batch as it is asked for, beside its rows."""
+    """A requested batch, without its rows."""
 
     mutation: str
     """The mutation that does the same."""
@@ -51,7 +52,7 @@ class AskedBatch:
     key: str | None = None
     dry_run: bool = False
     ids: bool = False
-    """Whether the ids of the rows are answered."""
+    """Whether the ids of the rows are returned."""
 
 
 class LineBatches:
@@ -76,18 +77,18 @@ class LineBatches:
         self._settings = settings
         self._readers: dict[str, LineReader] = {}
         self.limiter = RequestLimiter(settings.max_line_batches, settings.queue_timeout, settings.max_queued)
-        """Batches at once: each holds its lines, and what is read of them."""
+        """Concurrent batches: each holds its lines and their rows in memory."""
 
     @cached_property
     def plurals(self) -> Mapping[str, tuple[str, RecordType]]:
-        """What is recorded in lines, by the name of its list in the graph: ``servingMetrics``."""
+        """The recordable types and their mutations, by list field: ``servingMetrics``."""
         return {one.type.plural: (name, one) for name, one in batch_mutations().items()}
 
     def asked(self, plural: str, options: Mapping[str, str], key: str | None) -> AskedBatch:
-        """A batch by the name of its rows and by its options, which are texts.
+        """A batch by the list field of its rows, with its options as strings.
 
         Raises:
-            RefusedError: There is no such batch, or no such option.
+            RefusedError: There is no such list, or an option is unknown or invalid.
         """
         if plural not in self.plurals:
             known = f" They are: {', '.join(sorted(self.plurals))}." if self._settings.introspection else ""
@@ -106,7 +107,7 @@ class LineBatches:
         return AskedBatch(mutation, type_, conflict, key, dry_run, ids)
 
     def check(self, asked: AskedBatch, call: Call) -> Problem | None:
-        """What keeps the caller from recording such rows, before one of them is read."""
+        """The problem that keeps the caller from recording such rows; None if there is none."""
         call.changes = True
         call.record.kind, call.record["operation"] = "mutation", asked.mutation
         try:
@@ -116,11 +117,11 @@ class LineBatches:
         return None
 
     async def record(self, asked: AskedBatch, lines: Sequence[bytes], call: Call) -> Recorded | Problem:
-        """Records the rows; its caller has a deadline, and its turn.
+        """Records the rows, within a deadline of the caller of this method and one of the places for batches.
 
         Raises:
-            RefusedError: They are too many, or cost more than is left.
-            GraphQLError: As mutations have them.
+            RefusedError: There are too many, or the budget is exceeded.
+            GraphQLError: As in mutations.
             DatabaseError: The database failed; nothing was recorded.
         """
         marks = await self._pay(asked, lines, call)
@@ -165,7 +166,7 @@ class LineBatches:
         return answer
 
     async def _pay(self, asked: AskedBatch, lines: Sequence[bytes], call: Call) -> Sequence[int]:
-        """Takes what the rows cost; how many values each line may hold."""
+        """Charges the rows' cost; returns the number of values that each line may hold."""
         count = len(lines)
         if count > MAX_LINES:
             advice = "Record them in several requests."
@@ -192,7 +193,7 @@ class LineBatches:
 
 
 async def _let_go(rows: list[Any]) -> None:
-    """Frees rows some at a time: all at once take as long as a statement of them."""
+    """Frees rows in slices: freeing all at once would block the event loop for as long as a statement takes."""
 
     def free(places: range) -> None:
         del rows[-len(places) :]

@@ -1,4 +1,4 @@
-"""Refused requests: status, errors, and messages of limits."""
+"""Refused requests: status, errors, and messages of exceeded limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHALLOWER = "Ask for the deeper rows in a second query, by their ids."
 
 
 class RefusedError(Exception):
-    """A request that is refused as a whole: nothing was run."""
+    """A request that is refused as a whole, before execution."""
 
     def __init__(self, status: int, *errors: GraphQLError, **headers: str) -> None:
         super().__init__(errors[0].message)
@@ -39,19 +39,20 @@ class RefusedDocumentError(RefusedError):
         return (self.errors[0].extensions or {}).get("code")
 
     def status_as(self, media: str) -> int:
-        """To clients of plain JSON the specification gives 200: they know no difference between errors and failures."""
+        """Clients that accept plain JSON get 200, as the specification says: they cannot tell errors of GraphQL from
+        failures."""
         return 200 if media == JSON else self.status
 
 
 def request_error(code: ErrorCode, message: str | None = None, **details: Any) -> GatewayError:
-    """An error of the request as a whole, before any field is looked at."""
+    """An error of the request as a whole."""
     return GatewayError(code, message, **details)
 
 
 def refuse(code: ErrorCode, limit: int, value: int | None, advice: str, what: str | None = None) -> GatewayError:
-    """A refusal by a limit: the code, the limit and the value go into ``extensions``.
+    """An error for an exceeded limit: the code, the limit and the value are in ``extensions``.
 
-    ``what`` is too much is said by the code unless it is given.
+    The code gives the subject of the message, unless ``what`` does.
     """
     details: dict[str, Any] = {"limit": limit} | ({} if value is None else {"value": value})
     asked = "" if value is None else f" ({value:,} asked)"
@@ -59,7 +60,7 @@ def refuse(code: ErrorCode, limit: int, value: int | None, advice: str, what: st
 
 
 def too_late(seconds: float, *, changes: bool = False) -> RefusedError:
-    """What is said of an operation, which may change something, that was given up after so many seconds."""
+    """The refusal for an operation that exceeded its timeout; with ``changes`` its outcome may be unknown."""
     message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."
     if changes:
         message += " A change that was being committed may have been made: repeat it with the same idempotencyKey to "

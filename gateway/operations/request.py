@@ -1,4 +1,4 @@
-"""The parameters of a GraphQL request: types and sizes are checked before anything runs."""
+"""The parameters of a GraphQL request; types and sizes are checked first."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _TYPES = {"operationName": str, "documentId": str, "variables": dict, "extension
 
 
 class Parameters(NamedTuple):
-    """The parameters of a GraphQL request. Without a ``query``, the id names the document."""
+    """The parameters of a GraphQL request. Without a ``query``, an id names the document."""
 
     query: str | None
     operation_name: str | None
     variables: dict[str, Any]
     document_id: str | None = None
-    """A trusted document's, without ``sha256:`` before a hash."""
+    """The id of a trusted document, without the prefix ``sha256:`` of a hash."""
     hash: str | None = None
-    """SHA-256 of the document, by the protocol of automatic persisted queries."""
+    """The SHA-256 of the document, by the protocol of automatic persisted queries."""
     after: int | None = None
-    """The position in the database's log that the answer must not be behind."""
+    """The position in the database's log that the data must have reached."""
     values: int = 0
-    """How many values the variables hold."""
+    """The number of values in the variables."""
     own: bool = False
-    """Whether the document is the gateway's own, or a trusted one with what a tool adds to it; never a client's."""
+    """Whether the document is the gateway's own, or a trusted one extended by a tool; never a client's."""
 
 
 def parameters_of(given: Any, settings: Settings) -> Parameters:
-    """The parameters of a request as they were sent, with their types checked.
+    """The parameters of a request, with their types checked.
 
     Raises:
-        RefusedError: One of them is of another type, or too long.
+        RefusedError: A parameter has another type, or is too long.
     """
     if not isinstance(given, dict):
         raise bad_request('The body must be a JSON object such as {"query": "{ experiments { totalCount } }"}.')
@@ -66,7 +66,7 @@ def _check_types(given: dict[str, Any]) -> None:
 
 
 def _named(given: dict[str, Any]) -> tuple[str | None, str | None, int | None]:
-    """The id and the hash of the document, and the position, where they are given."""
+    """The id and the hash of the document, and the log position, if given."""
     document_id = hash_ = after = None
     if named := given.get("documentId"):
         document_id = _short("documentId", named.removeprefix("sha256:")) or None
@@ -77,7 +77,7 @@ def _named(given: dict[str, Any]) -> tuple[str | None, str | None, int | None]:
 
 
 def bad_request(message: str) -> RefusedError:
-    """A request that is none of GraphQL's."""
+    """The refusal of a malformed request."""
     return RefusedError(400, request_error(ErrorCode.BAD_REQUEST, message))
 
 
@@ -96,7 +96,7 @@ def _short(name: str, text: str) -> str:
 
 
 def _hash(extensions: dict[str, Any]) -> str | None:
-    """The hash of a persisted query, where it is given."""
+    """The hash of a persisted query, if given."""
     persisted = extensions.get("persistedQuery")
     if persisted is None:
         return None

@@ -28,7 +28,7 @@ from schema.webhooks.manager import WebhookManager
 
 
 class Runner:
-    """Runs planned operations over a database: reads where ``reads`` says, changes by ``changes``."""
+    """Runs planned operations: queries through ``reads``, mutations through ``changes``."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Runner:
         self._about_schema = AboutSchema(schema.graphql)
 
     def run(self, planned: PlannedOperation, reader: ShortReader, call: Call) -> Awaitable[Outcome]:
-        """What an operation comes to."""
+        """The outcome of an operation."""
         parameters, known, values, plan, _, reads = planned
         if plan.statement is None and self._about_schema.concerns(known, plan):
             return self._about_schema.answer(known, plan, dict(known.given(parameters.variables)))
@@ -59,14 +59,15 @@ class Runner:
         return self._change(running, reader, call) if call.changes else running
 
     async def _change(self, running: Awaitable[Outcome], reader: ShortReader, call: Call) -> Outcome:
-        """Runs changes: however they end, their caller reads from now on what is not older."""
+        """Runs a mutation; afterwards its caller reads no older state, however it ended."""
         try:
             return await running
         finally:
             self.reads.changed(call.caller.name, reader.position)
 
     async def run_again(self, planned: PlannedOperation, result: Outcome, reader: ShortReader, call: Call) -> Outcome:
-        """What it comes to now, where it failed by a shape that the database had before, and has changed nothing."""
+        """The outcome of a second attempt after the schema has changed, if the first failed by that and changed
+        nothing."""
         changed = any(value is not None for value in (result.data or {}).values())
         if call.changes and (changed or any(_may_be_made(error) for error in result.errors or ())):
             return result
@@ -80,7 +81,7 @@ class Runner:
         return result
 
     async def messages(self, planned: PlannedOperation, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
-        """The messages of a subscription for what has happened, in that order; rows of them all are read together."""
+        """The messages of a subscription for some changes, in their order; their rows are read together."""
         access = self._planner.access
         reads = access.of(call.caller.scopes)
         results = await self._messages(planned, roots, reads, call)
@@ -100,7 +101,7 @@ class Runner:
         return await asyncio.gather(*(self._schema.run(known.document, name, context, root) for root in roots))
 
     def reader_of_now(self, call: Call) -> ShortReader:
-        """Reads from where changes are told of: a replica may not have them yet."""
+        """A reader of the database whose log is followed: a replica may lag behind."""
         return ShortReader(self.reads.primary, self._settings.parallel_statements, call.caller.identity)
 
     def _context(self, reads: Missing, reader: ShortReader, call: Call, operation: Operation) -> Context:
@@ -128,5 +129,5 @@ class Runner:
 
 
 def _may_be_made(error: GraphQLError) -> bool:
-    """Whether a change may have been made that has no answer."""
+    """Whether a change without an answer may have been committed."""
     return (error.extensions or {}).get("code") in {ErrorCode.ANSWER_UNREAD, ErrorCode.OUTCOME_UNKNOWN}

@@ -1,7 +1,7 @@
 """The cost of rows that are read but not returned: for filters, orders, counts, aggregates and relations.
 
-Everything is reckoned in points of about two microseconds of Postgres each; a row that is sent, or compared with a
-pattern, is one. How many rows and which indexes there are comes from the facts of the database.
+The unit is a point, about two microseconds of Postgres: a row that is sent, or compared with a pattern, costs one.
+Sizes and indexes come from the facts of the database.
 """
 
 from __future__ import annotations
@@ -20,44 +20,43 @@ from schema.sql.lists import TOTALS
 from schema.sql.orders import LEAF, of_field
 
 COUNTED = 20
-"""Rows that are counted for a point: 100 ns each."""
+"""Rows counted per point: 100 ns each."""
 FILTERED = 5
-"""Rows that a filter looks at for a point, where no index finds them: 300 ns to 1.2 us each, and most pages are full
-before the last of them."""
+"""Rows filtered per point without an index: 300 ns to 1.2 us each, and most pages are full before the last row."""
 SORTED = 5
-"""Rows that are sorted, or grouped by a key, for a point: 500 ns each."""
+"""Rows sorted, or grouped by a key, per point: 500 ns each."""
 SUMMED = 20
-"""Rows that are summed up by one function for a point: 80 ns each."""
+"""Rows aggregated by one function per point: 80 ns each."""
 RANKED = 3
-"""Rows that are sorted for the percentiles of a column for a point: 750 ns each."""
+"""Rows sorted for the percentiles of a column per point: 750 ns each."""
 STEP = 10
-"""Points of a relation in a filter or an order wherever a statement names it: it is planned in 20 to 100 us."""
+"""Points per occurrence of a relation in a statement's filter or order: planning takes 20 to 100 us."""
 ASKED = 5
-"""Points of a SELECT that is run anew for each row that a filter looks at, beside what it reads: 10 us."""
+"""Points of a SELECT that runs for each filtered row, beside what it reads: 10 us."""
 SELECTED = 10
-"""Rows that such a one reads for a point: 200 ns each."""
+"""Rows that such a SELECT reads per point: 200 ns each."""
 NARROWED = 10
-"""What part of the rows is left, one in so many, by an index of a column of which nothing more is known."""
+"""The assumed selectivity, one row in so many, of an index on a column without statistics."""
 
 PATTERNS = {operator.name for operator in (*TEXT, *DOCUMENTS)} - {"startsWith", "isNull"}
-"""Operators that read every row's value; no index of ours serves them."""
+"""Operators that read the value of every row; no index of ours serves them."""
 RANGES = {operator.name for operator in ORDER}
 
 
 @dataclass(frozen=True)
 class Scan:
-    """Something expensive: the path of its argument, about how many rows it takes, and its points."""
+    """An expensive part: the path of its argument, its approximate rows, and its points."""
 
     kind: ScanKind
     path: str
     rows: int
     points: int
     steps: int = 0
-    """Relations that it goes through, each time that a statement names them."""
+    """Relations that it uses, per occurrence in the statement."""
 
 
 class ScanKind(NamedTuple):
-    """What is said of a scan that is refused."""
+    """The message of a scan that is refused."""
 
     does: str
     advice: str
@@ -86,34 +85,34 @@ SUM = ScanKind(
 
 
 class Scans:
-    """Estimates of what is read, from how large the tables are."""
+    """Estimates of the rows that are read, by the sizes of tables."""
 
     def __init__(self, catalogue: Catalogue, facts: Facts, count_up_to: int = 0) -> None:
-        """``count_up_to``: rows of a list that are counted where no exact count is asked for; 0 for all of them."""
+        """``count_up_to``: the limit of counts that are not exact; 0 for none."""
         self._catalogue = catalogue
         self._count_up_to = count_up_to
         self._rows = facts.rows
         self._indexes = Indexes(facts)
         self._keeps = True
-        """Whether all relations of the filter that is priced are joins: what they lead to is looked at once then."""
+        """Whether all relations of the current filter are joins: their targets are read once then."""
 
     def rows(self, type_: Type) -> int:
-        """About how many rows a type has: a view those of the table that it has rows for, where that is known; else, as
-        a SELECT, at most as many as the largest table that it reads."""
+        """The approximate number of rows of a type. A view has those of its base table, if known; otherwise, as for a
+        SELECT, at most those of the largest table that it reads."""
         of_view = type_.behind and type_.over
         names = (of_view.table,) if of_view else (*type_.reads, *type_.behind)
         return max((self._rows.get(name, 0) for name in names), default=0)
 
     def below(self, type_: Type, parent: Type | None, parents: int) -> int:
-        """About how many rows the lists of so many parents have together."""
+        """The approximate total of the lists of ``parents`` parents."""
         rows = self.rows(type_)
         return rows if parent is None else min(rows, parents * rows // max(self.rows(parent), 1))
 
     def list(
         self, type_: Type, selection: Selection, relation: RelationField | None, rows: int, lists: int = 1
     ) -> Iterator[Scan]:
-        """What the connections of so many ``lists`` read beyond their pages, of so many rows together: by their filter,
-        their order, their counts and sums."""
+        """What ``lists`` connections with ``rows`` rows in total read beyond their pages: by filter, order, counts and
+        aggregates."""
         arguments = selection.arguments
         where = arguments.get("where") or {}
         asked = [child.name for child in selection.fields.values()]
@@ -142,15 +141,15 @@ class Scans:
                 yield Scan(SUM, f"{selection.key}.{child.key}", left, points)
 
     def _worked_out(self, type_: Type, rows: int, at_a_point: int) -> int:
-        """The points of looking at so many rows: a view that has rows for those of a table works each of them out, from
-        what belongs to it in the tables behind the view; others are read, so many ``at_a_point``."""
+        """The points of reading ``rows`` rows: a view computes each of them from the rows of its base tables; others
+        are read, ``at_a_point`` per point."""
         if not (type_.behind and type_.over):
             return rows // at_a_point
         behind = max((self._rows.get(name, 0) for name in type_.behind), default=0)
         return rows * (ASKED + behind // max(self.rows(type_), 1) // SELECTED)
 
     def _counted(self, type_: Type, total: Selection, rows: int, lists: int) -> int:
-        """How many of so many rows are read to count them; a SELECT is counted once it has been read."""
+        """The number of rows that are read to count ``rows``; a SELECT is counted while it is read."""
         if not self._count_up_to or total.arguments.get("exact") or type_.is_view:
             return rows
         return min(rows, lists * (self._count_up_to + 1))
@@ -160,10 +159,10 @@ class Scans:
     def _patterns(
         self, type_: Type, where: Mapping[str, Any], path: str, rows: int, copies: int, tried: int
     ) -> Iterator[Scan]:
-        """The patterns and the relations of a filter over so many rows, which a statement names so many times.
+        """The patterns and relations of a filter over ``rows`` rows, which a statement contains ``copies`` times.
 
-        Beside an equality that an index serves, few rows are left for a pattern. What is a query of its own below is
-        ``tried`` for as many rows as the list has, or as the relation of the list that leads there.
+        Beside an equality with an index few rows are left for a pattern. A nested query is ``tried`` for each row of
+        the list, or of the relation of the list that leads to it.
         """
         narrow = self._is_narrow(type_, where)
         left = self._left(type_, where, rows)
@@ -187,7 +186,7 @@ class Scans:
     def _through(
         self, type_: Type, name: str, value: Mapping[str, Any], path: str, rows: int, copies: int, tried: int
     ) -> Iterator[Scan]:
-        """A relation of a filter: it is planned, its table is read, and looked up for each of the rows."""
+        """A relation of a filter: planning, reading its table, and a lookup for each row."""
         relation = type_.relations[name]
         target = self._catalogue[relation.target]
         quantified = value.items() if relation.many else [("", value)]
@@ -195,21 +194,21 @@ class Scans:
             here = f"{path}.{quantifier}" if quantifier else path
             there = self.rows(target)
             joined = relation.unique and relation.join.equality and target.select is None
-            looked_up = rows // COUNTED if joined else rows  # others are a query for each row
+            looked_up = rows // COUNTED if joined else rows  # others run a query per row
             if target.select is not None:
                 looked_up = self._selected(type_, relation, target, max(rows, tried), first=_is_first(path))
             reached = self.below(target, type_, rows) if joined else there
             yield Scan(RELATION, here, rows, copies * (STEP + looked_up + reached // COUNTED), copies)
-            # Postgres keeps the answers for what the rows lead to, or reads all of it first; beside others, or where it
-            # must not hold, it does so for the relations of the list itself alone
+            # Postgres memoizes the results per target row, or hashes the table; beside other conditions, or where the
+            # condition is optional, it does so only for relations of the list itself
             near = _is_first(path) or _must_hold(path)
             once = self._keeps and joined and not relation.many and near
             yield from self._patterns(target, inner or {}, here, there, copies, min(tried, there) if once else tried)
 
     def _selected(self, type_: Type, relation: RelationField, target: Type, tried: int, *, first: bool) -> int:
-        """The points of a SELECT or a view that is asked for so many rows of a filter.
+        """The points of a SELECT or view that a filter evaluates for ``tried`` rows.
 
-        It reads what belongs to each. Right below the list Postgres may read all of it instead, once.
+        It reads the rows that belong to each. Directly below the list Postgres may read all rows once instead.
         """
         there = max((self._rows.get(name, 0) for name in (*target.reads, *target.behind)), default=0)
         by_key = set(relation.join.local_columns) <= set(type_.key)
@@ -218,7 +217,7 @@ class Scans:
         return min(each, tried + there // SELECTED) if first and relation.unique else each
 
     def _left(self, type_: Type, where: Mapping[str, Any], rows: int) -> int:
-        """About how many of so many rows an index leaves, by one equality or range of the filter."""
+        """The approximate rows, of ``rows``, that an index leaves for one equality or range of the filter."""
         leading = {type_.field_name(column): column for column in self._indexes.leading(type_)}
         least = rows
         for name, value in where.items():
@@ -236,7 +235,7 @@ class Scans:
         return least
 
     def _alike(self, type_: Type, column: str, rows: int) -> int:
-        """About how many of so many rows have one value in a column that leads an index."""
+        """The approximate rows, of ``rows``, with one value of a column that leads an index."""
         if self._indexes.leading(type_)[column]:
             return min(rows, 1)
         for relation in type_.relations.values():
@@ -246,7 +245,7 @@ class Scans:
         return rows // NARROWED
 
     def _is_narrow(self, type_: Type, where: Mapping[str, Any]) -> bool:
-        """Whether an equality with a column that leads an index stands in the filter."""
+        """Whether the filter has an equality on a column that leads an index."""
         indexed = {type_.field_name(column) for column in self._indexes.leading(type_)}
         return any(
             name in indexed and isinstance(value, Mapping) and (value.get("eq") is not None or "in" in value)
@@ -254,7 +253,7 @@ class Scans:
         )
 
     def _is_found(self, type_: Type, where: Mapping[str, Any], relation: RelationField | None) -> bool:
-        """Whether an index finds the rows of the filter and no others: one equality, or a range of the type's order."""
+        """Whether an index finds exactly the rows of the filter: one equality, or a range of the type's order."""
         if len(where) != 1:
             return False
         ((name, value),) = where.items()
@@ -296,7 +295,7 @@ class Scans:
     # -- sums ------------------------------------------------------------------------------------------------------
 
     def _sums(self, type_: Type, selection: Selection, rows: int) -> int:
-        """The points of an aggregate beyond counting: its keys, its functions, and its percentiles, which sort."""
+        """The points of an aggregate beyond counting: its keys, functions, and percentiles, which sort."""
         functions = ranked = 0
         for child in selection.fields.values():
             leaf = type_.columns.get(child.name)
@@ -309,14 +308,14 @@ class Scans:
 
 
 def _is_rare(type_: Type, where: Mapping[str, Any]) -> bool:
-    """Whether a filter finds rows with an unusual value alone, which are looked for where such values are."""
+    """Whether a filter matches only unusual values, which statistics show to be few."""
     return any(
         only_rare(operator, rare.usual, operand) for rare, _, operator, operand in compared_with_usual(type_, where)
     )
 
 
 def _tells_apart(type_: Type, served: Served) -> bool:
-    """Whether few rows are equal in what an index gives of an order: it has a time, or is unique."""
+    """Whether an index prefix of an order is nearly unique: it has a time, or is unique."""
     columns = served.index.columns
     names = [column.name for column in columns[: served.equal + served.terms] if column.name in type_.table.columns]
     timed = any(type_.column_kind(name).graphql == "DateTime" for name in names)
@@ -324,21 +323,21 @@ def _tells_apart(type_: Type, served: Served) -> bool:
 
 
 def _relations(term: Mapping[str, Any]) -> int:
-    """How many relations a term of an order goes through."""
+    """The number of relations that a term of an order uses."""
     named = [value for name, value in term.items() if isinstance(value, Mapping)]
     return sum(1 + _relations(value) for value in named)
 
 
 def _is_first(path: str) -> bool:
-    """Whether a relation of a filter is one of the list's own type."""
+    """Whether a relation of a filter belongs to the list's own type."""
     return path.count(".") - path.count(".and[") - path.count(".or[") - path.count(".not.") == 2
 
 
 def _must_hold(path: str) -> bool:
-    """Whether rows are found only if what a filter asks here holds, of the one row that each relation leads to."""
+    """Whether a condition is required for a row to match, through single relations alone."""
     return not any(one in path for one in (".or[", ".not.", ".some", ".none", ".every"))
 
 
 def _is_anchored(operator: str, operand: Any) -> bool:
-    """Whether a `like` begins with plain text."""
+    """Whether a `like` pattern begins with literal text."""
     return operator == "like" and isinstance(operand, str) and operand[:1] not in {"%", "_"}

@@ -1,7 +1,7 @@
-"""The service that begins, prices, runs and finishes an operation; transports are its clients, and it knows none.
+"""The service that prepares, charges, executes and finishes an operation, independent of transports.
 
-A transport makes a `Call` for each request (who asks, over what connection, which kinds of operations it carries) and
-gets an `Answer` to the request's `Parameters`, a stream of messages, or a refusal::
+A transport makes a `Call` for each request (its caller, its connection, the kinds of operations it supports) and gets
+an `Answer` to the request's `Parameters`, a stream of messages, or a refusal::
 
     call = Call(id_)
     call.caller = caller
@@ -72,27 +72,27 @@ class OperationService:
         self._reads = reads
         self._observers = Observers(observers)
         self.finished = self._observers.finished
-        """Is called by a transport when it has answered a request; see `Observer.finished`."""
+        """Called by a transport when it has answered a request; see `Observer.finished`."""
         self.planner = Planner(schema, settings, registry)
         self._runner = Runner(schema, self.planner, reads, changes, webhooks, settings)
         limit = settings.budget_per_minute
         self._budgets = Budgets(limit, settings.redis_url) if limit else None
         self.deadlines = Deadlines(settings.request_timeout)
-        """For each `Deadline` around a request; `too_late` says to clients that it is over."""
+        """The deadlines of requests; `too_late` makes the refusal of an expired one."""
         self.limiter = RequestLimiter(settings.max_concurrent, settings.queue_timeout, settings.max_queued)
         self._tables = TableService(schema, self.planner, self._runner, reads, self._budgets, settings)
         self.recordings = LineBatches(schema, self.planner, reads, changes, self._runner.shape, self._budgets, settings)
-        """Records rows that come as lines."""
+        """Records rows that are sent as lines."""
         self.embeddings = Embeddings(schema.catalogue, reads, lambda: self.planner.access.missing, settings)
-        """Makes vectors of the texts that operations search by."""
+        """Provides the vectors of search texts."""
         self.heavy = RequestLimiter(max(1, settings.max_concurrent // 2), queue=0)
-        """For requests that are heavy by their price: they wait for connections, and leave places to light ones."""
+        """Limits expensive requests: they queue for connections, and leave some to cheap ones."""
         self._subscriptions = Subscriptions(
             schema, self.planner, self._runner, feed, self._budgets, self._observers, settings
         )
 
     async def close(self) -> None:
-        """Lets go of what is not the database's."""
+        """Closes what is not part of the database."""
         await self.embeddings.close()
         if self._budgets:
             await self._budgets.close()
@@ -101,56 +101,56 @@ class OperationService:
 
     @property
     def access(self) -> Access:
-        """What each caller may read."""
+        """The read permissions of callers."""
         return self.planner.access
 
     @property
     def plans(self) -> Plans:
-        """The plans that are kept."""
+        """The cached plans."""
         return self.planner.plans
 
     @property
     def documents(self) -> Documents:
-        """The documents that are kept."""
+        """The cached documents."""
         return self.planner.documents
 
     @property
     def execution(self) -> Execution:
-        """What runs plans."""
+        """The executor of plans."""
         return self._runner.execution
 
     @property
     def shape(self) -> ShapeWatch:
-        """What notices that the database has another shape."""
+        """The watch for changes of the database's schema."""
         return self._runner.shape
 
     def learn_facts(self, facts: Facts) -> None:
-        """How large the database is, as it grows."""
+        """Updates the size of the database."""
         self.planner.learn_facts(facts)
 
     # -- one operation ---------------------------------------------------------------------------------------------
 
     def parameters(self, given: Any) -> Parameters:
-        """The parameters of a request as they were sent.
+        """The parameters of a request.
 
         Raises:
-            RefusedError: They are none of GraphQL's, or too large.
+            RefusedError: They are malformed, or too large.
         """
         return parameters_of(given, self._settings)
 
     def operation(self, call: Call) -> AbstractContextManager[None]:
-        """Around an operation of a transport on whose connections there are several at once."""
+        """Surrounds an operation of a transport whose connections carry several at once."""
         return self._observers.operation(call)
 
     def tool(self, call: Call, name: str) -> AbstractContextManager[None]:
-        """Around the call of an agent's tool."""
+        """Surrounds a call of an agent's tool."""
         return self._observers.tool(call, name)
 
     async def run(self, parameters: Parameters, call: Call) -> Answer:
-        """The answer to a query or mutation, from the beginning.
+        """The response to a query or mutation, from parsing on.
 
         Raises:
-            RefusedError: It may not run, or there was too little time.
+            RefusedError: It may not be executed, or exceeded its timeout.
         """
         planned = await self.begin(parameters, call)
         if self.streams(planned):
@@ -158,10 +158,10 @@ class OperationService:
         return await self.answer(planned, call)
 
     async def begin(self, parameters: Parameters, call: Call, room: int | None = None) -> PlannedOperation:
-        """An operation that is planned, priced and paid for; it may cost ``room`` rows, if that is less than the limit.
+        """An operation that is planned and charged; its cost may be ``room`` rows, if that is below the limit.
 
         Raises:
-            RefusedError: It may not run.
+            RefusedError: It may not be executed.
         """
         budgets = self._budgets
         if budgets and not call.account:
@@ -170,7 +170,7 @@ class OperationService:
         try:
             planned = await self.planner.plan(parameters, call, self._settings.max_cost if room is None else room)
         except RefusedDocumentError:
-            if budgets:  # to find out has cost something, too
+            if budgets:  # planning has a cost, too
                 await budgets.take(call.account, 1)
             raise
         record = call.record
@@ -182,10 +182,10 @@ class OperationService:
         return planned
 
     async def answer(self, planned: PlannedOperation, call: Call) -> Answer:
-        """The answer to a query or mutation that is begun, in its turn and in time.
+        """The response to a prepared query or mutation, within its deadline and the limits of concurrency.
 
         Raises:
-            RefusedError: There was too little time, or too much to do.
+            RefusedError: It exceeded its timeout, or the gateway is overloaded.
         """
         try:
             with Deadline(self.deadlines) as deadline:
@@ -196,7 +196,8 @@ class OperationService:
             raise self.too_late(call) from None
 
     async def finish(self, planned: PlannedOperation, call: Call) -> Answer:
-        """The answer to a query or mutation, once it has its turn; its caller has a deadline around it."""
+        """The response to a prepared query or mutation, within the limits of concurrency; the caller sets the
+        deadline."""
         caller = call.caller
         reader = self._reads.reader(self._parallel, caller.name, planned.parameters.after, caller.identity)
         if planned.cost >= self._settings.heavy_cost:
@@ -211,13 +212,13 @@ class OperationService:
         try:
             run = self._searched if planned.plan.texts else self._ran
             result = await run(planned, reader, call)
-        except BaseException:  # given up: what was taken is gone, and so is what was used beyond it
+        except BaseException:  # cancelled: what was charged is kept, and usage beyond it is charged
             if self._budgets and left:
                 beyond = max(planned.cost, 1) - used(reader.rows, 0, time.perf_counter() - started)
                 self._budgets.settle(call.account, min(beyond, 0))
             raise
         most = self._most
-        if result.size > most and not call.changes:  # what was changed is told, without what had no room
+        if result.size > most and not call.changes:  # changes are made by then, and told
             result = Outcome(None, [too_large(most)], size=result.size, fallback=result.fallback)
         record = call.record
         record.count(result.compiled, reader.statements, reader.rows)
@@ -231,7 +232,7 @@ class OperationService:
             "rows": reader.rows,
         }
         if self._budgets and left:
-            least = planned.cost if planned.known.records else 0  # rows that are recorded are work, if none is read
+            least = planned.cost if planned.known.records else 0  # recording rows has a cost even if none is read
             unused = max(planned.cost, 1) - max(used(reader.rows, result.size, time.perf_counter() - started), least)
             self._budgets.settle(call.account, unused)
             price["budget"] = left.public(given_back=unused)
@@ -256,21 +257,21 @@ class OperationService:
             return await self._ran(planned, reader, call)
 
     def streams(self, planned: PlannedOperation) -> bool:
-        """Whether an operation is a subscription, whose messages are asked for in place of an answer."""
+        """Whether an operation is a subscription, which has messages in place of a response."""
         return planned.known.definition.operation is OperationType.SUBSCRIPTION
 
     def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[LiveMessage]:
-        """The messages of a subscription that is begun; see `Subscriptions.messages`."""
+        """The messages of a prepared subscription; see `Subscriptions.messages`."""
         return self._subscriptions.messages(planned, call)
 
     def table(self, planned: PlannedOperation, call: Call, media: str) -> TableAnswer:
-        """An operation that is begun, to be answered as a table of a media type of `WRITERS`.
+        """A prepared operation, to be answered as a table of a media type in `WRITERS`.
 
         Raises:
-            RefusedError: It is no table.
+            RefusedError: It cannot be a table.
         """
         return TableAnswer(self._tables, planned, call, media)
 
     def too_late(self, call: Call) -> RefusedError:
-        """What is said of an operation whose time is over."""
+        """The refusal of an operation whose deadline has passed."""
         return too_late(self._settings.request_timeout, changes=call.changes)

@@ -1,7 +1,7 @@
 """Detecting changes of the database's schema: columns, types, labels, views, rights.
 
-A gateway plans requests by the catalog of its database. Each worker reads the catalog periodically, and at once when a
-statement fails because of a missing object.
+Requests are planned by the database's catalog. Each worker reads the catalog periodically, and at once when a statement
+fails because of a missing object.
 """
 
 from __future__ import annotations
@@ -25,40 +25,41 @@ from schema.runner import Outcome
 log = logging.getLogger("gateway.database")
 
 LOOK_SECONDS = 20.0
-"""Between two looks, where nothing has failed."""
+"""Seconds between two checks without a failure."""
 RETRY_SECONDS = 2.0
-"""Between two attempts to reach a database that was away when the gateway started."""
+"""Seconds between two attempts to reach a database that was unavailable at start."""
 SPACING = 0.25
-"""Between two looks in any case: whoever needs one sooner shares the next, whatever is asked of a database that lacks
-something."""
+"""The least seconds between two checks: requests that need an earlier one share the next, whatever is requested of an
+incomplete database."""
 LAZY_SECONDS = 5.0
-"""How old a look may be when something fails that is known to be missing, or that the client may have sent wrong."""
+"""The largest age in seconds of a sufficient check, for failures that known gaps or the client's input may have
+caused."""
 
 
 class ShapeWatch:
-    """Looks at the catalog and has the graph ``learn`` what has changed."""
+    """Watches the catalog, and calls ``learn`` with changes."""
 
     def __init__(self, engine: AsyncEngine, learn: Callable[[Missing, Facts], None]) -> None:
         self.changes = 0
-        """How often the database was found to have another shape than before."""
+        """The number of detected changes."""
         self._engine = engine
         self._learn = learn
         self._digest: str | None = None
         self._looked = -LAZY_SECONDS
-        """When the last look began, by the loop's clock."""
+        """When the last check began, by the loop's clock."""
         self._turn = asyncio.Lock()
 
     async def begin(self) -> None:
-        """The first look.
+        """The first check.
 
         Raises:
-            Exception: The database cannot be reached, for whatever reason.
+            Exception: The database cannot be reached.
         """
         async with self._turn:
             await self._look()
 
     async def follow(self) -> None:
-        """Looks from time to time; a database that was away when the gateway started is waited for."""
+        """Checks periodically; retries until an unavailable database can be reached."""
         while True:
             away = self._digest is None
             await asyncio.sleep(RETRY_SECONDS if away else LOOK_SECONDS)
@@ -67,7 +68,7 @@ class ShapeWatch:
                 log.info("the database can be reached now")
 
     async def after(self, outcome: Outcome) -> None:
-        """Looks, where an answer has failed in a way that another shape of the database would explain."""
+        """Checks, if an outcome has errors that a changed schema would explain."""
         now = asyncio.get_running_loop().time()
         if outcome.fallback == MissingObjectError.__name__ or any(_lacks_something(each) for each in outcome.errors):
             await self._since(now)
@@ -75,7 +76,7 @@ class ShapeWatch:
             await self._since(now - LAZY_SECONDS)
 
     async def _since(self, moment: float) -> None:
-        """Sees to it that there has been a look that began after a moment; one that fails is as good."""
+        """Ensures that a check has begun after a moment; a failed one suffices."""
         loop = asyncio.get_running_loop()
         async with self._turn:
             if self._looked > moment:
@@ -83,7 +84,7 @@ class ShapeWatch:
             await asyncio.sleep(self._looked + SPACING - loop.time())
             try:
                 await self._look()
-            except Exception as error:  # noqa: BLE001 - it is away, for whatever reason, and what was known stays
+            except Exception as error:  # noqa: BLE001 - on any failure the last state is kept
                 log.debug("the shape of the database cannot be looked at: %s", translate(error))
 
     async def _look(self) -> None:
@@ -95,17 +96,17 @@ class ShapeWatch:
         if self._digest is not None:
             self.changes += 1
             log.warning("the schema of the database has changed; requests are planned again")
-        self._digest = digest  # of before the inspection: what has changed since then is seen by the next look
+        self._digest = digest  # read before the inspection: the next check sees later changes
         self._learn(*found)
 
 
 def _lacks_something(error: GraphQLError) -> bool:
-    """Whether a statement has failed for want of something that the gateway thought to be there."""
+    """Whether a statement has failed because of an object that was expected to exist."""
     return any(isinstance(cause, MissingObjectError) for cause in _causes(error))
 
 
 def _may_lack_something(error: GraphQLError) -> bool:
-    """Whether it failed for what is known to be missing, and may be there by now, or by a label that may have gone."""
+    """Whether it failed because of a known gap that may be closed by now, or of a label that may have been removed."""
     return any(
         cause.code == ErrorCode.MISSING_IN_DATABASE
         if isinstance(cause, GatewayError)

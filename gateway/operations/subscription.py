@@ -1,4 +1,4 @@
-"""Subscriptions: a message per change, with the caller's permissions at that time."""
+"""Subscriptions: a message per change, with the caller's permissions at the time of the message."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ from schema.subscriptions import TOPICS, SubscriptionTopic, encode, told
 TOGETHER = 50
 """Changes whose rows are read together."""
 AT_ONCE = 4
-"""Readings side by side; queries have the pool of connections too."""
+"""Concurrent reads; they share the connection pool with queries."""
 KEPT_SECONDS = 1.0
-"""How long others can have what was read, since a moment later the rows may be others."""
+"""Seconds for which a result is shared; later the rows may have changed."""
 _WITHOUT_POLICIES = (
     "SELECT name FROM unnest($1::text[]) AS s (name) WHERE NOT row_security_active(to_regclass(name)::oid)"
 )
-"""The tables, by their names, of whose rows no policy of the database hides any from who asks."""
+"""The names of tables without row policies that hide rows from the caller."""
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0
-"""Seconds between two attempts to read what a message holds: the first, and at most."""
+"""Seconds between two attempts to read a message's data: the first, and the longest."""
 
 
 class SharedReading:
-    """What is read once, for all who wait for it."""
+    """One read, shared by all that wait for it."""
 
     def __init__(self, read: Awaitable[Sequence[LiveMessage]]) -> None:
         self._task = asyncio.ensure_future(read)
@@ -56,26 +56,26 @@ class SharedReading:
         self._task.add_done_callback(self._done)
 
     async def results(self) -> Sequence[LiveMessage]:
-        """What was read, or its error; whoever leaves does not take it from the others."""
+        """The result of the read, or its error; cancelling a waiter does not cancel the read."""
         if not self._task.done():
             await self._over.wait()
         return self._task.result()
 
     def _done(self, task: asyncio.Future[Sequence[LiveMessage]]) -> None:
         if not task.cancelled():
-            task.exception()  # of which nobody may be left to hear
+            task.exception()  # retrieved, since no waiter may be left
         self._over.ring()
 
 
 class Readings:
-    """What messages hold is read a few at a time, and once for all subscribers that are told the same."""
+    """Limits concurrent reads for messages, and shares each among subscribers with equal selections and rights."""
 
     def __init__(self) -> None:
         self._turns = Limiter(AT_ONCE)
         self._kept: dict[Hashable, SharedReading] = {}
 
     async def get(self, key: Hashable, read: Callable[[], Awaitable[Sequence[LiveMessage]]]) -> Sequence[LiveMessage]:
-        """What ``read`` returns, or has returned a moment ago to somebody with the same key."""
+        """The result of ``read``, or that of a recent call with the same key."""
         reading = self._kept.get(key)
         if reading is None:
             reading = self._kept[key] = SharedReading(self._in_turn(read))
@@ -99,7 +99,7 @@ class Readings:
 
 
 class Subscriptions:
-    """Follows the feed for subscribers, and resolves what they are told of it."""
+    """Follows the feed for subscribers, and resolves their messages."""
 
     def __init__(
         self,
@@ -121,18 +121,18 @@ class Subscriptions:
         self._readings = Readings()
 
     async def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[LiveMessage]:
-        """The messages of a subscription, without an end.
+        """The messages of a subscription, without end.
 
         Raises:
-            GraphQLError: The caller may not read what it is about, or an argument cannot be used.
-            RefusedError: A message cannot be read in time, or costs more than there ever is.
-            DatabaseUnavailableError: There is no connection to begin with; a later loss is outlasted.
+            GraphQLError: The caller may not read the topic, or an argument is invalid.
+            RefusedError: A message exceeded its timeout, or costs more than the budget ever has.
+            DatabaseUnavailableError: There is no connection at the start; later losses are bridged.
         """
         topic, arguments = self._topic(planned, call)
         matches = topic.asks(self._catalogue, arguments)
 
         def concerns(facts: EntryFacts) -> bool:
-            """Whether it is asked for, and the caller may know of it."""
+            """Whether an entry matches, and the caller may know of it."""
             return matches(facts) and facts.get("type") not in self._planner.access.of(call.caller.scopes).unrecorded
 
         together = self._affordable(planned)
@@ -147,7 +147,7 @@ class Subscriptions:
                         results = await self._resolved(planned, topic, some[start : start + together], call)
                         count(len(results))
                     for result in results:
-                        # what a caller reads from now on is not older than what it is told
+                        # later reads of the caller are not older than its messages
                         self._runner.reads.changed(call.caller.name, self._feed.written)
                         yield result
 
@@ -156,7 +156,7 @@ class Subscriptions:
         return self._schema.catalogue
 
     def _topic(self, planned: PlannedOperation, call: Call) -> tuple[SubscriptionTopic, Mapping[str, Any]]:
-        """What a subscription follows, and its arguments."""
+        """The topic of a subscription, and its arguments."""
         known = planned.known
         (selection,) = Operation(
             self._schema.graphql, known.definition, known.fragments, planned.values
@@ -173,7 +173,7 @@ class Subscriptions:
         return topic, selection.arguments
 
     def _affordable(self, planned: PlannedOperation) -> int:
-        """How many messages at once a budget can ever pay for; at least one, which may be refused."""
+        """The number of messages that a full budget can pay for; at least one, which may be refused."""
         if self._budgets is None:
             return TOGETHER
         return max(1, min(TOGETHER, self._budgets.limit // max(planned.cost, 1)))
@@ -181,9 +181,9 @@ class Subscriptions:
     async def _resolved(
         self, planned: PlannedOperation, topic: SubscriptionTopic, some: Sequence[Told], call: Call
     ) -> Sequence[LiveMessage]:
-        """The messages of some changes; while the database is away, or the caller's budget is, they wait.
+        """The messages of some changes; they wait while the database is unavailable or the budget exhausted.
 
-        Who asks is looked at each time, and nobody is told before that is known.
+        The caller is authenticated again each time, before anything is sent.
         """
         delay = FIRST_DELAY
         paid = False
@@ -232,9 +232,9 @@ class Subscriptions:
     async def _policies(
         self, topic: SubscriptionTopic, facts: Sequence[EntryFacts], call: Call
     ) -> Callable[[EntryFacts], bool]:
-        """Which of some entries the database's policies let a caller know of: those of rows that it lets him see.
+        """Returns whether the database's policies let a caller know of an entry: whether it may read the row.
 
-        Of a batch only its counts are known, so that one of a table with policies is for who has recorded it.
+        A batch has only counts, so that one of a table with policies is sent to its author alone.
         """
         fetch = self._runner.reader_of_now(call).fetch
         fact = topic.fact
@@ -249,7 +249,7 @@ class Subscriptions:
         return lambda entry: entry["type"] in open_ or entry["actor"] == call.caller.name
 
     def _sameness(self, planned: PlannedOperation, call: Call) -> Hashable:
-        """What messages depend on beside what has happened: they are the same for all callers where it is."""
+        """The key of shared messages: callers with equal keys get equal messages."""
         variables = exact_json.dumps(planned.parameters.variables)
         known = planned.known
         moment = id(planned.values) if known.hidden or known.defaults or START.encode() in variables else None

@@ -1,4 +1,4 @@
-"""Table formats: CSV and lines of JSON by Postgres's COPY, and Arrow made from it batch by batch."""
+"""Table formats: CSV and JSON lines by Postgres's COPY, and Arrow made from CSV batch by batch."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ JSON_LINES = "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
 
 _NO_NUMBERS = [(MARK + name + MARK, MARK + b"null" + MARK) for name in (b"NaN", b"Infinity", b"-Infinity")]
-"""What Postgres writes for numbers that JSON cannot say, as a piece of its own, and what stands for them."""
+"""The forms in which Postgres writes numbers without a JSON form, and their replacement."""
 BATCH = 1_000_000
-"""Bytes of CSV that one batch of Arrow is made of, about."""
+"""The approximate bytes of CSV per Arrow batch."""
 
 
 class TableWriter(Protocol):
     """Writes one table in a format."""
 
     copied: CopyFormat
-    """What Postgres writes."""
+    """The format of Postgres's output."""
 
     def statement(self) -> Statement:
-        """The statement of the rows."""
+        """The statement for the rows."""
 
     def begin(self) -> bytes:
-        """What stands before the rows."""
+        """The bytes before the rows."""
 
     async def rows(self, copied: bytes) -> bytes:
-        """Some whole rows as Postgres has copied them; nothing where they wait for others."""
+        """Converts whole rows as copied by Postgres; empty if they are buffered."""
 
     async def end(self) -> bytes:
-        """What stands behind them."""
+        """The bytes after the rows."""
 
     def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:
-        """What is said of errors in the middle, behind which nothing comes."""
+        """The bytes that report errors in the middle of a response, which they end."""
 
 
 class CsvWriter:
-    """CSV with a line of names: null is nothing, an empty text is two quotes."""
+    """CSV with a header line: null is empty, an empty text is a pair of quotes."""
 
     copied: CopyFormat = "csv"
 
@@ -67,12 +67,12 @@ class CsvWriter:
     async def end(self) -> bytes:
         return b""
 
-    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:  # noqa: ARG002 - there is no place for it
+    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:  # noqa: ARG002 - CSV has no form for errors
         return b""
 
 
 class JsonLinesWriter:
-    """A JSON object a line; errors are a last line of their own."""
+    """A JSON object a line; errors are the last line."""
 
     copied: CopyFormat = "pieces"
 
@@ -86,13 +86,13 @@ class JsonLinesWriter:
         return b""
 
     async def rows(self, copied: bytes) -> bytes:
-        for name, null in _NO_NUMBERS:  # asked of Postgres, each number would be looked at twice
+        for name, null in _NO_NUMBERS:  # CASE expressions in SQL would evaluate each number twice
             if name in copied:
                 copied = copied.replace(name, null)
         line = copied.translate(None, MARK)
         if NULL in line:
             line = line.replace(b'"%b"' % NULL, b"null").replace(NULL, b"null")
-        return line.replace(b"\\\\", b"\\")  # COPY escapes nothing else of a line of JSON
+        return line.replace(b"\\\\", b"\\")  # COPY escapes nothing else in JSON
 
     async def end(self) -> bytes:
         return b""
@@ -102,7 +102,7 @@ class JsonLinesWriter:
 
 
 class ArrowWriter:
-    """Arrow's stream of record batches, made of CSV by pyarrow beside the event loop."""
+    """An Arrow stream of record batches, made from CSV by pyarrow in a thread."""
 
     copied: CopyFormat = "csv"
 
@@ -152,7 +152,7 @@ class ArrowWriter:
         self._stream.close()
         return batch + self._written()
 
-    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:  # noqa: ARG002 - there is no place for it
+    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:  # noqa: ARG002 - the stream has no form for errors
         return b""
 
     def _batch(self) -> bytes:
@@ -173,7 +173,7 @@ class ArrowWriter:
 
 
 def _arrow_type(pa: Any, kind: ColumnKind) -> Any:
-    """The type of a column: lists and documents are texts of JSON, enums texts."""
+    """The Arrow type of a column: lists and documents are JSON strings, enums strings."""
     if kind.is_list:
         return pa.string()
     made = {
@@ -193,4 +193,4 @@ WRITERS: dict[str, type[CsvWriter | JsonLinesWriter | ArrowWriter]] = {
     JSON_LINES: JsonLinesWriter,
     ARROW: ArrowWriter,
 }
-"""The formats by their media types."""
+"""The formats by media type."""

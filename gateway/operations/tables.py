@@ -1,7 +1,7 @@
-"""Tables: all rows of a connection, in a table format, from one snapshot, at the pace of the reader.
+"""Tables: all rows of a connection, in a table format, from one snapshot, at the pace of the client.
 
-A table is priced like its pages, after its rows are counted, and refused if the budget is too small. Tables have a
-concurrency limit and a timeout of their own, because each holds a connection until it is read.
+The cost of a table is that of its pages, once its rows are counted. Tables have a concurrency limit and a timeout of
+their own, because each holds a database connection until it is read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from schema.sql.indexes import Indexes
 GO_ON = "Read `first` rows at a time, with `edges { cursor node { ... } }`, and continue with `after`, the last cursor."
 
 Begin = Callable[[int], Awaitable[None]]
-"""Says how many rows come, before the first of them."""
+"""Takes the number of rows, before the first of them."""
 Write = Callable[[bytes], Awaitable[None]]
 
 
@@ -60,10 +60,10 @@ class TableService:
         self._schema = schema
 
     def table(self, planned: PlannedOperation) -> tuple[Selection, Table]:
-        """The connection that an operation is made of, and its table.
+        """The root connection of an operation, and its table.
 
         Raises:
-            RefusedError: It is no table, an argument cannot be used, or none are written here.
+            RefusedError: It cannot be a table, an argument is invalid, or tables are disabled.
         """
         known = planned.known
         if not self.settings.max_tables:
@@ -81,14 +81,14 @@ class TableService:
 
 
 class TableAnswer:
-    """One operation, which is begun and paid for as far as its plan goes, answered as a table."""
+    """A prepared operation, to be answered as a table."""
 
     begun = False
-    """Whether its first bytes are written."""
+    """Whether its first bytes were written."""
 
     def __init__(self, service: TableService, planned: PlannedOperation, call: Call, media: str) -> None:
         """Raises:
-        RefusedError: It is no table, an argument cannot be used, or the format lacks what it needs.
+        RefusedError: It cannot be a table, an argument is invalid, or the format's library is missing.
         """
         self._service = service
         self._planned = planned
@@ -99,12 +99,12 @@ class TableAnswer:
         self._waited = 0.0
 
     async def write(self, begin: Begin, write: Write) -> None:
-        """Writes it; what is raised once it is ``begun`` ends it in the middle.
+        """Writes the table; an exception after ``begun`` ends the response in the middle.
 
         Raises:
-            RefusedError: It is too large or too expensive, or took too long.
-            GraphQLError: A value cannot be said.
-            DatabaseError: The database failed it.
+            RefusedError: It is too large or too expensive, or exceeded its timeout.
+            GraphQLError: A value has no form in the format.
+            DatabaseError: The database failed.
         """
         self._begin, self._write = begin, write
         service, call = self._service, self._call
@@ -121,7 +121,7 @@ class TableAnswer:
             raise
 
     def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:
-        """What the format can say of errors that end it in the middle."""
+        """The bytes by which the format reports errors in the middle of a response."""
         return self._writer.failed(errors)
 
     async def _run(self) -> None:
@@ -140,15 +140,15 @@ class TableAnswer:
             finally:
                 call.record.count(1, 2, self._rows)
                 seconds = time.perf_counter() - started - self._waited
-                if service.budgets and call.left:  # of what was given up nothing is given back
+                if service.budgets and call.left:  # a cancelled request is credited nothing
                     unused = price - used(self._rows, self._size, seconds)
                     service.budgets.settle(call.account, unused if snapshot.ended else min(unused, 0))
 
     async def _pay(self) -> int:
-        """Takes what the rows cost beside what is paid already; returns all of it.
+        """Charges the cost of the rows beyond what is charged already; returns the total.
 
         Raises:
-            RefusedError: There are too many, or they cost too much.
+            RefusedError: There are too many rows, or the budget is exceeded.
         """
         service, call, planned = self._service, self._call, self._planned
         most = self._table.most

@@ -1,6 +1,6 @@
-"""The wheel: the rooms below one package, so that no other package of an environment meets their names.
+"""The wheel: all rooms inside one package, so that their names do not collide with other packages.
 
-Where they are worked on (``pip install -e .``), the rooms stay packages of their own.
+In an editable install (``pip install -e .``) the rooms stay top-level packages.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ ROOMS = ("gateway", "schema", "db")
 BELOW = "e2i_gateway.rooms."
 
 
-class RoomsBelow(build_py):  # type: ignore[misc]  # setuptools says no types
-    """Builds the rooms as packages below the one that is installed."""
+class RoomsBelow(build_py):  # type: ignore[misc]  # setuptools has no types
+    """Builds the rooms as subpackages of the installed package."""
 
     def finalize_options(self) -> None:
-        """Renames them, where nothing has yet, with their folders and what of theirs is no module."""
+        """Renames the packages once, with their folders and data files."""
         whole = self.distribution
         if "editable_wheel" not in sys.argv and "gateway" in whole.packages:
             whole.packages = [_named(name) for name in whole.packages]

@@ -1,4 +1,4 @@
-"""The processes: uvicorn on sockets that are bound already, its HTTP protocol, workers.
+"""The processes: uvicorn on bound sockets, its HTTP protocol, workers.
 
 May use every room but ``cli``.
 """

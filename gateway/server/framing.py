@@ -1,7 +1,7 @@
 """Message framing by RFC 9112, strict enough that the gateway and every proxy agree on the end of a request.
 
-Ambiguous framing is refused and the connection closed: otherwise bytes that one side reads as a body and the other as a
-request would be answered to another client.
+Ambiguous framing is refused and the connection closed: by request smuggling, bytes that one side reads as a body and
+the other as a request would be answered to another client.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gateway.http.headers import Headers
 
 MAX_URL = 64 * 1024
 MAX_HEAD = 128 * 1024
-"""Bytes of a request's target, and of its line and headers."""
+"""The largest size in bytes of a request target, and of a request's head."""
 
 URL_TOO_LONG = b"414 URI Too Long", f"The URL has more than {MAX_URL:,} bytes. Send the query by POST."
 HEAD_TOO_LARGE = b"431 Request Header Fields Too Large", f"The headers have more than {MAX_HEAD:,} bytes."
@@ -22,7 +22,7 @@ _ABSOLUTE = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)(/[^?#]*)?(.*)", re
 
 
 class RefusedHeadError(Exception):
-    """A request that is not read on: the status of the refusal, and what it says."""
+    """A request that is refused by its head: the status and the message."""
 
     def __init__(self, status: bytes, message: str) -> None:
         super().__init__(message)
@@ -31,11 +31,11 @@ class RefusedHeadError(Exception):
 
 
 class EndedError(Exception):
-    """A request that came behind the last one of its connection, and is not answered."""
+    """A request after the last one of its connection, which is not answered."""
 
 
 def is_plain(version: str, url: bytes, headers: Headers) -> bool:
-    """Whether the head of a request that asks for no other protocol is as most are: :func:`target` keeps its URL."""
+    """Whether a head has no upgrade, transfer coding or other special form: :func:`target` then keeps its URL."""
     return (
         version == "1.1"
         and b"," not in headers.get(b"host", b",")
@@ -46,10 +46,10 @@ def is_plain(version: str, url: bytes, headers: Headers) -> bool:
 
 
 def target(method: bytes, version: str, url: bytes, headers: Headers) -> bytes:
-    """The target of a request, as a path and a query.
+    """The request target, as path and query.
 
     Raises:
-        RefusedHeadError: It is too long or none that is answered, or it is in doubt where the request ends.
+        RefusedHeadError: It is too long or not supported, or the end of the request is ambiguous.
     """
     if version not in {"1.1", "1.0"}:
         raise RefusedHeadError(b"505 HTTP Version Not Supported", f"HTTP/{version} is not supported.")
@@ -70,7 +70,7 @@ def target(method: bytes, version: str, url: bytes, headers: Headers) -> bytes:
 
 
 def _origin_form(url: bytes, host: bytes | None) -> bytes:
-    """The path and query of an absolute URL, which names the same host as the header does."""
+    """The path and query of an absolute URL, whose host must equal the Host header."""
     found = _ABSOLUTE.fullmatch(url)
     if found is None:
         raise RefusedHeadError(BAD, "The target of a request is a path, or an absolute URL.")
@@ -80,7 +80,7 @@ def _origin_form(url: bytes, host: bytes | None) -> bytes:
 
 
 def asks_for_socket(method: bytes, version: str, headers: Headers) -> bool:
-    """Whether a request that asks for an upgrade asks for a WebSocket, and for nothing else."""
+    """Whether an upgrade request is for a WebSocket, and for nothing else."""
     return (
         method == b"GET"
         and version == "1.1"
@@ -91,10 +91,10 @@ def asks_for_socket(method: bytes, version: str, headers: Headers) -> bool:
 
 
 def without_upgrade(method: bytes, version: str, url: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The head of a request that asks for another protocol, as it is without that wish.
+    """The head of an upgrade request, without the upgrade.
 
-    A server may leave the wish aside (RFC 9110, 7.8), and the request is then framed as any other. httptools does not
-    offer that: it takes everything behind such a head for the other protocol's.
+    A server may ignore an upgrade (RFC 9110, 7.8); the request is then framed as any other. httptools cannot do that:
+    it treats everything after such a head as the other protocol.
     """
     kept = [(name, value) for name, value in headers if name != b"upgrade"]
     lines = b"".join(map(b"%b: %b\r\n".__mod__, kept))

@@ -1,6 +1,6 @@
-"""HTTP connections: uvicorn's, with timeouts for clients that send nothing, send without end, or read nothing.
+"""HTTP connections: uvicorn's, with timeouts for clients that send nothing, send without end, or do not read.
 
-The head of a request is limited in size and time; invalid HTTP gets a JSON error. A client that does not read a
+The head of a request is limited in size and time; invalid HTTP gets a JSON error. A client that does not read its
 response is disconnected; a slow one is not.
 """
 
@@ -33,18 +33,17 @@ from gateway.server.framing import (
 from schema.error_codes import ErrorCode
 
 LINGER = 2.0
-"""Seconds for which a connection that has ended still takes in, and throws away, what its client sends.
+"""Seconds for which a closing connection still receives and discards data.
 
-Closed at once, the kernel would reset it, and the client might lose an answer that it has not read yet (RFC 9112, 9.6).
+If it were closed at once, the kernel would reset it, and the client might lose a response in transit (RFC 9112, 9.6).
 """
 
 
 class ClientConnection(HttpProtocol):
-    """A connection whose client has ``client_timeout`` seconds to send a head, and to read on, however slowly it reads.
+    """A connection whose client has ``client_timeout`` seconds to send a head, and to make any progress in reading.
 
-    One that never asks anything is closed after as long. Requests are read one behind the other as long as it is beyond
-    doubt where each of them ends: behind one that is refused, answered before it was heard out, or asks for a protocol
-    that is not spoken, no other is read.
+    An idle one is closed after that time, too. Pipelined requests are read as long as the end of each is unambiguous:
+    after one that is refused, answered before its body was read, or an upgrade that is not supported, no other is read.
     """
 
     client_timeout = 30.0
@@ -58,15 +57,15 @@ class ClientConnection(HttpProtocol):
     """The request that is being answered, or was answered last; uvicorn's ``cycle`` is the one read last."""
     _becomes_socket = False
     _again: bytes | None = None
-    """The head of a request that is read once more, without the upgrade that it asks for."""
+    """The head of an upgrade request that is parsed again without the upgrade."""
     _alone = False
-    """Whether the request that is read now is the last one, whatever it says."""
+    """Whether the current request is the last one, whatever it says."""
     _last = False
-    """Whether no other request is read behind this one."""
+    """Whether no request is read after this one."""
     _ended = False
     """Whether nothing is read any more."""
     _refusal: bytes | None = None
-    """What is sent behind the answers that are still due."""
+    """The bytes to send after pending responses."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -91,20 +90,20 @@ class ClientConnection(HttpProtocol):
             self._stopped(stop, data)
         if self._ended or self._becomes_socket:
             return
-        if self._in_head:  # then all that came since it began belongs to it
+        if self._in_head:  # all that came since its begin belongs to it
             self._head += len(data)
             if len(self.url) > MAX_URL:
                 self._refuse(*URL_TOO_LONG)
             elif self._head > MAX_HEAD:
                 self._refuse(*HEAD_TOO_LARGE)
         elif ((running := self._running) is None or running.response_complete) and not self.transport.is_closing():
-            # empty lines, which begin no request
+            # empty lines before a request
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def _stopped(self, stop: httptools.HttpParserUpgrade | httptools.HttpParserError, data: bytes) -> None:
-        """The parser reads no further: another protocol is asked for, or what has come is refused."""
+        """Handles a stop of the parser: an upgrade, or invalid data."""
         if not isinstance(stop, httptools.HttpParserUpgrade):
             self._break_off(stop)
             return
@@ -147,7 +146,7 @@ class ClientConnection(HttpProtocol):
             self._last = True
 
     def _look_closely(self, headers: Headers) -> None:
-        """Looks at a head that is not as most are.
+        """Checks a head with a special form.
 
         Raises:
             RefusedHeadError: It is refused.
@@ -169,7 +168,7 @@ class ClientConnection(HttpProtocol):
         return self._becomes_socket
 
     def _break_off(self, error: httptools.HttpParserError) -> None:
-        """Reads nothing any more, and refuses what could not be read: the head of a request, or its body."""
+        """Stops reading, and refuses a head or body that could not be parsed."""
         cause, cycle = error.__context__, self.cycle
         if isinstance(cause, EndedError) or (self._last and not cycle.more_body):
             self._ended = True
@@ -194,7 +193,7 @@ class ClientConnection(HttpProtocol):
         return self._running is not None and not self._running.response_complete
 
     def _give_up(self) -> None:
-        """Tells the application that nobody waits for its answer."""
+        """Tells the application that the client has disconnected."""
         if self._running is not None:
             self._running.disconnected = True
             self._running.message_event.set()
@@ -209,7 +208,7 @@ class ClientConnection(HttpProtocol):
             self.loop.call_later(self.client_timeout, self._look_at_head)
 
     def _refuse(self, status: bytes, message: str) -> None:
-        """Answers with an error, in its turn, and closes the connection."""
+        """Sends an error after pending responses, and closes the connection."""
         body = orjson.dumps({"errors": [{"message": message, "extensions": {"code": ErrorCode.BAD_REQUEST}}]})
         self._refusal = (
             b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\nconnection: close\r\n"
@@ -225,7 +224,7 @@ class ClientConnection(HttpProtocol):
         self.linger()
 
     def linger(self) -> None:
-        """Ends the connection: nothing more is said, and what still comes is not looked at."""
+        """Ends the connection: nothing more is sent, and received data is discarded."""
         self._ended, self._in_head = True, False
         if not self.transport.is_closing():
             self.transport.write_eof()
@@ -254,7 +253,7 @@ class ClientConnection(HttpProtocol):
         super().on_response_complete()
         if self._refusal is not None and not self._is_answering and not self.transport.is_closing():
             self._send_refusal(self._refusal)
-        if closes:  # once all of the answer is read
+        if closes:  # once the whole response is read
             self._watch_reading()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -267,7 +266,7 @@ class ClientConnection(HttpProtocol):
             self._reading = self.loop.call_later(self.client_timeout, self._look_at_reading)
 
     def _look_at_reading(self) -> None:
-        """However slow a client reads, it may read to the end; one that has read nothing since never will."""
+        """Aborts a client that has read nothing since the last check; a slow one may read to the end."""
         self._reading = None
         left = self.transport.get_write_buffer_size()
         if left and left >= self._unread:
@@ -282,7 +281,7 @@ class ClientConnection(HttpProtocol):
 
 
 class Lingering:
-    """The transport of a connection's last answer: closing it leaves its client the time to read."""
+    """The transport of a connection's last response: closing it lets the client read that first."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -295,15 +294,15 @@ class Lingering:
 
 
 def last(cycle: RequestResponseCycle, connection: ClientConnection) -> None:
-    """Has a connection end with an answer, though its client may be sending more."""
+    """Ends a connection after a response, though its client may be sending more."""
     transport: Any = Lingering(connection)
     cycle.keep_alive, cycle.transport = False, transport
 
 
 class ResponseSend(WholeSend):
-    """How an answer is sent: uvicorn's ``send``, and a short way for one that is there as a whole.
+    """An ASGI ``send`` over uvicorn's, with a short path for complete responses.
 
-    Every write is a system call, and costs as much as all that is done for a small query beside its statement.
+    Every write is a system call, and costs as much as all work on a small query beside its statement.
     """
 
     __slots__ = ("_app", "_connection", "_cycle")
@@ -314,17 +313,17 @@ class ResponseSend(WholeSend):
         self._app = app
 
     def answer(self, scope: Scope, receive: Receive, _send: Send) -> Awaitable[None]:
-        """Has the application answer by it in place of uvicorn's own."""
+        """Runs the application with this ``send``."""
         return self._app(scope, receive, self)
 
     def __call__(self, message: Message) -> Awaitable[None]:
         cycle = self._cycle
-        if cycle.more_body and not cycle.response_started:  # who hears an answer may leave the rest of the body out
+        if cycle.more_body and not cycle.response_started:  # the client may not send the rest
             last(cycle, self._connection)
         return cycle.send(message)  # type: ignore[arg-type]
 
     def asked(self) -> bytes | None:
-        """Takes the body as uvicorn's ``receive`` would, which after that has the end of the request to tell."""
+        """Takes the body like uvicorn's ``receive``, whose next message is then the disconnect."""
         cycle = self._cycle
         if cycle.more_body or cycle.waiting_for_100_continue or cycle.disconnected:
             return None
@@ -333,16 +332,16 @@ class ResponseSend(WholeSend):
         return body
 
     def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
-        """Sends head and body at once, as uvicorn would."""
+        """Sends head and body at once, as uvicorn does."""
         cycle = self._cycle
         before = cycle.default_headers
-        ends = not cycle.keep_alive or len(before) > 1  # the date, and that the gateway ends
+        ends = not cycle.keep_alive or len(before) > 1  # the date, and the closing of the connection
         if ends or cycle.more_body or cycle.disconnected or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
             return False
         headers = before + headers
         head = b"%b%b\r\n" % (STATUS_LINE[status], b"".join(map(b"%b: %b\r\n".__mod__, headers)))
         if not head.count(b"\n") == head.count(b"\r") == len(headers) + 2:
-            return False  # a header has more than a line
+            return False  # a header with a line break
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
         cycle.transport.writelines((head, body))
@@ -351,10 +350,10 @@ class ResponseSend(WholeSend):
         return True
 
     def break_off(self) -> None:
-        self._cycle.disconnected = True  # so that uvicorn looks for no end of it
+        self._cycle.disconnected = True  # uvicorn then does not expect an end
         self._cycle.transport.close()
 
 
 def protocol(client_timeout: float) -> type[ClientConnection]:
-    """Connections that wait so many seconds for their clients."""
+    """A connection class with a client timeout in seconds."""
     return type("Connection", (ClientConnection,), {"client_timeout": client_timeout})

@@ -1,4 +1,4 @@
-"""A serving process: uvicorn on sockets that are bound already, until a signal ends it."""
+"""A serving process: uvicorn on bound sockets, until a signal ends it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from gateway.websocket.transport import SocketProtocol
 log = logging.getLogger("gateway")
 
 LAST_REQUESTS = 0.5
-"""Seconds after the end of listening in which a request on an open connection is still taken."""
+"""Seconds after listening has ended in which open connections may still send requests."""
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Which of the gateway's processes this one is, of how many, and the folder in which they find each other."""
+    """A worker process: its index, the number of workers, and the folder of their sockets."""
 
     index: int = 0
     of: int = 1
@@ -52,19 +52,19 @@ ALONE = Worker()
 
 @dataclass(frozen=True)
 class ListeningSockets:
-    """Where the gateway listens: for the graph, and for whoever scrapes its metrics."""
+    """The sockets of the graph and, if enabled, of the metrics."""
 
     graph: socket.socket
     metrics: socket.socket | None = None
 
     @property
     def all(self) -> list[socket.socket]:
-        """Both, or the one that there is."""
+        """The sockets that there are."""
         return [self.graph, *([self.metrics] if self.metrics else [])]
 
 
 class ListenError(Exception):
-    """Somebody else was bound to a port too, and listened first: the socket of a ``place`` among those given."""
+    """Another program listens at a port that both had bound: the socket's ``place`` among those given."""
 
     def __init__(self, place: int, cause: OSError) -> None:
         super().__init__(cause.strerror or str(cause))
@@ -73,11 +73,11 @@ class ListenError(Exception):
 
 
 class MetricsBeside:
-    """``/metrics``, and nothing else, at one address; the application at all others, which never tell them.
+    """Serves ``/metrics``, and nothing else, at one address; the application at all others, without metrics.
 
-    What a reverse proxy sends on cannot reach them, since it comes by the other address. ``address`` is the listening
-    socket's: a host, which may be the one that stands for all, and a port. Scrapers ask by the names of the graph's
-    ``hosts`` (any if there are none), or by the very address that they connect to, which no page can have for its own.
+    A reverse proxy connects to the other address, and cannot reach the metrics. ``address`` is that of the listening
+    socket: a host, which may be a wildcard, and a port. The Host of scrapes is one of the graph's ``hosts`` (any, if
+    there are none), or the address that they connect to, which no page can have as its origin.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class MetricsBeside:
         return self._app(scope, receive, send)
 
     def _is_here(self, host: str) -> bool:
-        """Whether a connection to the port at this end of ours was let in here: no other socket listens at it."""
+        """Whether a connection to this local address was accepted by the metrics' socket."""
         return host == self._host or (self._host in _ALL_HOSTS and (":" in host) == (":" in self._host))
 
     async def _tell(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,15 +112,15 @@ class MetricsBeside:
         if request.url.path != "/metrics" or request.method not in {"GET", "HEAD"}:
             return Response("The metrics are at /metrics.\n", 404, media_type="text/plain")
         told, accept = await self._siblings.told(), request.headers.get("accept", "")
-        body, media = await asyncio.to_thread(exposition, told, accept)  # milliseconds, of which requests want some
+        body, media = await asyncio.to_thread(exposition, told, accept)  # in a thread: it takes milliseconds
         return Response(body, headers={"content-type": media, "cache-control": "no-store"})
 
 
-_ALL_HOSTS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - they are compared, not bound to
+_ALL_HOSTS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound to
 
 
 class _Forwarded:
-    """uvicorn's middleware for what proxies say of their clients, where one says something."""
+    """uvicorn's middleware for headers of proxies, applied if there are any."""
 
     def __init__(self, app: ASGIApp, trusted: list[str] | str) -> None:
         self._app = app
@@ -137,7 +137,7 @@ _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 
 
 class Server(uvicorn.Server):
-    """uvicorn that keeps what stays out of garbage collections, and that may say that it will end before it does."""
+    """uvicorn with postponed garbage collections, and with a drain before its end."""
 
     def __init__(self, config: uvicorn.Config, app: Starlette, *, drain: float, on_start: Callable[[], None]) -> None:
         super().__init__(config)
@@ -148,17 +148,17 @@ class Server(uvicorn.Server):
         self._garbage = QuietCollections(lambda: app.state.graphql.limiter.taken > 0)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Gets ready, then listens: whoever connects is answered, and is refused before that and goes elsewhere.
+        """Starts the application, then listens: connections before that are refused, and retried elsewhere.
 
         Raises:
-            ListenError: Somebody else listens at a port by now.
+            ListenError: Another program listens at a port.
         """
         try:
             await super().startup(sockets)
         except OSError as error:
             await self.lifespan.shutdown()
             raise ListenError(len(self.servers), error) from error
-        self._garbage.begin()  # the schema stays: collections need not walk its million objects again and again
+        self._garbage.begin()  # the million objects of the schema are exempt from collections
         self._on_start()
 
     async def on_tick(self, counter: int) -> bool:
@@ -171,9 +171,9 @@ class Server(uvicorn.Server):
         return self.force_exit or time.monotonic() >= self._ends_at
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listens no more, answers what is on its way, and says in each answer that the next goes elsewhere.
+        """Stops listening, answers requests on open connections, and asks clients in each response to close.
 
-        Closed at once, a connection whose request is in the kernel already would take it along.
+        If connections were closed at once, requests already in the kernel would be lost.
         """
         await _let_in(sockets or ())
         for server in self.servers:
@@ -181,7 +181,7 @@ class Server(uvicorn.Server):
         for listener in sockets or ():
             listener.close()
         self.server_state.default_headers.append((b"connection", b"close"))
-        if self.started:  # WebSockets end in their own way; uvicorn would cut off their answers
+        if self.started:  # WebSockets are closed separately; uvicorn would cut off their responses
             self._app.state.events.leave()
             await self._app.state.sockets.leave(self.config.timeout_graceful_shutdown or 0)
         until = time.monotonic() + LAST_REQUESTS
@@ -192,7 +192,7 @@ class Server(uvicorn.Server):
 
 
 async def _let_in(listeners: Sequence[socket.socket]) -> None:
-    """Lets those in who have connected by now: the loop takes some at a time, and closing resets others."""
+    """Accepts pending connections: the loop accepts some at a time, and closing would reset the others."""
     queues = select.poll()
     for listener in listeners:
         queues.register(listener, select.POLLIN)
@@ -203,7 +203,7 @@ async def _let_in(listeners: Sequence[socket.socket]) -> None:
 
 
 def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
-    """How uvicorn serves the application."""
+    """The configuration of uvicorn."""
     config = uvicorn.Config(
         app,
         interface="asgi3",
@@ -214,11 +214,11 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         ws_max_size=settings.max_body_bytes,
         ws_ping_interval=settings.ws_ping,
         ws_ping_timeout=settings.ws_ping,
-        ws_per_message_deflate=False,  # its buffers would cost more memory than all else of an idle socket
+        ws_per_message_deflate=False,  # its buffers would cost more memory than the rest of an idle socket
         log_config=None,
         access_log=False,
-        server_header=False,  # what serves is nobody's business
-        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # any number of seconds
+        server_header=False,  # the software is not disclosed
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # a float, too
         timeout_graceful_shutdown=int(settings.request_timeout) + 1,
         lifespan="on",
     )
@@ -235,9 +235,9 @@ def run(
     asked_to_end: Callable[[], bool] = lambda: False,
     worker: Worker = ALONE,
 ) -> bool:
-    """Serves until SIGINT or SIGTERM; says whether it ever began to.
+    """Serves until SIGINT or SIGTERM; returns whether it started.
 
-    ``on_start`` is called once it answers; ``asked_to_end`` says whether a signal came before that.
+    ``on_start`` is called once it listens; ``asked_to_end`` says whether a signal came before.
     """
     app = create_app(settings, url, Changes(worker.folder, worker.index, worker.of) if settings.replicas else None)
     served: ASGIApp = app

@@ -28,19 +28,19 @@ from gateway.settings import Settings, SettingsError
 log = logging.getLogger("gateway.workers")
 
 PAUSE = 1.0
-"""Seconds before a worker is replaced that never began to answer."""
+"""Seconds before a worker is replaced that ended before it listened."""
 LOOK = 1.0
-"""Seconds of a wait: a signal that comes right before one is heard at its end."""
+"""Seconds of a wait, at whose end signals are handled."""
 
 _SPAWN = multiprocessing.get_context("spawn")
-"""Nothing is inherited by accident: neither event loops nor threads survive a fork."""
+"""Processes are spawned: neither event loops nor threads survive a fork."""
 multiprocessing.allow_connection_pickling()
 
 
 class _Begun:
-    """Whether a worker has begun to answer, as it tells this process.
+    """Whether a worker listens, reported over a pipe.
 
-    An ``Event`` would be five semaphores, and where this process is killed Python tells of them on stderr.
+    An ``Event`` would be five semaphores, which Python reports as leaked on stderr when this process is killed.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class _Begun:
 
 
 class Workers:
-    """The workers of one gateway on sockets that they share."""
+    """The workers of one gateway, on shared sockets."""
 
     def __init__(self, settings: Settings, url: URL, sockets: ListeningSockets, folder: Path) -> None:
         self._settings = settings
@@ -61,9 +61,9 @@ class Workers:
         self._running: list[tuple[SpawnProcess, _Begun]] = []
 
     def serve(self, on_start: Callable[[], None]) -> bool:
-        """Serves until something unwinds it, such as a signal's handler; False when no worker could begin to.
+        """Serves until an exception, such as a signal handler's, unwinds it; False if no worker could start.
 
-        ``on_start`` is called once all workers answer.
+        ``on_start`` is called once all workers listen.
         """
         try:
             for index in range(self._settings.workers):
@@ -82,20 +82,21 @@ class Workers:
             self._end()
 
     def _start(self, index: int) -> None:
-        """Starts a worker, in the place of the one that there was. Whatever unwinds this, `_end` knows of it."""
+        """Starts a worker in place of the last one with its index, such that `_end` stops it whatever happens."""
         worker = Worker(index, self._settings.workers, self._folder)
         answers = _Begun()
         process = _SPAWN.Process(
             target=_work,
             args=(self._settings, self._url, self._sockets, worker, answers.tell),
             name=f"worker-{index}",
-            daemon=True,  # else Python waits at its own end for those that nobody has told of it
+            daemon=True,  # otherwise Python waits at exit for processes that were not stopped
         )
         self._running[index : index + 1] = [(process, answers)]
         process.start()
 
     def _replace(self, *, told: bool) -> bool:
-        """New ones for those that ended; False if one never began while the gateway starts: it has logged why."""
+        """Replaces workers that ended; False if one ended during the start of the gateway, for a reason that it
+        logged."""
         for index, (process, answers) in enumerate(self._running):
             if process.is_alive():
                 continue
@@ -108,10 +109,10 @@ class Workers:
         return True
 
     def _end(self) -> None:
-        for listener in self._sockets.all:  # else connections that no worker takes any more would wait here
+        for listener in self._sockets.all:  # otherwise connections that no worker accepts any more would wait
             listener.close()
         started = [(process, answers) for process, answers in self._running if process.pid is not None]
-        for process, answers in started:  # or at one that has the port already, and has taken nothing yet
+        for process, answers in started:  # or connect to another program on the port
             if not answers.is_set():
                 process.kill()
                 process.join()
@@ -127,7 +128,7 @@ class Workers:
 
 
 def serve(settings: Settings, url: URL, sockets: ListeningSockets, on_start: Callable[[], None]) -> bool:
-    """Serves with several workers, as :meth:`Workers.serve` says."""
+    """Serves with several workers, like :meth:`Workers.serve`."""
     folder = Path(tempfile.mkdtemp(prefix="e2i-gateway-"))
     try:
         return Workers(settings, url, sockets, folder).serve(on_start)
@@ -136,9 +137,9 @@ def serve(settings: Settings, url: URL, sockets: ListeningSockets, on_start: Cal
 
 
 def _work(settings: Settings, url: URL, sockets: ListeningSockets, worker: Worker, begun: Connection) -> None:
-    """What a worker does, from its beginning to its end."""
+    """The main function of a worker."""
     configure(settings.log, settings.log_format)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it goes to the parent too, which ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal also sends it to the parent, which ends the workers
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:
         uvicorn_server.run(settings, url, sockets, on_start=lambda: begun.send_bytes(b"!"), worker=worker)
@@ -147,16 +148,16 @@ def _work(settings: Settings, url: URL, sockets: ListeningSockets, worker: Worke
     except ListenError as error:
         log.error("worker %d cannot listen: %s; another program has the port", os.getpid(), error)  # noqa: TRY400
         sys.exit(1)
-    except (SettingsError, TrustedDocumentsError) as error:  # what only its use shows to be wrong
+    except (SettingsError, TrustedDocumentsError) as error:  # wrong settings that show only when used
         log.error("a setting is wrong: %s", error)  # noqa: TRY400 - the message says it all
         sys.exit(1)
-    except Exception:  # multiprocessing would write it as it is
+    except Exception:  # multiprocessing would print it without the log's format
         log.critical("worker %d has failed", os.getpid(), exc_info=True)
         sys.exit(1)
 
 
 def _end_with_parent() -> None:
-    """A parent that was killed has told nobody; its workers end as if it had."""
+    """Ends the worker when its parent was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

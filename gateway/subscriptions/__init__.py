@@ -1,4 +1,4 @@
-"""The change feed: recorded changes, for subscribers with cursors.
+"""The change feed: recorded changes, for subscribers that resume by cursors.
 
 Knows no transport and imports no other room.
 """

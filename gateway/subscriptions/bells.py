@@ -1,4 +1,5 @@
-"""Bells: many who wait for the same go on a few in each turn of the event loop, and others are answered between."""
+"""Bells: tasks that wait for the same event are woken a few per turn of the event loop, so that other work runs in
+between."""
 
 from __future__ import annotations
 
@@ -8,24 +9,24 @@ from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
 AT_ONCE = 16
-"""How many are woken in one turn of the loop at most: some milliseconds of Python, with what each does next."""
+"""Tasks that are woken in one turn of the loop at most: some milliseconds of Python, with their next steps."""
 TURN = 0.005
-"""Seconds of a turn of the loop after which fewer are woken in the next one."""
+"""Seconds of a turn of the loop from which fewer tasks are woken in the next one."""
 
 
 class Bell:
-    """What many wait for."""
+    """An event that many tasks wait for."""
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Future[None], None] = {}
 
     def ring(self) -> None:
-        """Wakes whoever waits now, in the order of their coming."""
+        """Wakes the tasks that wait now, in the order of their arrival."""
         waiting, self._waiting = self._waiting, {}
         _waking().add(waiting)
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Waits until it rings, so long at most."""
+        """Waits until it rings, at most ``seconds``."""
         loop = asyncio.get_running_loop()
         heard: asyncio.Future[None] = loop.create_future()
         self._waiting[heard] = None
@@ -39,7 +40,7 @@ class Bell:
 
 
 class _Waking:
-    """Who is to be woken on one event loop, whatever has woken them."""
+    """The tasks to be woken on one event loop, for all bells."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

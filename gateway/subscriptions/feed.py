@@ -1,7 +1,7 @@
 """The feed: one listening connection per process, shared by all subscribers.
 
-It survives a lost connection: a notification only means that there may be new entries, which are read from the log
-itself.
+Notifications only announce that there may be new entries, which are read from the log itself; so a lost connection
+loses nothing.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ log = logging.getLogger("gateway.live")
 T = TypeVar("T")
 
 KEPT = 5_000
-"""Entries that are kept in memory for those who follow; whoever is further behind reads them from the log."""
+"""Entries that are kept in memory; subscribers further behind read the log."""
 KEPT_BATCHES = 1_000
 MOST_AT_ONCE = 2_000
-"""New entries that are read into memory; of more everybody reads his own from the log."""
+"""New entries that are read into memory; if there are more, each subscriber reads the log."""
 FIRST_DELAY, LAST_DELAY = 0.1, 10.0
-"""Seconds between two attempts to connect: the first, and at most."""
+"""Seconds between two attempts to connect: the first, and the longest."""
 TIMEOUT = 3.0
-"""Seconds that a new subscriber waits for a connection that is lost."""
+"""Seconds for which a new subscriber waits for a lost connection."""
 LOOK_PAUSE = 0.01
-"""Seconds between two steps of a look for alerts that is not finished: others have their turn."""
+"""Seconds between two steps of an unfinished look for alerts, in which other statements run."""
 
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What becomes of a statement whose connection goes; the last one when it goes between two of a statement's steps."""
+"""Errors of a statement whose connection was lost; the last one if it was lost between two of its protocol steps."""
 _ENDED = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
@@ -55,12 +55,12 @@ _ENDED = (
     asyncpg.CannotConnectNowError,
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
-"""Errors of statements by which the connection ends."""
+"""Errors of statements after which the connection is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Entries that were read together, those that ``since`` does not see; None where they are too many to keep."""
+    """Entries that were read together, those not visible in ``since``; None if there are too many to keep."""
 
     since: str
     until: LogPosition
@@ -69,10 +69,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The database has become another one: a standby has taken over, or it was set back.
+    """The database has another history: a standby was promoted, or a backup restored.
 
-    ``lost`` are the kept entries that it lacks, by the number of their batch; None if what was told before cannot be
-    looked up. Of batch ``survived`` at least one entry is there, and of no later one; -1: of none that was kept.
+    ``lost`` are the kept entries that it lacks, by the number of their batch; None if that cannot be determined. Of
+    batch ``survived`` at least one entry exists, and of no later one; -1: of none that was kept.
     """
 
     lost: Sequence[tuple[int, Entry]] | None = None
@@ -80,33 +80,33 @@ class Turn:
 
 
 class ChangeFeed:
-    """Reads what is new in the live log."""
+    """Reads new entries of the live log."""
 
     def __init__(self, connector: Connector, settings: Settings) -> None:
         self.subscribers = 0
         self.alert_subscribers = 0
         self.reads = 0
-        """How often the log was asked for what is new."""
+        """How often the log was read."""
         self.connections = 0
         """How often a connection was made that the log could be read on."""
         self.turns: list[Turn] = []
-        """How often the database has become another one."""
+        """How often the database had another history."""
         self.written = 0
-        """What was read is before this position in the primary's log, in bytes."""
+        """Everything read is before this position of the primary's log, in bytes."""
         self.alerts_failure: Exception | None = None
-        """Why alerts cannot be followed, where they cannot."""
+        """Why alerts cannot be followed, if they cannot."""
         self._connector = connector
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
         self._connection: asyncpg.Connection | None = None
         self._turn = asyncio.Lock()
-        """Statements on the connection queue."""
+        """Serializes statements on the connection."""
         self._heard = asyncio.Event()
         self._alerts_heard = True
         self._look = AlertsLook()
         self._looks_wanted = self._looks_reached = 0
         self._state = Bell()
-        """Rings when the connection has changed, or when a reading that somebody waits for is done."""
+        """Rings when the connection has changed, or when a read has finished."""
         self._more = Bell()
         """Rings when there is a new batch."""
         self._wanted = self._reached = 0
@@ -114,27 +114,27 @@ class ChangeFeed:
         self._place: LogPosition | None = None
         self._batches: deque[Batch] = deque()
         self._first = 0
-        """The number of the first batch that is kept."""
+        """The number of the first batch in memory."""
         self._size = 0
 
     @property
     def listens(self) -> bool:
-        """Whether there is a connection at the moment."""
+        """Whether there is a connection."""
         return self._connection is not None
 
     @property
     def place(self) -> LogPosition:
-        """How far the log has been read."""
-        assert self._place is not None  # noqa: S101 - nobody follows before the first reading
+        """The position up to which the log has been read."""
+        assert self._place is not None  # noqa: S101 - no one follows before the first read
         return self._place
 
     @property
     def next(self) -> int:
-        """The number that the next batch will have."""
+        """The number of the next batch."""
         return self._first + len(self._batches)
 
     async def close(self) -> None:
-        """Ends the feed; for the end of the process."""
+        """Ends the feed, at the end of the process."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -143,13 +143,13 @@ class ChangeFeed:
     # -- for those who follow --------------------------------------------------------------------------------------
 
     async def now(self, *, alerts: bool) -> LogPosition:
-        """The place of a moment after the call: whatever is committed from then on is new to it.
+        """A position after the call: it precedes everything committed from now on.
 
         Raises:
             DatabaseUnavailableError: There is no connection.
-            GatewayError: ``SUBSCRIPTIONS_UNAVAILABLE``: the log, or the table of alerts, is missing or closed.
+            GatewayError: ``SUBSCRIPTIONS_UNAVAILABLE``: the log, or the table of alerts, is missing or not readable.
         """
-        self._alerts_heard |= alerts  # what has changed unseen is logged first
+        self._alerts_heard |= alerts  # earlier changes of alerts are logged first
         self._failure = None
         self._wanted += 1
         self._looks_wanted += alerts
@@ -166,35 +166,35 @@ class ChangeFeed:
         return self.place
 
     def _give_up(self, deadline: float) -> None:
-        """Raises why there is no connection, where another one would not help or has not come in time."""
+        """Raises why there is no connection, if a retry is useless or the deadline has passed."""
         failure = self._failure
         if failure is not None and (isinstance(failure, GatewayError) or time.monotonic() >= deadline):
             raise failure
 
     def batch(self, number: int) -> Batch | None:
-        """A batch by its number, if it is still kept."""
+        """A batch by its number; None if it is no longer in memory."""
         place = number - self._first
         return self._batches[place] if 0 <= place < len(self._batches) else None
 
     async def more(self, seconds: float) -> None:
-        """Waits for a new batch, so long at most."""
+        """Waits for a new batch, at most ``seconds``."""
         await self._more.wait(seconds)
 
     async def turned(self, seen: int) -> None:
-        """Waits until there are more turns than so many, of which somebody else has noticed one."""
+        """Waits until there are more than ``seen`` changes of history; another task has detected one."""
         while len(self.turns) == seen:
             self._heard.set()
             await self.more(FIRST_DELAY)
 
     async def carried_over(self, place: LogPosition) -> LogPosition:
-        """The same place in the history of now."""
+        """The same position in the current history."""
         return await self.read(partial(changelog.carried_over, place=place, history=self.place.history))
 
     async def read(self, run: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Reads something on the connection; where that is lost, on the next one.
+        """Reads on the connection; if it is lost, again on the next one.
 
         Raises:
-            asyncpg.DataError: A value is none of its type.
+            asyncpg.DataError: A value has another type.
         """
         while True:
             connection = self._connection
@@ -204,7 +204,7 @@ class ChangeFeed:
             reading = asyncio.ensure_future(self._in_turn(run, connection))
             reading.add_done_callback(_forget)
             try:
-                return await asyncio.shield(reading)  # nobody who leaves may break off what others need next
+                return await asyncio.shield(reading)  # others need the connection
             except asyncpg.DataError:
                 raise
             except _LOST as error:
@@ -219,7 +219,7 @@ class ChangeFeed:
     # -- the connection --------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        """Listens for as long as somebody follows. A lost connection is made again, and what was missed is read."""
+        """Listens while there are subscribers. A lost connection is replaced, and missed entries are read."""
         delay = 0.0
         while True:
             connections = self.connections
@@ -237,7 +237,7 @@ class ChangeFeed:
                 return
             if self.connections > connections:
                 delay = 0.0
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - so that not all come at once
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - not all at once
             delay = min(max(delay * 2, FIRST_DELAY), LAST_DELAY)
 
     @asynccontextmanager
@@ -246,7 +246,7 @@ class ChangeFeed:
         connection = await changelog.connect(self._connector, prepared_statements=direct)
         try:
             connection.add_termination_listener(lambda _connection: self._heard.set())
-            if direct:  # a pooler would lose it, and leave it to others
+            if direct:  # a pooler would not keep the registration
                 await connection.add_listener(changelog.CHANNEL, self._hear)
             yield connection
         finally:
@@ -271,7 +271,7 @@ class ChangeFeed:
                 await self._read_new(connection, anew=anew)
             anew = False
             if self._look.remembering and self.alerts_failure is None:
-                looks = self._looks_reached  # nobody can be told of alerts before
+                looks = self._looks_reached  # alerts are not sent before
             if self._connection is None or wanted != self._reached or looks != self._looks_reached:
                 self.connections += self._connection is None
                 self._connection, self._reached, self._looks_reached = connection, wanted, looks
@@ -279,7 +279,7 @@ class ChangeFeed:
             await _either(self._heard, LOOK_PAUSE if self._look.unfinished else self._settings.live_poll)
 
     async def _read_new(self, connection: asyncpg.Connection, *, anew: bool) -> None:
-        """Reads what is new; ``anew`` if what was read before is not of this database's past."""
+        """Reads new entries; ``anew`` if what was read before is not part of this database's history."""
         self.reads += 1
         before = None if anew else self._place
         if before is None:
@@ -301,15 +301,15 @@ class ChangeFeed:
             self._first += 1
         self._more.ring()
         if any(entry.facts.get("type") == changelog.ALERT.__name__ for entry in reading.entries or ()):
-            self._alerts_heard = True  # where the table of alerts tells nobody
+            self._alerts_heard = True  # if the table of alerts sends no notifications
             self._heard.set()
 
     async def _turn_over(
         self, connection: asyncpg.Connection, before: LogPosition, reading: LogEntries
     ) -> tuple[LogPosition | None, LogEntries]:
-        """Reads on in another history, and finds out what it lacks of the last one.
+        """Reads in another history, and determines which entries of the last one it lacks.
 
-        What is there of what was committed last tells of all that was committed before.
+        An entry of the last commits that exists shows that all earlier commits do.
         """
         history = reading.place.history
         if before.history and not history:
@@ -322,7 +322,7 @@ class ChangeFeed:
             (number, entry)
             for number, batch in enumerate(self._batches, self._first)
             for entry in batch.entries or ()
-            if entry.seconds > reading.place.seconds - self._settings.live_hours * 3600  # older ones may be removed
+            if entry.seconds > reading.place.seconds - self._settings.live_hours * 3600  # older ones may be deleted
         ]
         lost = {entry.position for entry in await changelog.lost(connection, [entry for _, entry in kept])}
         before = await changelog.carried_over(connection, before, history)
@@ -339,7 +339,7 @@ class ChangeFeed:
     def _tell(self, turn: Turn) -> None:
         self.turns.append(turn)
         self._look = AlertsLook()
-        self._first = self.next + 1  # a number that nobody has reached: all read on from the log
+        self._first = self.next + 1  # a number that no subscriber has: all read the log
         self._batches.clear()
         self._size = 0
         self._more.ring()
@@ -350,9 +350,9 @@ class ChangeFeed:
 
 
 async def look_for_alerts(connection: asyncpg.Connection, settings: Settings, look: AlertsLook) -> Exception | None:
-    """Logs alerts that have changed since the last look, or a part of them; says why they cannot be followed.
+    """Logs alerts that have changed since the last look, or a part of them; returns why they cannot be followed, if so.
 
-    Whatever keeps alerts from being looked at keeps nothing else from being read on the connection.
+    No failure here keeps other entries from being read on the connection.
     """
     try:
         if settings.rls and await changelog.hides_alerts(connection):
@@ -369,14 +369,14 @@ async def look_for_alerts(connection: asyncpg.Connection, settings: Settings, lo
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:
-    """Waits for an event, so long at most."""
+    """Waits for an event, at most ``seconds``."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
 
 
 def _forget(reading: asyncio.Future[Any]) -> None:
-    """What nobody waits for any more has no error to tell."""
+    """Retrieves the error of an abandoned read."""
     if not reading.cancelled():
         reading.exception()
 
@@ -389,7 +389,7 @@ _HIDDEN = (
 
 
 def _public(meaning: Exception) -> Exception:
-    """What a new subscriber is told of a connection that cannot be read from."""
+    """The error for a new subscriber when the connection cannot be used."""
     if not isinstance(meaning, MissingObjectError | NotPermittedError | asyncpg.ReadOnlySQLTransactionError):
         return DatabaseUnavailableError(str(meaning))
     return GatewayError(ErrorCode.SUBSCRIPTIONS_UNAVAILABLE)

@@ -1,7 +1,7 @@
-"""Following the feed from now or from a cursor, from memory or from the log, in the order of changes.
+"""Following the feed from now or from a cursor, from memory or from the log, in commit order.
 
-A subscriber holds a position, not a queue. A slow reader falls behind and reads what it missed from the log page by
-page, without affecting others.
+A subscriber holds a position, not a queue. A slow one falls behind and reads the log page by page, without affecting
+others.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from schema.errors import GatewayError
 from schema.subscriptions import Matches
 
 CHECKPOINT_SECONDS = 900.0
-"""Quiet time after which there is a fresh place, so that a cursor never grows too old to resume at."""
+"""Quiet seconds after which a new position is sent, so that a cursor does not expire."""
 
 Told = tuple[Entry | None, LogPosition]
-"""A change and the place behind it; without a change it only says how far the stream has come."""
+"""A change and the position after it; without a change it only reports progress."""
 
 
 async def follow(
     feed: ChangeFeed, topic: str, after: str | None, matches: Matches, hours: float, begun: Callable[[], None]
 ) -> AsyncGenerator[Sequence[Told]]:
-    """What is told of a topic, in lists that are never empty; ``after`` can be up to so many hours old.
+    """Changes of a topic, in lists that are never empty; ``after`` may be up to ``hours`` hours old.
 
-    ``begun`` is called when it is certain that there is something to follow, before any of it is told.
+    ``begun`` is called once the subscription is valid, before its first change.
 
     Raises:
         GatewayError: ``INVALID_CURSOR``, ``CURSOR_EXPIRED``, or ``SUBSCRIPTIONS_UNAVAILABLE``; ``HISTORY_CHANGED``, at
-            any time, when the database may lack what was told before.
-        DatabaseUnavailableError: There is no connection to begin with; a later loss is outlasted.
+            any time, when the database may lack what was sent before.
+        DatabaseUnavailableError: There is no connection at the start; later losses are bridged.
     """
     place = None if after is None else _resumed(after, hours)
     alerts = topic == LiveTopic.ALERTS
@@ -47,7 +47,7 @@ async def follow(
     try:
         now = await feed.now(alerts=alerts)
         number = feed.next if place is None else -1
-        stream = _Stream(feed, topic, matches, place or now, number)  # which counts failovers from here on
+        stream = _Stream(feed, topic, matches, place or now, number)  # detects failovers from here on
         if place is not None:
             await _check(feed, place)
         begun()
@@ -76,11 +76,11 @@ def _resumed(after: str, hours: float) -> LogPosition:
 
 
 async def _check(feed: ChangeFeed, place: LogPosition) -> None:
-    """Whether a place is one that this database has given, and is of its past.
+    """Checks that a position was given by this database, and is part of its history.
 
     Raises:
-        GatewayError: ``INVALID_CURSOR``, or ``HISTORY_CHANGED``: what became of what was told then cannot be known, as
-            of a place ahead of this database, or of another one: it may have been restored from a backup that lacks it.
+        GatewayError: ``INVALID_CURSOR``, or ``HISTORY_CHANGED``: the position is ahead of this database, or of another
+            one, as after a restore from a backup: what was sent before may be lost.
     """
     now = feed.place
     try:
@@ -95,21 +95,21 @@ async def _check(feed: ChangeFeed, place: LogPosition) -> None:
 
 
 class _Stream:
-    """How far one follower has come, and what it is told next."""
+    """The position of one subscriber, and its next entries."""
 
     def __init__(self, feed: ChangeFeed, topic: str, matches: Matches, place: LogPosition, number: int) -> None:
         self._feed = feed
         self._place = place
         self._number = number
-        """Of the batch behind the place; where it is none that is kept, the log is read."""
+        """The number of the batch after the position; if it is not in memory, the log is read."""
         self._last: int | None = None
-        """What was told last is of the batch of this number, or of before it."""
+        """The last change sent is of the batch with this number, or of an earlier one."""
         self._turned = len(feed.turns)
         self._topic = topic
         self._matches = matches
 
     async def told(self) -> AsyncGenerator[Sequence[Told]]:
-        """What is told, without an end."""
+        """The changes, without end."""
         told_at = time.monotonic()
         while True:
             async for some in self._more():
@@ -120,7 +120,7 @@ class _Stream:
                 told_at = time.monotonic()
 
     async def _more(self) -> AsyncGenerator[Sequence[Told]]:
-        """One step: what is next of what is kept, or of the log, or waiting for something."""
+        """One step: the next entries in memory or in the log, or a wait."""
         feed = self._feed
         if len(feed.turns) > self._turned:
             await self._carry_over()
@@ -139,10 +139,10 @@ class _Stream:
                 yield page
 
     async def _carry_over(self) -> None:
-        """Goes on from the same place, now that the database has become another one.
+        """Continues from the same position in another history of the database.
 
         Raises:
-            GatewayError: ``HISTORY_CHANGED``: of what was told, something is lost, or may be.
+            GatewayError: ``HISTORY_CHANGED``: changes that were sent are lost, or may be.
         """
         turns, self._turned = self._feed.turns[self._turned :], len(self._feed.turns)
         if any(turn.lost is None for turn in turns):
@@ -158,7 +158,7 @@ class _Stream:
         return entry.topic == self._topic and self._matches(entry.facts)
 
     def _of(self, batch: Batch, entries: Sequence[Entry]) -> list[Told]:
-        """The changes that are asked for, with their places; behind the last entry it is the batch's own."""
+        """The matching changes with their positions; after the last entry it is the batch's own."""
         last = len(entries) - 1
         return [
             (entry, batch.until if n == last else _within(batch.until, entry, batch.since, batch.until.seen))
@@ -167,7 +167,7 @@ class _Stream:
         ]
 
     async def _logged(self, until: LogPosition) -> AsyncGenerator[Sequence[Told]]:
-        """What lies between here and another place, page by page from the log, unless the database becomes another."""
+        """The changes up to another position, page by page from the log, unless the history changes."""
         place = self._place
         stages = [(place.seen, place.ahead, place.position)] if place.ahead is not None else []
         stages.append((place.ahead or place.seen, until.seen, 0))
@@ -189,5 +189,5 @@ class _Stream:
 
 
 def _within(until: LogPosition, entry: Entry, seen: str, ahead: str) -> LogPosition:
-    """The place behind an entry, on the way to another place."""
+    """The position after an entry, on the way to another position."""
     return LogPosition(entry.seconds, until.history, seen, ahead, entry.position)

@@ -1,4 +1,4 @@
-"""Where webhooks may be sent: URLs that are well-formed, and addresses that are not of the house."""
+"""Destinations of webhooks: well-formed URLs, and addresses outside private networks."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from urllib.parse import urlsplit
 
 MAX_URL = 2000
 LOOKUP_SECONDS = 3.0
-"""Seconds for which the name of a new receiver is looked up."""
+"""Seconds for resolving the host of a new receiver."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNICAST = ipaddress.ip_network("2000::/3")
-"""All of IPv6 that is given to networks of the Internet; whatever else there is leads into a house, or nowhere."""
+"""The IPv6 range allocated to the Internet; all other ranges are private or unused."""
 _UNUSED = [ipaddress.ip_network(one) for one in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")]
-"""Kept for protocols and examples, which Python's lists of some versions lack."""
+"""Ranges reserved for protocols and documentation, which Python's lists of some versions lack."""
 
 
 class AddressRefusedError(Exception):
-    """Nothing is sent there; the message says why."""
+    """The destination is refused; the message says why."""
 
 
 class UnknownHostError(AddressRefusedError):
-    """The name has no address now."""
+    """The host name does not resolve."""
 
 
 @dataclass(frozen=True)
 class Destination:
-    """A URL, taken apart."""
+    """The parts of a URL."""
 
     secure: bool
     host: str
@@ -38,16 +38,16 @@ class Destination:
 
     @property
     def authority(self) -> str:
-        """What the header ``Host`` says."""
+        """The value of the ``Host`` header."""
         name = f"[{self.host}]" if ":" in self.host else self.host
         return name if self.port == (443 if self.secure else 80) else f"{name}:{self.port}"
 
 
 def target_of(url: str, *, private: bool) -> Destination:
-    """What a URL says; ``http`` is for private networks alone.
+    """The parts of a URL; ``http`` is for private networks alone.
 
     Raises:
-        AddressRefusedError: It is no URL that webhooks can be sent to.
+        AddressRefusedError: Webhooks cannot be sent to it.
     """
     if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
         raise AddressRefusedError(f"the URL must be printable ASCII without spaces, at most {MAX_URL} characters")
@@ -68,7 +68,7 @@ def target_of(url: str, *, private: bool) -> Destination:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the Internet, whatever it is wrapped in."""
+    """Whether an address is public, also inside an embedding such as IPv4-mapped IPv6."""
     one = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(one, ipaddress.IPv6Address):
         inner = one.ipv4_mapped or one.sixtofour or (one.teredo[1] if one.teredo else None)
@@ -82,10 +82,10 @@ def is_public(address: str) -> bool:
 
 
 async def check(url: str, *, private: bool) -> None:
-    """Refuses a URL that nothing would be sent to. A name that has no address yet may get one.
+    """Refuses a URL that nothing would be sent to. A name that does not resolve yet is accepted.
 
     Raises:
-        AddressRefusedError: It is none, or its host has a private address.
+        AddressRefusedError: It is invalid, or its host has a private address.
     """
     target = target_of(url, private=private)
     if not private:
@@ -95,10 +95,10 @@ async def check(url: str, *, private: bool) -> None:
 
 
 async def resolve(target: Destination, *, private: bool) -> str:
-    """The one address that is connected to; a name with any private address is refused whole.
+    """The address to connect to; a name with any private address is refused.
 
     Raises:
-        AddressRefusedError: It has none, or one of the house.
+        AddressRefusedError: It does not resolve, or to a private address.
     """
     loop = asyncio.get_running_loop()
     try:

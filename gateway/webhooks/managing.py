@@ -1,4 +1,4 @@
-"""Receivers as mutations and the command line keep them: what may be asked of them, and where they may be."""
+"""Management of receivers for mutations and the command line: limits and allowed destinations."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gateway.webhooks.messages import FORMATS, matcher
 from schema.catalogue.from_models import catalogue
 
 MAX_ROTATION_HOURS = 24 * 30
-"""The longest time for which two secrets sign."""
+"""The longest time, in hours, for which two secrets sign."""
 
 
 def runs_on(connection: AsyncConnection) -> Run:
-    """What runs statements on a connection, in its transaction."""
+    """A function that runs statements on a connection, in its transaction."""
 
     async def run(sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         result = await connection.exec_driver_sql(sql, tuple(values))
@@ -30,7 +30,7 @@ def runs_on(connection: AsyncConnection) -> Run:
 
 
 class Webhooks:
-    """Keeps receivers under the settings of a gateway; methods raise a `WebhookError`."""
+    """Manages receivers under the settings of a gateway; methods raise `WebhookError`."""
 
     def __init__(self, settings: Settings, writer: AsyncEngine | None = None) -> None:
         self._settings = settings
@@ -38,13 +38,13 @@ class Webhooks:
 
     @property
     def enabled(self) -> bool:
-        """Whether this gateway may be the one that sends."""
+        """Whether this gateway may send webhooks."""
         return self._settings.webhooks
 
     async def create(
         self, run: Run, name: str, url: str, topic: str, filters: Mapping[str, Any], format_: str, by: str | None = None
     ) -> str:
-        """Makes a receiver; returns its secret, once."""
+        """Creates a receiver; returns its secret, once."""
         if format_ not in FORMATS:
             raise WebhookError(f"{format_[:100]} is no format; it is one of {', '.join(FORMATS)}", "format")
         matcher(catalogue(), topic, filters)
@@ -52,7 +52,7 @@ class Webhooks:
         return await store.create(run, name, url, topic, filters, format_, by)
 
     async def change(self, run: Run, name: str, url: str | None, filters: Mapping[str, Mapping[str, Any]]) -> None:
-        """Has its messages posted elsewhere, or others of its topic; ``filters`` are by topic, one at most."""
+        """Changes the URL or the filters of a receiver; ``filters`` are by topic, one at most."""
         one = await store.found(run, name)
         for topic, asked in filters.items():
             if topic != one.topic:
@@ -63,19 +63,19 @@ class Webhooks:
         await store.change(run, name, url, filters.get(one.topic))
 
     async def rotate(self, run: Run, name: str, hours: float) -> str:
-        """Gives it a new secret; the one before signs beside it for so many hours. Returns the new one, once."""
+        """Gives a receiver a new secret; the old one signs beside it for ``hours``. Returns the new one, once."""
         if not 0 <= hours <= MAX_ROTATION_HOURS:
             raise WebhookError(f"{hours:g} hours are out of range; pass 0 to {MAX_ROTATION_HOURS}", "hours")
         return await store.rotate(run, name, hours)
 
     async def send_again(self, run: Run, name: str, id_: str | None) -> int:
-        """Has dead messages sent again, one or all; how many."""
+        """Queues dead messages again, one or all; returns their number."""
         return await store.send_again(run, name, id_, self._settings.webhook_retry_hours)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Run]:
-        """What reads receivers and messages, in the gateway's own rights."""
-        assert self._writer is not None  # noqa: S101 - the graph's has one
+        """Reads receivers and messages, with the gateway's own rights."""
+        assert self._writer is not None  # noqa: S101 - set for the graph's
         async with self._writer.begin() as connection:
             yield runs_on(connection)
 

@@ -1,4 +1,4 @@
-"""What receivers are told: entries of the live log as messages, for the receivers whose filters they match."""
+"""Messages of webhooks: entries of the live log, for the receivers whose filters they match."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schema.errors import GatewayError
 from schema.subscriptions import TOPICS, Matches
 
 KINDS = {topic.name.value: topic for topic in TOPICS.values() if topic.fact is not None}
-"""What receivers can be told of, by the name of the topic: what is about one row."""
+"""The topics of webhooks by name: those about single rows."""
 FILTERS: Mapping[str, Sequence[str]] = {
     "lifecycle": ("types", "nodeIds", "from", "to"),
     "alerts": ("severity", "status", "modelId"),
@@ -31,21 +31,21 @@ FILTERS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Receiver:
-    """A receiver and what it asks for."""
+    """A receiver with its topic and filters."""
 
     name: str
     topic: str
     format: str
     matches: Matches
     since: int
-    """The second since which it is told, since the epoch."""
+    """The time since which it receives messages, in Unix seconds."""
 
 
 def matcher(catalogue: Catalogue, topic: str, filters: Mapping[str, Any]) -> Matches:
-    """Which entries of a topic some filters ask for.
+    """A function that tells whether an entry of a topic matches the filters.
 
     Raises:
-        WebhookError: A filter is none of the topic, or its values cannot be used.
+        WebhookError: The topic has no such filter, or its value is invalid.
     """
     if unknown := [name for name in filters if name not in FILTERS[topic]]:
         raise WebhookError(f"{unknown[0]} is no filter of {topic}; it has {', '.join(FILTERS[topic])}", topic)
@@ -56,7 +56,7 @@ def matcher(catalogue: Catalogue, topic: str, filters: Mapping[str, Any]) -> Mat
 
 
 def told(entries: Iterable[Entry], receivers: Sequence[Receiver], writer: EventWriter) -> Iterator[Message]:
-    """The messages of entries, in their order; ``writer`` writes those in the format of OpenLineage."""
+    """The messages of entries, in their order; ``writer`` writes those in the OpenLineage format."""
     for entry in entries:
         change: _Change | None = None
         bodies: dict[str, str] = {}
@@ -71,12 +71,12 @@ def told(entries: Iterable[Entry], receivers: Sequence[Receiver], writer: EventW
 
 @dataclass(frozen=True)
 class _Change:
-    """What an entry says: ids and states, never what only some may read."""
+    """The content of an entry: ids and states, never values that need permissions."""
 
     row: str
     kind: str
     at: str
-    """RFC 3339; no later than the moment itself."""
+    """RFC 3339; rounded down."""
     data: Mapping[str, str | None]
 
 
@@ -123,9 +123,9 @@ def _openlineage(change: _Change, writer: EventWriter) -> str:
 
 
 FORMATS = {"standard": _standard, "openlineage": _openlineage}
-"""How the body of a message is written, by the format of its receiver."""
+"""The writer of a message's body, by the receiver's format."""
 
 
 def _name(words: type[Labels], label: str | None) -> str | None:
-    """A label as the graph names it; one of the database's own as it is."""
+    """A label as the graph names it; an unknown label of the database unchanged."""
     return next((one.name for one in words if one.value == label), label)

@@ -1,6 +1,6 @@
 """The process that sends webhooks: takes the lease, turns the live log into messages, and delivers them.
 
-Each receiver has a task and so many connections of its own: one that is slow or down keeps nobody else waiting.
+Each receiver has a task and connections of its own, so that a slow receiver does not delay others.
 """
 
 from __future__ import annotations
@@ -41,30 +41,30 @@ from schema.catalogue.from_models import catalogue
 log = logging.getLogger("gateway.webhooks")
 
 LOOK_SECONDS = 5.0
-"""Seconds between two attempts to become the process that sends, and between two renewals of that."""
+"""Seconds between two attempts to take or renew the lease."""
 IDLE_SECONDS = 1.0
-"""Seconds between two looks for messages whose next attempt is due."""
+"""Seconds between two looks for due messages."""
 MOST_AT_ONCE = 2_000
 """Entries that are read into memory at once."""
 MOST_DUE = 500
-"""Messages of a receiver that are found at once; a look goes through all rows that wait for it."""
+"""Messages of a receiver that are read at once; a look scans all its waiting rows."""
 LOOKING = 0.05
-"""The part of the time that looks take where they are long and find little, as while a receiver is down."""
+"""The largest part of the time spent on looks that are long and find little, as while a receiver is down."""
 LONGEST_DELAY = 3600.0
 GRACE_SECONDS = 2.0
-"""Seconds that attempts under way have when the process ends."""
+"""Seconds for which running attempts may continue when the process ends."""
 CLAIM_MARGIN = 10.0
-"""Seconds beyond an attempt's timeout for which its message is nobody else's."""
+"""Seconds beyond an attempt's timeout for which its message stays claimed."""
 _PRUNE_SECONDS = 3600.0
 _KEPT_SECONDS = 60
-"""Quiet seconds after which the place is noted anyway, so that little is read twice."""
+"""Quiet seconds after which the position is stored anyway, so that little is read twice."""
 
 _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 @dataclass
 class _Due:
-    """Messages of a receiver that are due, as they were found at once, and when to look again."""
+    """Due messages of a receiver, and when to look again."""
 
     ids: deque[str] = field(default_factory=deque)
     look_at: float = float("-inf")
@@ -72,7 +72,7 @@ class _Due:
 
 @dataclass
 class _Lane:
-    """The task of a receiver, and what wakes it."""
+    """The task of a receiver, and the event that wakes it."""
 
     task: asyncio.Task[None]
     heard: asyncio.Event
@@ -80,25 +80,25 @@ class _Lane:
 
 @dataclass
 class _Held:
-    """What a process has while it sends."""
+    """The state of a process while it sends."""
 
     connection: asyncpg.Connection
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Statements on the connection queue."""
+    """Serializes statements on the connection."""
     lanes: dict[str, _Lane] = field(default_factory=dict)
     look: AlertsLook = field(default_factory=AlertsLook)
     looked_at: float = float("-inf")
     pruned_at: float = float("-inf")
     known: bool = False
-    """Whether the place was found to be one of this database's past."""
+    """Whether the stored position was found in this database's history."""
 
 
 class WebhookSender:
-    """Sends webhooks whenever no other process of this database's gateways does."""
+    """Sends webhooks while no other process of this database's gateways does."""
 
     def __init__(self, connector: Connector, writer: AsyncEngine, settings: Settings) -> None:
         self.sends = False
-        """Whether it is this process that sends."""
+        """Whether this process sends."""
         self.outcomes: Counter[str] = Counter()
         self.waiting, self.oldest = 0, 0.0
         self._connector = connector
@@ -109,12 +109,12 @@ class WebhookSender:
         self._heard = asyncio.Event()
         self._alerts_heard = False
         self._no_alerts = ""
-        """Why alerts cannot be followed, as it was said; empty while they can."""
+        """Why alerts cannot be followed, as logged last; empty while they can."""
         self._refused: set[str] = set()
-        """Receivers whose filters cannot be used, which was said."""
+        """Receivers with invalid filters, which were logged."""
 
     def metrics(self) -> Iterable[Metric]:
-        """What a scrape is told."""
+        """The metrics for a scrape."""
         attempts = CounterMetricFamily(
             "e2i_webhook_attempts",
             "Attempts to deliver a webhook: taken, failed, or dead for the last one of a message.",
@@ -132,7 +132,7 @@ class WebhookSender:
         )
 
     async def run(self) -> None:
-        """Sends for as long as it may, and waits for its turn when it may not; without an end."""
+        """Sends while it holds the lease, and waits for it otherwise; without end."""
         failed = False
         while True:
             try:
@@ -148,7 +148,7 @@ class WebhookSender:
                 failed = True
             except Exception:
                 log.exception("sending webhooks has failed, and begins again")
-            await asyncio.sleep(LOOK_SECONDS * random.uniform(0.6, 1.0))  # noqa: S311 - so that not all come at once
+            await asyncio.sleep(LOOK_SECONDS * random.uniform(0.6, 1.0))  # noqa: S311 - not all at once
 
     async def _take(self) -> bool:
         with translated():
@@ -156,7 +156,7 @@ class WebhookSender:
                 return (await connection.exec_driver_sql(store.TAKE_LEASE, (self._holder,))).first() is not None
 
     async def _send(self) -> None:
-        """Sends until somebody else does, or there is nobody to send to."""
+        """Sends until another process does, or there are no receivers."""
         async with self._listening() as connection:
             held = _Held(connection)
             self.sends = True
@@ -180,7 +180,7 @@ class WebhookSender:
         direct = self._settings.prepared_statements or self._settings.listen_url is not None
         connection = await changelog.connect(self._connector, prepared_statements=direct)
         try:
-            if direct:  # a pooler would lose it
+            if direct:  # a pooler would not keep the registration
                 await connection.add_listener(changelog.CHANNEL, self._hear)
             yield connection
         finally:
@@ -191,7 +191,8 @@ class WebhookSender:
         self._heard.set()
 
     async def _step(self, held: _Held) -> bool:
-        """Reads what is new, and looks after the tasks of receivers; False when this process sends no longer."""
+        """Reads new entries, and supervises the tasks of receivers; False once this process no longer holds the
+        lease."""
         self._heard.clear()
         async with held.turn:
             if not await store.extend(held.connection, self._holder):
@@ -215,7 +216,7 @@ class WebhookSender:
                 task.add_done_callback(lambda _task: self._heard.set())
                 held.lanes[one.name] = _Lane(task, heard)
             elif lane.task.done():
-                lane.task.result()  # which raises what ended it
+                lane.task.result()  # raises the error that ended it
             else:
                 lane.heard.set()
         return True
@@ -227,7 +228,7 @@ class WebhookSender:
                 matches = matcher(catalogue(), topic, filters)
             except WebhookError as error:
                 if name not in self._refused:
-                    log.error("the webhook %s is told nothing: %s", name, error)  # noqa: TRY400 - no fault of ours
+                    log.error("the webhook %s is told nothing: %s", name, error)  # noqa: TRY400 - the receiver's error
                 self._refused.add(name)
                 continue
             found.append(Receiver(name, topic, format_, matches, since))
@@ -248,7 +249,7 @@ class WebhookSender:
             self._no_alerts = why
 
     async def _read_on(self, held: _Held, receivers: Sequence[Receiver]) -> None:
-        """Writes the messages of all that is new, in the transaction that notes how far that is."""
+        """Writes the messages of new entries, in the transaction that stores the new position."""
         connection = held.connection
         async with connection.transaction(isolation="read_committed"):
             place, reading = await self._new(held, await store.place_of(connection, self._holder))
@@ -264,7 +265,8 @@ class WebhookSender:
                 await store.keep_place(connection, reading.place)
 
     async def _new(self, held: _Held, place: LogPosition | None) -> tuple[LogPosition | None, LogEntries]:
-        """What is new since a place, and the place in the history of now; None where nothing is known of what was."""
+        """The entries after a position, and the position in the current history; None if the history cannot be
+        compared."""
         connection = held.connection
         if place is None:
             return None, await changelog.now(connection)
@@ -289,7 +291,7 @@ class WebhookSender:
     # -- from messages to receivers ----------------------------------------------------------------------------------
 
     async def _deliver(self, held: _Held, name: str, heard: asyncio.Event) -> None:
-        """Sends a receiver its messages, of each row one at a time, so many rows at once."""
+        """Sends a receiver its messages, those of one row in sequence, several rows at once."""
         settings = self._settings
         under_way: dict[asyncio.Task[Attempted], Claim] = {}
         due = _Due()
@@ -339,7 +341,7 @@ class WebhookSender:
             return Attempted(f"the gateway failed: {type(error).__name__}")
 
     async def _note(self, held: _Held, name: str, under_way: dict[asyncio.Task[Attempted], Claim]) -> None:
-        """Writes down what came of the attempts that are over."""
+        """Records the results of finished attempts."""
         taken, failed, gone = [], [], False
         for task in [task for task in under_way if task.done()]:
             claim, outcome = under_way.pop(task), task.result()
@@ -364,15 +366,15 @@ class WebhookSender:
         self.outcomes.update(taken=len(taken), failed=len(failed) - dead, dead=dead)
 
     def _delay(self, attempts: int) -> float:
-        """Seconds until the next attempt: twice as long each time."""
+        """Seconds until the next attempt: doubled each time."""
         doubled = self._settings.webhook_retry_seconds * 2.0 ** min(attempts - 1, 30)
-        return min(doubled, LONGEST_DELAY) * random.uniform(0.8, 1.2)  # noqa: S311 - so that not all come at once
+        return min(doubled, LONGEST_DELAY) * random.uniform(0.8, 1.2)  # noqa: S311 - not all at once
 
 
 async def _pages(
     connection: asyncpg.Connection, place: LogPosition, reading: LogEntries
 ) -> AsyncIterator[Sequence[Entry]]:
-    """The entries of a reading; those that were too many to be read at once, page by page."""
+    """The entries of a reading; page by page if there were too many to read at once."""
     if reading.entries is not None:
         if reading.entries:
             yield reading.entries

@@ -1,4 +1,4 @@
-"""One attempt to deliver a message: signed, to an address that was looked up once, without redirects, in time."""
+"""One attempt to deliver a message: signed, to an address resolved once, without redirects, within a timeout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from importlib.metadata import version
 from gateway.webhooks.addresses import AddressRefusedError, Destination, resolve, target_of
 
 MAX_HEAD = 16_384
-"""Bytes of an answer that are read: its head; nothing of its body is."""
+"""Bytes of a response that are read: its head, none of its body."""
 _MOST_INTERIM = 5
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: |\r|$)")
 _RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([0-9]{1,6})[ \t]*\r\n", re.IGNORECASE)
@@ -23,17 +23,17 @@ _RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([0-9]{1,6})[ \t]*\r\n", re.I
 
 @dataclass(frozen=True)
 class Attempted:
-    """What came of an attempt. ``failure`` is empty where the message was taken."""
+    """The result of an attempt. ``failure`` is empty if the message was accepted."""
 
     failure: str = ""
     gone: bool = False
     retry_after: float = 0.0
-    """Seconds that the receiver asked to be left alone for."""
+    """The receiver's Retry-After, in seconds."""
 
 
 def signed(id_: str, body: str, secrets: Sequence[str], now: datetime | None = None) -> dict[str, str]:
-    """The headers of a message: a signature for each secret that is good."""
-    from standardwebhooks import Webhook  # noqa: PLC0415 - only who sends needs it
+    """The headers of a message: a signature for each valid secret."""
+    from standardwebhooks import Webhook  # noqa: PLC0415 - needed only for sending
 
     moment = datetime.fromtimestamp(int((now or datetime.now(UTC)).timestamp()), UTC)
     return {
@@ -44,7 +44,7 @@ def signed(id_: str, body: str, secrets: Sequence[str], now: datetime | None = N
 
 
 async def send(url: str, id_: str, body: str, secrets: Sequence[str], seconds: float, *, private: bool) -> Attempted:
-    """Posts a message; it is taken when the receiver answers 2xx within so many seconds."""
+    """Posts a message; it is accepted if the receiver answers 2xx within ``seconds``."""
     try:
         async with asyncio.timeout(seconds):
             target = target_of(url, private=private)
@@ -61,7 +61,7 @@ async def send(url: str, id_: str, body: str, secrets: Sequence[str], seconds: f
 
 
 def _failure(error: Exception, seconds: float) -> str:
-    """What an error means, in words that say nothing of the message."""
+    """An error in words, without content of the message."""
     told = f"the connection failed: {getattr(error, 'strerror', None) or type(error).__name__}"
     match error:
         case AddressRefusedError():
@@ -95,7 +95,7 @@ async def _post(target: Destination, address: str, signature: dict[str, str], bo
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         writer.write(f"POST {target.path} HTTP/1.1\r\n{head}\r\n".encode() + body)
-        with suppress(ConnectionError):  # who answers before it has read all may have closed; the answer is there
+        with suppress(ConnectionError):  # a receiver that answers early may have closed; its answer is readable
             await writer.drain()
         return await _answer(reader)
     finally:

@@ -1,4 +1,4 @@
-"""Operations over a socket: queries and mutations as over HTTP, and subscriptions, message by message."""
+"""Operations over a WebSocket: queries and mutations as over HTTP, and subscriptions message by message."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Authenticate = Callable[[], Awaitable[Caller]]
 
 
 def errors(*found: GraphQLError) -> list[dict[str, Any]]:
-    """Errors as they are sent, of a request that nothing was run of."""
+    """Errors of a request that was not executed, as they are sent."""
     return [Reporter("").public(error) for error in found]
 
 
 class SocketOperation:
-    """One operation on a socket whose ASGI scope is ``scope``; whatever is done for it stands within `observed`."""
+    """One operation on a socket with the ASGI scope ``scope``; all its work is inside `observed`."""
 
     lasts = False
     """Whether it is a subscription."""
@@ -46,11 +46,11 @@ class SocketOperation:
         self._status = 200
 
     def observed(self) -> AbstractContextManager[None]:
-        """Around all that is done for it."""
+        """Surrounds all its work for observers."""
         return self._service.operation(self._call)
 
     async def begin(self, payload: dict[str, Any]) -> None:
-        """Makes it ready to run, or to say why it may not."""
+        """Prepares it, or the errors that refuse it."""
         call = self._call
         current_request_id.set(call.id)
         try:
@@ -63,7 +63,7 @@ class SocketOperation:
             self._begun = refused
 
     async def messages(self) -> AsyncGenerator[Message]:
-        """What is sent: answers as JSON, or the errors for which there are none, which end it."""
+        """The messages to send: results as JSON, or errors that end it."""
         record = self._call.record
         record["messages"] = 0
         try:

@@ -1,8 +1,8 @@
 """GraphQL over WebSocket: the protocol `graphql-transport-ws`.
 
-A socket that breaks the protocol is closed with the code that the protocol has for it, or with one of RFC 6455's:
-1008 for too many messages, 1009 for one that is too large, 1011 for a peer that answers no ping, 1012 when the gateway
-ends, 1013 for a peer that does not read. Clients connect again after 1012 and 1013.
+A socket that violates the protocol is closed with the protocol's code for that, or with one of RFC 6455: 1008 for too
+many messages, 1009 for one that is too large, 1011 for a peer that does not answer pings, 1012 when the gateway ends,
+1013 for a peer that does not read. Clients reconnect after 1012 and 1013.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ PROTOCOL = "graphql-transport-ws"
 WINDOW = 10.0
 """Seconds in which messages are counted."""
 CHECK_SECONDS = 5.0
-"""How often an open socket's credential is looked at again: it may have been revoked. It ends on time besides."""
+"""Seconds between two checks of an open socket's credential, which may have been revoked. Its expiry is timed
+besides."""
 
 INVALID, UNAUTHORIZED, FORBIDDEN, NOT_ACCEPTABLE, TIMEOUT, ALREADY, TOO_MANY = 4400, 4401, 4403, 4406, 4408, 4409, 4429
 """The protocol's close codes."""
@@ -44,7 +45,7 @@ POLICY, FAULT, RESTART, LATER = 1008, 1011, 1012, 1013
 
 
 class ClosedError(Exception):
-    """The socket is to be closed, with this code and reason."""
+    """The socket has to be closed, with this code and reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -61,7 +62,7 @@ class WebSocketApp:
         self.settings = settings
         self.open: set[Socket] = set()
         self.tasks: set[asyncio.Task[None]] = set()
-        """Operations under way, which nobody else may hold."""
+        """Ids of running operations, which are unique on a socket."""
         self._origins = frozenset(one.strip() for one in settings.ws_origins.split(","))
         self._leaving = False
         self._left = asyncio.Event()
@@ -86,7 +87,8 @@ class WebSocketApp:
                 self._remove(socket)
 
     async def leave(self, seconds: float) -> None:
-        """Closes all sockets for a restart: those with answers under way when these are sent, within the time."""
+        """Closes all sockets for a restart: those with running queries and mutations when these are answered, within
+        the time."""
         self._leaving = True
         for socket in list(self.open):
             socket.leave()
@@ -101,7 +103,8 @@ class WebSocketApp:
             self._left.set()
 
     def _is_allowed(self, headers: Mapping[bytes, str]) -> bool:
-        """Browsers say whose page connects; only they do, and only they lend a page what belongs to its reader."""
+        """Checks the Origin header, which only browsers send: they attach a user's cookies to connections of any
+        page."""
         origin = headers.get(b"origin")
         if origin is None or origin in self._origins or "*" in self._origins:
             return True
@@ -117,7 +120,7 @@ async def _refuse(send: Send, status: int, code: ErrorCode, message: str | None,
 
 
 class Socket:
-    """One WebSocket and the operations under way on it."""
+    """One WebSocket and its running operations."""
 
     __slots__ = (
         "_authorization", "_caller", "_check", "_closed", "_closing", "_count", "_drop", "_initialised", "_leaving",
@@ -140,12 +143,12 @@ class Socket:
         self._check: asyncio.TimerHandle | None = None
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._single = 0
-        """How many of the operations are queries and mutations."""
+        """The number of running queries and mutations."""
         self._window = time.monotonic()
         self._count = 0
 
     async def run(self, protocol: str | None) -> None:
-        """Converses until either side closes the socket."""
+        """Exchanges messages until either side closes the socket."""
         self._main = asyncio.current_task()
         try:
             await self._send({"type": "websocket.accept", "subprotocol": protocol})
@@ -157,7 +160,7 @@ class Socket:
                 raise
             self._main.uncancel()
             await self._close(self._closing)
-        except OSError:  # the peer is gone
+        except OSError:  # the peer has disconnected
             pass
         except Exception:
             log.exception("a socket has failed")
@@ -170,13 +173,13 @@ class Socket:
                 task.cancel()
 
     def leave(self) -> None:
-        """Closes the socket for a restart, when the answers that are under way are sent."""
+        """Closes the socket for a restart, once running queries and mutations are answered."""
         self._leaving = True
         if not self._single:
             self._end(ClosedError(RESTART, "Service restart"))
 
     def _end(self, closed: ClosedError) -> None:
-        """Has the socket closed, from another task than its own."""
+        """Closes the socket from another task than its own."""
         if self._closing is None and not self._closed and self._main is not None:
             self._closing = closed
             self._main.cancel()
@@ -242,8 +245,8 @@ class Socket:
 
     async def _say(self, message: Mapping[str, Any]) -> None:
         try:
-            text = exact_json.dumps(message).decode()  # a ping may have said something in numbers
-        except (TypeError, RecursionError):  # in more levels than can be written, though not than can be read
+            text = exact_json.dumps(message).decode()  # a ping may contain numbers
+        except (TypeError, RecursionError):  # nested deeper than can be encoded, though it was decoded
             raise ClosedError(INVALID, "Invalid message: its payload is nested too deeply") from None
         await self._write(text)
 
@@ -280,11 +283,11 @@ class Socket:
             self._check_later()
 
     async def _authenticate(self) -> Caller:
-        """Who asks, now: a credential may have expired since the socket was opened.
+        """Authenticates the caller again: a credential may have expired since the socket was opened.
 
         Raises:
-            ClosedError: Nobody, any more.
-            UnauthenticatedError: Nobody could look it up.
+            ClosedError: The credential is no longer valid.
+            UnauthenticatedError: It could not be verified.
         """
         try:
             return await self._sockets.authentication.authenticate(self._authorization)
@@ -301,7 +304,7 @@ class Socket:
     async def _check_again(self) -> None:
         try:
             self._caller = await self._authenticate()
-        except UnauthenticatedError:  # nobody can tell: an idle socket hears nothing meanwhile that it might not
+        except UnauthenticatedError:  # it could not be verified: an idle socket receives nothing meanwhile
             if self._caller and self._caller.until is not None and self._caller.until <= time.time():
                 raise ClosedError(FORBIDDEN, "Forbidden: The credential has expired.") from None
             log.debug("a socket's credential could not be looked at")
@@ -316,7 +319,7 @@ class Socket:
             except ClosedError as closed:
                 self._end(closed)
             except OSError:
-                pass  # the peer is gone, as the socket's own task is told
+                pass  # the peer has disconnected, which the socket's own task handles
             except Exception:
                 log.exception("an operation on a socket has failed")
                 self._end(ClosedError(FAULT, "Something went wrong; it is in the gateway's log"))
@@ -343,7 +346,7 @@ class Socket:
         self._operations[id_] = self._begin(partial(self._operate, id_, payload))
 
     async def _operate(self, id_: str, payload: dict[str, Any]) -> None:
-        """Runs an operation and sends what comes of it."""
+        """Runs an operation and sends its messages."""
         operation = SocketOperation(self._sockets.service, self._authenticate, self._scope)
         with operation.observed():
             await operation.begin(payload)
@@ -367,7 +370,7 @@ class Socket:
                 await self._write(f'{{"id":{quoted},"type":"{kind}","payload":{text}}}')
                 failed = kind == "error"
         if self._operations.get(id_) is task:
-            del self._operations[id_]  # the id is free again before the client knows
+            del self._operations[id_]  # the id is free before the client knows of the end
             if not failed:
                 await self._write(f'{{"id":{quoted},"type":"complete"}}')
 
@@ -403,7 +406,7 @@ def _id(message: Mapping[str, Any]) -> str:
 
 
 def _is_request(payload: Mapping[str, Any]) -> bool:
-    """Whether a payload has the types of a GraphQL request; a persisted query may come without its text."""
+    """Whether a payload has the types of a GraphQL request; a persisted query may have no text."""
     query, name = payload.get("query"), payload.get("operationName")
     objects = [payload.get("variables"), payload.get("extensions")]
     named = isinstance(payload.get("extensions"), dict) or isinstance(payload.get("documentId"), str)

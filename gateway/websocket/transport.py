@@ -12,20 +12,20 @@ from websockets.protocol import State
 from gateway.adapters.uvicorn import WebSocketProtocol
 
 DROP = "gateway.drop"
-"""The extension of the scope by which an application drops its peer: a function of a close code and a reason."""
+"""The scope's extension by which an application drops its peer: a function of a close code and a reason."""
 
 GRACE = 2.0
-"""Seconds that a peer has to read the rest and the close frame, before the connection is aborted."""
+"""Seconds for the peer to read the rest and the close frame, before the connection is aborted."""
 
 Drop = Callable[[int, str], None]
 
 
 log = logging.getLogger("gateway.websocket.transport")
-log.setLevel("WARNING")  # operations are logged, connections that come and go are not
+log.setLevel("WARNING")  # operations are logged, connections are not
 
 
 class SocketProtocol(WebSocketProtocol):
-    """Closing waits for what was written to be read, which a peer that is gone or does not read never does."""
+    """A WebSocket whose closing does not wait without limit for a peer that does not read."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -33,24 +33,24 @@ class SocketProtocol(WebSocketProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.handshake_exc is not None and not self.handshake_initiated:  # uvicorn would say nothing, and wait
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:  # uvicorn would send nothing, and wait
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
 
     def handle_parser_exception(self) -> None:
-        if self.conn.close_sent is None:  # frames that came before the handshake was answered, and are none
+        if self.conn.close_sent is None:  # invalid frames before the handshake was answered
             self.transport.close()
         else:
             super().handle_parser_exception()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        if self.response.status_code == 101:  # the application runs, but not before this returns
+        if self.response.status_code == 101:  # the application runs once this returns
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[DROP] = self.drop
 
     def drop(self, code: int, reason: str) -> None:
-        """Closes the connection, without waiting for a peer longer than ``GRACE``."""
+        """Closes the connection, waiting at most ``GRACE`` seconds for the peer."""
         if self.conn.state is not State.OPEN or self.close_sent or self.transport.is_closing():
             self._abort_soon()
             return

@@ -1,1 +1,1 @@
-"""The tools, one module each; ``registry`` lists them in the order in which they are told."""
+"""The tools, one module each; ``registry`` lists them in their public order."""

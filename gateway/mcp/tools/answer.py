@@ -1,4 +1,4 @@
-"""``answer``: questions that are asked often, as documents in ``answers/``; a new one is a file there."""
+"""``answer``: curated questions, defined as documents in ``answers/``; a file there adds one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from schema.error_codes import ToolCode
 from schema.names.words import closest
 
 ROOM = 4_000
-"""Bytes of an answer unless said."""
+"""The default size of an answer in bytes."""
 _REST = 20
-"""Rows of the rest of a list, unless said."""
+"""The default number of rows for the rest of a list."""
 _MOST_NAMED = 30
 _MOST_LOOKED_UP = 20
-"""Rows of one list that may be named otherwise than exactly."""
+"""The longest list whose rows are looked up by name; longer ones take exact names and ids alone."""
 
 
 async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
@@ -55,7 +55,7 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
         document,
         arguments,
         room,
-        before=told if AFTER in arguments else [*told, *question.notes],  # which the first page has said
+        before=told if AFTER in arguments else [*told, *question.notes],  # part of the first page
         single=question.single,
         told=lambda envelope: read_on(envelope, asked.document, place),
     )
@@ -65,10 +65,10 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
 
 
 def _operation(question: Curated, arguments: dict[str, Any], takes: str) -> QuestionOperation:
-    """The first operation of a question whose variables are there.
+    """The first operation of a question whose variables are all given.
 
     Raises:
-        ToolError: There is none.
+        ToolError: Every operation lacks one.
     """
     asked = next((one for one in question.operations if arguments.keys() >= set(one.needed)), None)
     if asked is None:
@@ -82,10 +82,11 @@ def _operation(question: Curated, arguments: dict[str, Any], takes: str) -> Ques
 def _check_paging(
     question: Curated, asked: QuestionOperation, arguments: dict[str, Any], place: ListPlace | None, takes: str
 ) -> None:
-    """Whether the operation has a list to read on, or the call goes on with another one.
+    """Checks that ``first`` and ``after`` apply: the operation has a list of its own, or the call continues another
+    one.
 
     Raises:
-        ToolError: Neither.
+        ToolError: Neither is so.
     """
     for name in PAGING if place is None else ():
         if name in arguments and name not in asked.variables:
@@ -95,16 +96,16 @@ def _check_paging(
 
 
 async def _meant(box: Toolbox, call: ToolCall, question: Curated, name: str, value: Any, told: list[str]) -> Any:
-    """What a value means, or each of a list; what is no text, or one of very many, is left as it is."""
+    """A value with names of rows and words resolved, in a list each; other values and long lists unchanged."""
     if isinstance(value, str) and value.strip():
         return await _meant_by(box, call, question, name, value.strip(), told)
-    if isinstance(value, list) and len(value) <= _MOST_LOOKED_UP:  # more are ids and exact names alone
+    if isinstance(value, list) and len(value) <= _MOST_LOOKED_UP:  # longer lists take ids and exact names alone
         return [await _meant(box, call, question, name, one, told) if isinstance(one, str) else one for one in value]
     return value
 
 
 async def _meant_by(box: Toolbox, call: ToolCall, question: Curated, name: str, text: str, told: list[str]) -> str:
-    """A row by its name, a word of a vocabulary however it is spelt; else the text itself."""
+    """A row by its name, or a word of a vocabulary in any spelling; else the text itself."""
     if type_ := question.rows.get(name):
         found, warning = await row_id(box, call, f"args.{name}", text, [type_])
         told.extend([warning] if warning else [])
@@ -120,10 +121,10 @@ async def _meant_by(box: Toolbox, call: ToolCall, question: Curated, name: str, 
 
 
 def _word(name: str, value: str, choices: list[str]) -> str:
-    """The one of some words that a text spells.
+    """The word that a text spells.
 
     Raises:
-        ToolError: It is none of them.
+        ToolError: It spells none of them.
     """
     plain = value.strip()
     found = plain if plain in choices else closest(plain, choices)
@@ -136,7 +137,7 @@ def _word(name: str, value: str, choices: list[str]) -> str:
 async def _unless_said(
     box: Toolbox, call: ToolCall, question: Curated, name: str, arguments: dict[str, Any], told: list[str]
 ) -> str:
-    """The row that a variable is where none was named.
+    """The default row of a variable.
 
     Raises:
         ToolError: There is none.
@@ -168,7 +169,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _arguments() -> str:
-    """What the questions take, in as few words as say it."""
+    """The arguments of the questions, in short."""
     some = [f"{one.name} {{{', '.join(one.arguments)}}}" for one in curated().values() if one.arguments]
     return f"{'; '.join(some)}. A row by its name, id or reference; words in any spelling"
 

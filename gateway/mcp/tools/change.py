@@ -1,4 +1,4 @@
-"""``preview_change`` and ``apply_change``: what an agent changes is what a person has seen, and said yes to."""
+"""``preview_change`` and ``apply_change``: an agent applies what a person has reviewed and approved."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def _preview(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
 async def _keep(
     box: Toolbox, call: ToolCall, steps: list[PreviewStep], results: dict[str, Any], seen: RowsSeen, envelope: Envelope
 ) -> None:
-    """Keeps what was previewed, and says by which handle."""
+    """Stores a preview, and adds its id to the envelope."""
     document, inputs = document_of(steps)
     question = box.changes.question(steps, results)
     with _keeping():
@@ -81,7 +81,7 @@ async def _keep(
 
 
 def _closed(box: Toolbox, document: str, call: ToolCall) -> str | None:
-    """A mutation that the caller may not make, whatever it may preview."""
+    """A mutation that the caller may preview but not make; None if there is none."""
     actor: Any = call.caller
     return next((one.name for one in mutations_in(document, box.mutations) if not one.is_open_to(actor)), None)
 
@@ -113,13 +113,13 @@ async def _apply(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelop
 
 
 def _ids(result: dict[str, Any]) -> list[str]:
-    """The ids of the rows that a step has changed or made."""
+    """The ids of the rows that a step has changed or created."""
     nodes = (*(result.get("nodes") or ()), *(result.get("alsoChanged") or ()))
     return [*(node["id"] for node in nodes if node), *(result.get("ids") or ())]
 
 
 def _check_open(kept: KeptPreview) -> None:
-    """Raises what is to be said of a preview that cannot be applied any more."""
+    """Raises the error of a preview that can no longer be applied."""
     when = f" at {kept.ended_at:%H:%M:%SZ}" if kept.ended_at else ""
     if kept.outcome == "applied":
         raise ToolError(
@@ -150,13 +150,13 @@ def _declined() -> ToolError:
 
 
 async def _confirm(box: Toolbox, call: ToolCall, kept: KeptPreview) -> None:
-    """Has a person confirm a preview, of what is still so.
+    """Has a person confirm a preview that is still up to date.
 
     Raises:
-        ToolError: It is declined, or nobody has said yes.
-        AnswerLater: The person is asked by the result of the call.
+        ToolError: The person declined, or did not answer.
+        AnswerLater: The question is the result of the call.
     """
-    if closed := _closed(box, kept.document, call):  # nobody is asked in vain
+    if closed := _closed(box, kept.document, call):  # before a person is asked
         message = f"{call.caller.name} may preview {closed}, and not apply it."
         raise ToolError(ProblemCode.FORBIDDEN, message, "Whoever runs the gateway grants scopes.")
     said = call.person.said(kept)
@@ -181,7 +181,7 @@ async def _confirm(box: Toolbox, call: ToolCall, kept: KeptPreview) -> None:
 
 
 async def _check_made(box: Toolbox, kept: KeptPreview, results: dict[str, Any]) -> None:
-    """Raises what keeps a preview from being applied; nothing was changed then."""
+    """Raises the error that kept a preview from being applied; nothing was changed then."""
     problem = problem_of(results)
     if problem is None and any(result.get("blockers") for result in results.values()):
         blockers = [one for result in results.values() for one in result.get("blockers") or ()]
@@ -189,7 +189,7 @@ async def _check_made(box: Toolbox, kept: KeptPreview, results: dict[str, Any]) 
     if problem is None:
         return
     code, message, advice = problem
-    if code == ProblemCode.FORBIDDEN:  # of the caller of now, who may be given the scope
+    if code == ProblemCode.FORBIDDEN:  # depends on the caller, who may yet be given the scope
         raise ToolError(code, message, advice)
     with _keeping():
         await box.previews.end(kept.id, "stale")
@@ -199,7 +199,7 @@ async def _check_made(box: Toolbox, kept: KeptPreview, results: dict[str, Any]) 
 async def _run(
     box: Toolbox, call: ToolCall, document: str, variables: dict[str, Any], seen: RowsSeen
 ) -> dict[str, Any]:
-    """The results of all steps; of rows that are not as they were, a problem of each."""
+    """The results of all steps; rows that have changed since the preview are a problem each."""
     call.may_change, call.seen = True, seen
     try:
         answer = await box.operations.run(call, document, variables, own=True)
@@ -214,7 +214,7 @@ async def _run(
 
 @contextmanager
 def _keeping() -> Iterator[None]:
-    """Around what is asked of the table of previews: what the database says becomes a failure of the tool."""
+    """Converts errors of the table of previews to errors of the tool."""
     try:
         yield
     except MissingObjectError:

@@ -1,4 +1,4 @@
-"""``describe_type`` and ``find_fields``: the graph itself, in as few words as say it."""
+"""``describe_type`` and ``find_fields``: the schema, in short."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from schema.names.find import FoundField
 from schema.names.words import stem, words
 
 MOST_FIELDS_BYTES = 1_200
-"""Bytes of what is found: 350 tokens of text as dense as this."""
+"""Bytes of a result: 350 tokens of text of this density."""
 
 
 _CHANGES = 4
-"""Mutations that are named before fields, where a change is asked for."""
+"""Mutations that are listed before fields, if the text asks for a change."""
 
 
 async def _describe(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> Envelope:
@@ -82,8 +82,8 @@ async def _find_fields(box: Toolbox, _call: ToolCall, given: dict[str, Any]) -> 
 
 
 def _also(box: Toolbox, found: Sequence[FoundField], room: int) -> str:
-    """The names of other fields of the type that most was found of, as many as there is room for: a question in other
-    words than the graph's finds the type sooner than the field.
+    """The names of other fields of the type with the most hits, as many as fit: a question in other words than the
+    schema's finds the type more often than the field.
     """
     named = Counter(one.leads_to if one.type == "Query" else one.type for one in found)
     types = [name for name, _ in named.most_common() if name in box.schema.catalogue.types]
@@ -98,18 +98,18 @@ def _also(box: Toolbox, found: Sequence[FoundField], room: int) -> str:
 
 
 _OF_EVERY_ROW = re.compile("(?:^id|Id|^rowVersion|^createdAt|^createdBy|^updatedAt)$")
-"""Names of fields that tell nothing of a type."""
+"""Names of fields that say nothing about a type."""
 _WORTH = 3
-"""Names for which a line is worth its words."""
+"""Names that merit a line."""
 _GROUPING = frozenset(
     map(stem, ("by", "per", "each", "group", "count", "many", "number", "average", "mean", "total", "sum", "breakdown"))
 )
 _DOING = frozenset(map(stem, ("action", "allowed", "possible", "done", "transition", "permitted", "lifecycle")))
-"""Words of questions that groups of rows answer, and of such that the lifecycle of a row does."""
+"""Words of questions that aggregates answer, and of those that a row's lifecycle answers."""
 
 
 def _ways(box: Toolbox, text: str, hits: Sequence[FoundField]) -> list[str]:
-    """Fields that answer by what is asked of rows, not by what these hold: groups of them, and what may be done."""
+    """Fields that answer about rows rather than with their values: aggregates, and possible transitions."""
     asked = {stem(word) for word in words(text)}
     telling = asked - _GROUPING - _DOING
     nearness: dict[str, tuple[int, float]] = {}

@@ -1,4 +1,4 @@
-"""``find`` and ``similar``: rows by words, and by the vectors of texts."""
+"""``find`` and ``similar``: rows by words, and by vector similarity of texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIND = """query Find($text: String!, $types: [SearchType!], $first: Int!) {
   }
 }"""
 ALL_WORDS = 0.5
-"""From this score on every word of the text was found in one value; below it in several, or with typos."""
+"""From this score on all words of the text were found in one value; below in several, or with typos."""
 
 
 async def _find(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
@@ -34,7 +34,7 @@ async def _find(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope
     rows = []
     hits = with_most_words(found["hits"])
     for hit in hits:
-        if hit["node"] is None:  # deleted in this moment
+        if hit["node"] is None:  # deleted in the meantime
             continue
         row = {"id": hit["node"]["id"], "name": fences.label(hit["text"]), "field": hit["field"]}
         row |= {"score": round(hit["score"], 2)}
@@ -56,7 +56,7 @@ async def _find(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope
 
 
 def _matched(hits: list[dict[str, Any]]) -> str:
-    """How the best hit fits the text."""
+    """How well the best hit matches the text."""
     if not hits:
         return "nothing"
     if hits[0]["lacks"]:
@@ -115,18 +115,18 @@ fragment Row on ExperimentKnowledge {
 }
 _ROWS = {"episodes": "ComposerEpisode", "lessons": "ExperimentKnowledge"}
 _PROSE = {"episodes": ("queryText",), "lessons": ("title", "description")}
-"""The texts in which words are looked for."""
+"""The fields that words are searched in."""
 _LOOKED_AT = ("description", "experiment")
-"""What is read to see where words stand, and not shown."""
+"""Fields that are read to locate words, and not shown."""
 _IDENTIFIER = re.compile(r"\b\w+(?:[-_:]\w+){2,}")
-"""What is a name or an id of some row within a text."""
+"""Matches within a text that are a name or an id of some row."""
 _ONLY = {"episodes": "success", "lessons": "validated"}
 _MOST_WORDS = 8
 _LONG = 3
-"""Letters from which a word tells something, if there is any such word."""
+"""The least length of a significant word, if there is any such word."""
 _NO_VECTORS = {ErrorCode.EMBEDDINGS_UNAVAILABLE, ErrorCode.EMBEDDING_MODEL_MISMATCH}
 LOW = 0.5
-"""A best cosine below which nothing is like what was asked for."""
+"""The best cosine similarity below which nothing counts as similar."""
 
 
 async def _similar(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
@@ -157,7 +157,7 @@ async def _similar(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
 
 
 def _ranked(envelope: Envelope) -> None:
-    """Makes rows of what a search by vectors has found, and says how far they are to be trusted."""
+    """Turns the hits of a vector search into rows, and says how reliable they are."""
     found = envelope.data.get("found") or {}
     edges = found.get("edges", [])
     envelope.data = {"by": "vectors", "rows": [{"score": edge["score"], **edge["node"]} for edge in edges]}
@@ -174,7 +174,7 @@ def _ranked(envelope: Envelope) -> None:
 
 
 async def _tell_those_without(box: Toolbox, call: ToolCall, given: dict[str, Any], envelope: Envelope) -> None:
-    """Says how many rows have no vector, which are compared with nothing."""
+    """Warns of the number of rows without a vector, which were not compared."""
     where = {_VECTOR[given["kind"]]: {"isNull": True}, **_only(given)}
     answer = await box.operations.run(call, _WITHOUT[given["kind"]], {"where": where})
     number = answer["data"]["rows"]["totalCount"]
@@ -187,14 +187,14 @@ async def _tell_those_without(box: Toolbox, call: ToolCall, given: dict[str, Any
 
 
 def _only(given: dict[str, Any]) -> dict[str, Any]:
-    """The filter of what alone is looked for."""
+    """The filter of the requested restriction."""
     return {_ONLY[given["kind"]]: {"eq": True}} if given["onlySuccessful"] else {}
 
 
 async def _by_words(box: Toolbox, call: ToolCall, given: dict[str, Any], why: str) -> Envelope:
-    """Rows whose texts have the words of a text, the newest first, those with all of them before those with any.
+    """Rows whose texts contain the words of a text, newest first, those with all words before those with any.
 
-    ``why`` begins the warning that these are no vectors.
+    ``why`` begins the warning that no vectors were used.
     """
     kind = given["kind"]
     if given["after"] is not None:
@@ -223,7 +223,7 @@ async def _by_words(box: Toolbox, call: ToolCall, given: dict[str, Any], why: st
 def _located(
     row: dict[str, Any], fields: tuple[str, ...], looked_for: list[str], spelt: dict[str, str]
 ) -> dict[str, Any] | None:
-    """A row with the words that stand in its texts, and in which; None where they are of other rows' names alone."""
+    """A row with the matched words and their fields; None if all matches are names of other rows."""
     name = ((row.get("experiment") or {}).get("experimentName") or "").strip(fences.OPEN + fences.CLOSE).lower()
     where = {}
     for field in fields:

@@ -1,4 +1,4 @@
-"""``lineage``: what rows came from and what came of them, as an outline."""
+"""``lineage``: upstream and downstream rows, as an outline."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _COUNTS = """query Counts($ids: [ID!]!, $direction: LineageDirection!) {
   lineage(from: $ids, direction: $direction, maxDepth: 0) { frontier { kind type remaining capped } }
 }"""
 _MANY = 1_000
-"""Nodes that are walked where facts are not shown: they take no room."""
+"""Nodes that are walked if facts are omitted: omitted ones take no room."""
 NODES = 200
-"""Nodes of an outline; more of them no model reads."""
+"""Nodes of an outline."""
 _TRIES = 6
 
 
@@ -61,7 +61,7 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
         "ids": ids, "direction": given["direction"], "depth": given["maxDepth"], "types": types,
         "through": through, "after": given["after"],
     }  # fmt: skip
-    if (given["types"] or through) and not given["after"]:  # said on the first page
+    if (given["types"] or through) and not given["after"]:  # part of the first page
         warnings.append(f"Restricted to {listed([*(given['types'] or ()), *(through or ())], 6)}: there may be others.")
     counts: list[dict[str, Any]] = []
     if counted and not given["after"]:
@@ -89,15 +89,15 @@ async def _run(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envelope:
 
 @cache
 def _facts() -> frozenset[str]:
-    """The types whose rows are recorded in masses: spans, metrics, records of drift and the like."""
+    """The types of mass data: spans, metrics, drift records and the like."""
     return frozenset(one.__name__ for one, declared in recordables() if declared.nature is RowNature.FACT)
 
 
 def _kinds(given: list[str] | None) -> list[str] | None:
-    """Kinds of edges, however they are spelt: as the outline says them, or as the schema does.
+    """Kinds of edges in any spelling: as in the outline, or as in the schema.
 
     Raises:
-        ToolError: One is none.
+        ToolError: One is not a kind.
     """
     names = [kind.name for kind in LineageKind]
     found = []
@@ -111,7 +111,7 @@ def _kinds(given: list[str] | None) -> list[str] | None:
 
 
 def _without(found: dict[str, Any], facts: frozenset[str], counts: list[dict[str, Any]]) -> None:
-    """Takes what is told of facts from an answer, and says what of them was counted instead."""
+    """Removes facts from a result, and replaces them by counts."""
     found["frontier"] = [one for one in found["frontier"] if one["type"] not in facts]
     if not counts and not found["frontier"] and not found["missing"]:
         return
@@ -140,7 +140,7 @@ def _envelope(found: dict[str, Any], depth: int) -> Envelope:
     envelope.more = [
         {"path": f"{one['node']} {one['direction']} {one['kind']}", "after": one["cursor"]}
         for one in found["frontier"]
-        if one["depth"] < depth  # at it there are edges alone, whose nodes lie beyond
+        if one["depth"] < depth  # at this depth there are edges alone, whose nodes are not shown
     ]
     envelope.more += [{"path": one["kind"], "of": one["remaining"], "types": [one["type"]]} for one in counts]
     if counts:

@@ -1,4 +1,4 @@
-"""``query``: one read operation of GraphQL."""
+"""``query``: runs one GraphQL query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All tools, in the order in which they are told."""
+"""All tools, in their public order."""
 
 from __future__ import annotations
 

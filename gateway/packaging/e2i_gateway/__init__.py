@@ -1,8 +1,8 @@
-"""The gateway as it is installed: one package, whose rooms are found by its own processes alone.
+"""The installed gateway: one package, whose rooms only its own processes import.
 
-The rooms (``gateway``, ``schema``, ``db``) have names that others have, too. So they are no packages of the whole:
-they stand in ``rooms`` of this one, the command puts that at the front of its own path, and whoever imports the client
-as a library gets it without them.
+The names of the rooms (``gateway``, ``schema``, ``db``) are common. So they are not installed at the top level: they
+are in the folder ``rooms`` of this package, which the command prepends to its path; programs that import the client do
+not see them.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ _HERE = Path(__file__).resolve().parent
 
 
 def rooms() -> Path:
-    """Where the rooms are: below this package, or beside it where they are worked on."""
+    """The folder of the rooms: in this package, or beside it in an editable install."""
     installed = _HERE / "rooms"
     return installed if installed.is_dir() else _HERE.parents[2]
 
 
 def main() -> int:
-    """Runs the command, in a process that is the gateway's own; returns its exit status."""
+    """Runs the command, in a process of its own; returns its exit status."""
     sys.path.insert(0, str(rooms()))
-    from gateway.cli import main as run  # noqa: PLC0415 - found from here on
+    from gateway.cli import main as run  # noqa: PLC0415 - importable from here on
 
     return run()
 
 
 @contextmanager
 def borrowed() -> Iterator[None]:
-    """Within, the rooms can be imported; afterwards nobody else finds them by their names, nor misses a module."""
+    """A context in which the rooms can be imported; afterwards the modules of these names are as they were."""
     place, others = str(rooms()), _away()
     sys.path.insert(0, place)
     try:
@@ -46,6 +46,6 @@ def borrowed() -> Iterator[None]:
 
 
 def _away() -> dict[str, ModuleType]:
-    """Takes the modules away that have names of rooms; what was there."""
+    """Removes the modules with names of rooms; returns them."""
     names = [name for name in sys.modules if name.partition(".")[0] in ROOMS]
     return {name: sys.modules.pop(name) for name in names}

@@ -1,4 +1,4 @@
-"""The Python client as a library: `Gateway` and `AsyncGateway`, their errors, and what they answer."""
+"""The Python client as a library: `Gateway` and `AsyncGateway`, their errors and results."""
 
 from __future__ import annotations
 
