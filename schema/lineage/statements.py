@@ -24,6 +24,7 @@ Position = tuple[str | None, ...]
 """Where a neighbour stands among the others of its node and edge: the texts of its order's values."""
 Key = tuple[str, ...]
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
+_COLUMN = re.compile(r"\{row\}\.([a-z_][a-z0-9_]*)")
 
 
 @dataclass(frozen=True)
@@ -181,15 +182,14 @@ class Statements:
             if what := self._missing_of(type_) or self._missing.first(type_, type_.key):
                 raise missing_object(what)
             bound = [bind([key[place] for key in of_type], "text[]") for place in range(len(type_.key))]
-            shown = ", ".join(self._shown(type_))
+            shown = ", ".join(expression.replace("{row}", "t") for expression in self._shown(type_))
             branches.append(f"SELECT '{name}', q.ord, {shown} FROM {_by_keys(type_, bound, 't')}")
         return " UNION ALL ".join(branches), bind.values
 
     def _shown(self, type_: Type) -> list[str]:
+        """SQL over ``{row}`` of a node's id, label and state."""
         shown = self.face(type_)
-        return [
-            expression.replace("{row}", "t") for expression in (type_.columns["id"].value, shown.label, shown.state)
-        ]
+        return [type_.columns["id"].value, shown.label, shown.state]
 
     # -- neighbours ------------------------------------------------------------------------------------------------
 
@@ -202,14 +202,15 @@ class Statements:
             target = self._catalogue[branch.end.target]
             ended = self.face(target).ended
             order = self._lists.order(target, branch.end.join.equal)
-            position_ = ", ".join(f"{term.over('t')}::text" for term in order)
-            select = [*self._shown(target), f"ARRAY[{position_}]"]
-            numbered = [f"{expression} AS f{place}" for place, expression in enumerate(select)]
+            position_ = ", ".join(f"{term.over('{row}')}::text" for term in order)
+            # the page has the columns alone: what is sorted, and not kept, is neither labelled nor written as text
+            columns, shown = _of_columns([*self._shown(target), f"ARRAY[{position_}]"], "r")
             source, position = self._source(branch, bind, arrays)
             asked = sql.Page(order, limit + 1, position)
             ways = [[branch.end.join.on("k", "t"), *way] for way in window.predicates(target, order, bind, ended)]
-            page = _merged(target.source({}), numbered, asked, bind, ways)
-            selects.append(f"SELECT {number} AS branch, q.ord, r.* FROM {source} CROSS JOIN LATERAL ({page}) r")
+            page = _merged(target.source({}), columns, asked, bind, ways)
+            select = ", ".join([f"{number} AS branch", "q.ord", *shown])
+            selects.append(f"SELECT {select} FROM {source} CROSS JOIN LATERAL ({page}) r")
         return " UNION ALL ".join(selects), bind.values
 
     def counts(self, branches: Sequence[Branch], cap: int, window: Window) -> tuple[str, list[Any]]:
@@ -271,6 +272,16 @@ def _by_keys(type_: Type, bound: Sequence[str], row: str, more: Sequence[str] = 
         return f"{keys} JOIN {type_.source({})} {row} ON {on}"
     # as in sql.by_keys: a condition is pushed into a SELECT with groups, a join is not
     return f"{keys} CROSS JOIN LATERAL (SELECT {row}.* FROM {type_.source({})} {row} WHERE {on} OFFSET 0) {row}"
+
+
+def _of_columns(expressions: Sequence[str], page: str) -> tuple[list[str], list[str]]:
+    """The columns of the row ``t`` that SQL over ``{row}`` reads, as f0, f1, ..., and that SQL over a ``page`` of them."""
+    names: dict[str, str] = {}
+    shown = [
+        _COLUMN.sub(lambda found: f"{page}.{names.setdefault(found[1], f'f{len(names)}')}", expression)
+        for expression in expressions
+    ]
+    return [f"t.{column} AS {name}" for column, name in names.items()], shown
 
 
 def _merged(rows: str, select: Sequence[str], page: sql.Page, bind: sql.Binds, ways: Sequence[Sequence[str]]) -> str:
