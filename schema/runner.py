@@ -1,7 +1,7 @@
 """Running a plan: one compiled statement, and resolvers for the other fields in parallel.
 
 If data or a missing object fails the statement, the resolvers execute its fields again and name the failing one. After
-a timeout, a lost connection or a lack of resources nothing is repeated.
+a timeout, a lost connection, a lack of resources or too many bytes nothing is repeated.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from db.engine.engine import ShortReader
 from db.engine.errors import NEVER_TWICE
 from schema.catalogue.selection import Operation
 from schema.errors import GatewayError
+from schema.execution.compiler.statements import bytes_over
 from schema.execution.plans import KnownOperation, Part, Plan
 from schema.graph.types import RequestContext
 from schema.schema import Schema
@@ -124,6 +125,8 @@ class Execution:
         except GatewayError as error:
             reason, grouped = error.code, frozenset[tuple[str, ...]]()
         except Exception as error:  # noqa: BLE001 - whatever it is, the resolvers find out where it belongs
+            if size := bytes_over(error):  # they would find the same, after seconds
+                return Outcome(dict.fromkeys(statement.keys), size=size)
             reason, grouped = type(error).__name__, aggregates.refused(error)
             log.warning("a compiled statement failed and is answered by the loaders: %s", error)
         else:

@@ -48,6 +48,14 @@ async def test_an_answer_that_is_too_large_is_refused(small: Client, query: str)
     assert "first" in answer["errors"][0]["message"]
 
 
+@pytest.mark.parametrize("query", LARGE.values(), ids=LARGE.keys())
+async def test_it_is_not_built_again_to_be_refused(small: Client, recorded: list[Statement], query: str) -> None:
+    found = await small.ask(query)
+    assert [error["extensions"]["code"] for error in found["errors"]] == ["ANSWER_LIMIT"]
+    if small.compiles:
+        assert len(recorded) <= 1
+
+
 async def test_rows_by_their_ids_count_together(small: Client, demo: Client) -> None:
     ids = [one["id"] for one in (await demo.data("{ models(first: 100) { nodes { id } } }"))["models"]["nodes"]]
     query = "query($ids: [ID!]!) { nodes(ids: $ids) { id ... on Model { modelName stage x: modelName y: modelName } } }"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -59,14 +60,25 @@ class Query(str):
         return made
 
 
+_TOO_LARGE = re.compile(r"bytes of the answer: (\d+)")
+
+
 def counted(rows: str, most: int) -> str:
     """The same rows, whose JSON is ``j``; the statement fails as soon as they have more bytes together.
 
-    It is run again by the loaders then, which say so.
+    A row has the four bytes of its own size beside its JSON, of which two stand for what a list puts between rows.
     """
-    sized = f"SELECT s$.*, sum(pg_column_size(s$.j)) OVER (ROWS UNBOUNDED PRECEDING) AS size FROM ({rows} OFFSET 0) s$"
-    over = "('bytes: ' || z$.size)::integer IS NULL"
-    return f"SELECT * FROM ({sized}) z$ WHERE CASE WHEN z$.size{BEFORE} > {most} THEN {over} ELSE true END"
+    size = "sum(pg_column_size(s$.j) - 2) OVER (ROWS UNBOUNDED PRECEDING)"
+    sized = f"SELECT s$.*, {size} AS size FROM ({rows} OFFSET 0) s$"
+    so_far = f"(z$.size{BEFORE})"
+    over = f"('bytes of the answer: ' || {so_far})::integer IS NULL"
+    return f"SELECT * FROM ({sized}) z$ WHERE CASE WHEN {so_far} > {most} THEN {over} ELSE true END"
+
+
+def bytes_over(error: Exception) -> int | None:
+    """How many bytes of an answer there were when a compiled statement failed by them, if it failed by them."""
+    found = _TOO_LARGE.search(str(error))
+    return int(found[1]) if found else None
 
 
 @dataclass
@@ -92,7 +104,7 @@ class Object:
         """Puts a query beside the row; returns its JSON."""
         self.size += query.size
         if BEFORE in query:
-            before = "".join(f" + coalesce(pg_column_size({one}.j), 0)" for one in self.counted)
+            before = "".join(f" + coalesce(pg_column_size({one}.j) - 4, 0)" for one in self.counted)
             query = Query(query.replace(BEFORE, before + BEFORE))
             self.counted.append(alias)
         self.beside.append(f" LEFT JOIN LATERAL ({query}) {alias} ON true")
