@@ -275,7 +275,9 @@ def _by_keys(type_: Type, bound: Sequence[str], row: str, more: Sequence[str] = 
 
 
 def _of_columns(expressions: Sequence[str], page: str) -> tuple[list[str], list[str]]:
-    """The columns of the row ``t`` that SQL over ``{row}`` reads, as f0, f1, ..., and that SQL over a ``page`` of them."""
+    """The columns of the row ``t`` that expressions over ``{row}`` read, as f0, f1 and so on; the expressions over
+    those columns of ``page``.
+    """
     names: dict[str, str] = {}
     shown = [
         _COLUMN.sub(lambda found: f"{page}.{names.setdefault(found[1], f'f{len(names)}')}", expression)
