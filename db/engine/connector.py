@@ -72,21 +72,30 @@ class Connector:
         raise failure
 
     async def _open_first(self, attributes: str, arguments: dict[str, Any]) -> asyncpg.Connection:
-        """A connection to the first host that will do, in their order; a silent one holds up the next but shortly."""
-        hosts, failure = deque(self.target.hosts), None
-        opening: set[asyncio.Task[asyncpg.Connection]] = set()
+        """A connection to the first host that will do, in their order; a silent one holds up the next but shortly.
+
+        While one is silent the others are asked again: it may be the primary of before, and one of them its successor.
+        """
+        hosts, refused, failure = deque(self.target.hosts), list[Host](), None
+        opening: dict[asyncio.Task[asyncpg.Connection], Host] = {}
+        first: set[asyncio.Task[asyncpg.Connection]] = set()
         try:
             while hosts or opening:
                 if hosts:
-                    opening.add(asyncio.create_task(self._open(hosts.popleft(), attributes, arguments)))
-                done, opening = await asyncio.wait(
-                    opening, timeout=STAGGER if hosts else None, return_when=asyncio.FIRST_COMPLETED
-                )
+                    host = hosts.popleft()
+                    task = asyncio.create_task(self._open(host, attributes, arguments))
+                    opening[task] = host
+                    if len(first) < len(self.target.hosts):
+                        first.add(task)
+                done, _ = await asyncio.wait(opening, timeout=STAGGER, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    failure = task.exception()
+                    host, failure = opening.pop(task), task.exception()
                     if failure is None or not isinstance(failure, _AT_ONE_HOST):
-                        opening |= done - {task}
                         return task.result()
+                    refused.append(host)
+                if not hosts and not done and not first.isdisjoint(opening):
+                    hosts.extend(refused)
+                    refused.clear()
         finally:
             for task in opening:
                 task.add_done_callback(_close_unused)

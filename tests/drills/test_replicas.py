@@ -11,13 +11,15 @@ import asyncpg
 import pytest
 
 from db.embedded.server import ADMIN_ROLE
+from db.engine.connector import Connector
 from db.engine.replica import Reads
-from tests.drills.fixtures import CHANGES
+from db.engine.url import database_url, target_of
+from tests.drills.fixtures import CHANGES, Pair
 from tests.drills.postgres import Postgres
 from tests.drills.test_replica import PROMOTE, STAGE, reads_of, sent, until
 from tests.support.changing import model_in
 from tests.support.client import Client, serving
-from tests.support.databases import connect
+from tests.support.databases import connect, execute
 from tests.support.proxy import Proxy, proxied
 
 pytestmark = pytest.mark.slow
@@ -189,8 +191,9 @@ async def test_a_gateway_that_can_only_read_is_ready_for_reads(primary: Postgres
         assert await ready(client, "/readyz?changes") == (503, "unavailable")
 
 
-async def test_a_silent_host_holds_up_the_next_one_but_shortly(primary: Postgres) -> None:
-    """The second of two hosts is connected to while the first one has not answered."""
+@asynccontextmanager
+async def silent_host() -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """The port of a host that accepts connections and says nothing, and whether somebody has come."""
     accepted = asyncio.Event()
     silent: list[asyncio.StreamWriter] = []
 
@@ -199,14 +202,43 @@ async def test_a_silent_host_holds_up_the_next_one_but_shortly(primary: Postgres
         accepted.set()
 
     server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    hosts = f"host=127.0.0.1:{port}&host=127.0.0.1:{primary.port}"
-    url = f"postgresql://e2i_gateway@/{CHANGES}?{hosts}&target_session_attrs=primary&connect_timeout=600"
     try:
-        async with serving(url) as client:
-            assert await client.data("{ models(first: 1) { totalCount } }")
-        assert accepted.is_set()
+        yield server.sockets[0].getsockname()[1], accepted
     finally:
         for writer in silent:
             writer.close()
         server.close()
+
+
+def primary_of(*ports: int) -> str:
+    """The URL of whichever of these is the primary; a silent one is waited for in vain."""
+    hosts = "&".join(f"host=127.0.0.1:{port}" for port in ports)
+    return f"postgresql://e2i_gateway@/{CHANGES}?{hosts}&target_session_attrs=primary&connect_timeout=600"
+
+
+async def test_a_silent_host_holds_up_the_next_one_but_shortly(primary: Postgres) -> None:
+    """The second of two hosts is connected to while the first one has not answered."""
+    async with silent_host() as (silent, accepted):
+        async with serving(primary_of(silent, primary.port)) as client:
+            assert await client.data("{ models(first: 1) { totalCount } }")
+        assert accepted.is_set()
+
+
+@pytest.mark.parametrize("place", [0, 1])
+async def test_a_standby_is_asked_again_while_another_host_is_silent(pair: Pair, place: int) -> None:
+    """The primary fell silent; who began to connect before the standby was promoted need not begin again."""
+    async with silent_host() as (silent, accepted):
+        ports = [pair.second.port]
+        ports.insert(place, silent)
+        await execute(
+            pair.second.url(CHANGES, ADMIN_ROLE), "ALTER SYSTEM SET log_connections = on", "SELECT pg_reload_conf()"
+        )
+        connecting = asyncio.create_task(Connector(target_of(database_url(primary_of(*ports))))())
+        await accepted.wait()
+        await until(lambda: pair.second.log.count("connection authorized: user=e2i_gateway") == 2)  # looked at, asked
+        new = await pair.promote()
+        async with asyncio.timeout(30):
+            connection = await connecting
+        assert not await connection.fetchval("SELECT pg_is_in_recovery()")
+        connection.terminate()
+        await new.close()
