@@ -46,7 +46,7 @@ TIMEOUT = 0.5
 TIMEOUT_PRIMARY = 2.0
 """Seconds for the primary to say the same, where nobody else can be asked."""
 TURNS, TURNS_WITHIN = 2, 30.0
-"""How often an address may lead to another server within so many seconds: a restart or a failover does so once."""
+"""How often an address may lead to a server that began earlier, within so many seconds: a failover does so once."""
 
 SLOTS = 4096
 UNKNOWN = 2**63 - 1
@@ -161,12 +161,13 @@ class Primary:
     def seconds_since(self, replayed: int, now: float) -> float | None:
         """Seconds since somebody who has replayed so much had all; None if that was never so while we looked.
 
-        A primary that is away writes nothing that we could know of.
+        A primary that is away writes nothing that we could know of: nobody falls behind meanwhile.
         """
         if not self.past or replayed >= self.past[-1][1]:
             return 0.0
         after = bisect_right(self.past, replayed, key=itemgetter(1))
-        return now - self.past[after - 1][0] if after else None
+        until = now if self.position is not None else self.past[-1][0]
+        return until - self.past[after - 1][0] if after else None
 
 
 class Standby:
@@ -201,20 +202,23 @@ class Standby:
         server = await connection.fetchval(_SERVER)
         if self._server is not None and server != self._server:
             connection.terminate()
-            self._turned()
+            self._turned(server)
             raise AnotherServerError(f"{self.name} leads to another server than it did at the last look")
         self._open.add(connection)
 
     def is_seen(self, server: datetime) -> bool:
         """A look met this server; says whether the address leads to one at a time."""
         if self._server is not None and server != self._server:
-            self._turned()
+            self._turned(server)
             self._cut()
         self._server = server
         return len(self._turns) < TURNS or time.monotonic() - self._turns[0] > TURNS_WITHIN
 
-    def _turned(self) -> None:
-        self._turns.append(time.monotonic())
+    def _turned(self, server: datetime) -> None:
+        """The address led elsewhere. A server that began later may be the same one, restarted, as often as that may be:
+        of several, some began earlier."""
+        if self._server is not None and server < self._server:
+            self._turns.append(time.monotonic())
 
     @contextmanager
     def _known(self, timeout: asyncio.Timeout) -> Iterator[None]:

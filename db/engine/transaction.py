@@ -179,14 +179,15 @@ class Transaction:
         return _Sealed(lock, standing)
 
     async def _committed_at(self) -> int | None:
-        """A position behind the commit, None where the connection was lost meanwhile."""
+        """A position behind the commit, None where the connection was lost meanwhile: what is committed stays so."""
         try:
-            return int((await self._connection.exec_driver_sql(_POSITION)).scalar_one())
+            position = int((await self._connection.exec_driver_sql(_POSITION)).scalar_one())
+            await self._connection.rollback()
         except _FAILED:
+            if not self._connection.invalidated:
+                await self._connection.invalidate()
             return None
-        finally:
-            if not self._connection.invalidated and self._connection.in_transaction():
-                await self._connection.rollback()
+        return position
 
     async def rollback(self) -> None:
         """Undoes everything; a connection that is gone has done so already."""

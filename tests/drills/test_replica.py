@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import Connection, Engine, event
 
 from db.embedded.server import ADMIN_ROLE
-from db.engine.replica import Changes, Reads
+from db.engine import transaction
+from db.engine.replica import Changes, Primary, Reads, Standby
 from tests.drills.fixtures import CHANGES, DATABASE, gateway
 from tests.drills.load import SECONDS, Figures, Load, Socket, memory
 from tests.drills.postgres import Postgres
@@ -311,3 +314,44 @@ def test_workers_tell_each_other_of_changes(tmp_path: Path) -> None:
     assert other.last(slot) > 300, "it may be behind what the primary said"
     one.known(one.take_unknown(), 400)
     assert other.last(slot) == 400
+
+
+async def test_a_connection_that_is_lost_after_its_commit(
+    client: Client, sql: asyncpg.Connection, there: asyncpg.Connection
+) -> None:
+    """The change was made, and is said to have been; only its position is not known."""
+
+    def lose(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if statement == transaction._POSITION:
+            driver: Any = connection.connection.driver_connection
+            driver.terminate()
+
+    model = await model_in(sql, "development")
+    event.listen(Engine, "after_cursor_execute", lose)
+    try:
+        answer = await client.ask(PROMOTE, i={"id": model, "to": "STAGING"})
+    finally:
+        event.remove(Engine, "after_cursor_execute", lose)
+    assert answer["data"]["promoteModel"] == {"__typename": "TransitionApplied", "replayed": False}
+    assert "position" not in answer["extensions"]
+    assert (await sent(client, STAGE, id=model))[1] == {"model": {"stage": "STAGING"}}
+
+
+def test_nobody_falls_behind_a_primary_that_is_away() -> None:
+    """What it has written meanwhile, nobody has: what is known of it is as old as the last look."""
+    known = Primary()
+    known.past.extend([(0.0, 10), (1.0, 50), (2.0, 100)])
+    known.position = 100
+    assert [known.seconds_since(replayed, 30.0) for replayed in (5, 60, 100)] == [None, 29.0, 0.0]
+    known.position = None
+    assert [known.seconds_since(replayed, 30.0) for replayed in (5, 60, 100)] == [None, 1.0, 0.0]
+
+
+def test_a_server_that_is_restarted_often_is_one() -> None:
+    """Each start is later than the one before; of several servers behind an address some began earlier."""
+    begun = [datetime(2026, 11, 29, 12, minute, tzinfo=UTC) for minute in range(4)]
+    one = Standby("db2")
+    assert all(one.is_seen(start) for start in begun)
+    several = Standby("standbys")
+    assert [several.is_seen(begun[turn % 2]) for turn in range(4)] == [True, True, True, True]
+    assert not several.is_seen(begun[0])
