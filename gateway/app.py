@@ -186,10 +186,8 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)  # messages being sent may finish
-            await feed.close()
-            await authentication.close()
-            await service.close()
-            await databases.close()
+            for part in (health, feed, authentication, service, databases):
+                await part.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
 

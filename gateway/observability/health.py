@@ -21,8 +21,8 @@ log = logging.getLogger("gateway.health")
 
 TIMEOUT = 2.0
 """Seconds within which the database must answer a small statement."""
-TIMEOUT_BESIDE = 1.0
-"""The same if a replica answers reads: load balancers time out soon."""
+TIMEOUT_BESIDE = 0.5
+"""The same if a replica answers reads, so that only the word depends on it: load balancers time out soon."""
 BUSY = 5.0
 """Seconds for which all connections may be busy before the gateway reports that it is not ready."""
 
@@ -37,7 +37,7 @@ class Health:
         self.draining = False
         """Whether the gateway is shutting down; load balancers then route elsewhere."""
         self.reports: dict[str, Callable[[], str]] = {}
-        self._asking: asyncio.Task[str] | None = None
+        self._asking: asyncio.Task[str | None] | None = None
         self._busy_since: float | None = None
 
     async def readiness(
@@ -47,7 +47,7 @@ class Health:
 
         If no change can be made but a replica answers, the gateway is ready for reads: 200, unless ``for_changes``.
         """
-        database = await self._asked(engine, TIMEOUT_BESIDE if reads.usable else TIMEOUT)
+        database = await self._asked(engine, TIMEOUT_BESIDE if reads.usable and not for_changes else TIMEOUT)
         reads_only = database == _STANDBY or (database not in _WELL and reads.usable)
         found = {
             "database": database,
@@ -65,28 +65,38 @@ class Health:
         status = "unavailable" if not ready else "reads only" if reads_only else "ok"
         return (200 if ready else 503), {"status": status, **found}
 
-    async def _asked(self, engine: AsyncEngine, seconds: float) -> str:
-        """The state of the database; concurrent probes share one statement."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask(engine, seconds))
-        return await asyncio.shield(self._asking)
+    async def close(self) -> None:
+        """Cancels a pending statement."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
 
-    async def _ask(self, engine: AsyncEngine, seconds: float) -> str:
+    async def _asked(self, engine: AsyncEngine, seconds: float) -> str:
+        """The state of the database, after at most ``seconds``; concurrent probes share one statement."""
         full = in_use(engine) >= size(engine)
-        reader = ShortReader(engine)
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(engine))
+        await asyncio.wait({self._asking}, timeout=seconds)
+        found = self._asking.result() if self._asking.done() else None
+        if found is not None:
+            self._busy_since = None
+            return found
+        if not full:
+            return "does not answer in time"
+        now = time.monotonic()
+        self._busy_since = self._busy_since or now
+        return "busy" if now - self._busy_since < BUSY else "has no connection to spare"
+
+    async def _ask(self, engine: AsyncEngine) -> str | None:
+        """The state of the database; None on a timeout, after the statement was given up, which takes longer."""
         try:
-            async with asyncio.timeout(seconds):
-                ((in_recovery,),) = await reader.fetch("SELECT pg_is_in_recovery()", ())
+            async with asyncio.timeout(TIMEOUT):
+                ((in_recovery,),) = await ShortReader(engine).fetch("SELECT pg_is_in_recovery()", ())
         except (OverloadedError, TimeoutError):
-            if not full:
-                return "does not answer in time"
-            now = time.monotonic()
-            self._busy_since = self._busy_since or now
-            return "busy" if now - self._busy_since < BUSY else "has no connection to spare"
+            return None
         except Exception as error:  # noqa: BLE001 - on any error the gateway is not ready
             log.debug("the database cannot be reached: %s", error)
             return "cannot be reached"
-        self._busy_since = None
         return _STANDBY if in_recovery else "ok"
 
 

@@ -22,6 +22,7 @@ from gateway.server.uvicorn_server import MetricsBeside
 from tests.support.changing import change, model_in
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, empty_database, execute
+from tests.support.proxy import proxied
 from tests.support.sockets import listening, peer
 
 pytestmark = pytest.mark.slow
@@ -343,6 +344,17 @@ async def test_a_pool_may_be_busy_but_not_for_long(module_database: Database, mo
         await asyncio.wait([asked])
         await until(lambda: client.app.state.engine.pool.checkedout() == 0)
         assert (await readiness(client))[0] == 200
+
+
+async def test_a_silent_database_is_not_ready(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer does not wait until the statement is given up: the database does not hear of that either."""
+    monkeypatch.setattr("gateway.observability.health.TIMEOUT", 0.1)
+    async with proxied(module_database.gateway_url) as (proxy, url), serving(url) as client:
+        assert (await readiness(client))[0] == 200
+        proxy.freeze()
+        status, body = await readiness(client)
+        assert (status, body["database"]) == (503, "does not answer in time")
+        assert not client.app.state.health._asking.done()
 
 
 async def test_other_parts_are_heard(client: Client) -> None:
