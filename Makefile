@@ -11,7 +11,7 @@ SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches test-federation test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
-  bench-lineage bench-recording bench-tables bench-growth bench-pages bench-frames drill hostile mutants migration snapshot pages lock audit clean
+  bench-lineage bench-recording bench-tables bench-growth bench-pages bench-frames drill drill-ha hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,10 @@ drill: $(VENV)/dev ## Break what can break while many clients ask, some seconds 
 	DRILL_WEBHOOKS=10000 $(BIN)/python -m pytest -s tests/webhooks/test_webhook_drill.py
 	rm -f gateway/docs/drills.json
 	DRILL_CLIENTS=16 DRILL_SECONDS=5 DRILL_REPORT=gateway/docs/drills.json $(BIN)/python -m pytest tests/drills
+	DRILL_REPORT=gateway/docs/drills.json $(BIN)/python -m tests.cluster
+
+drill-ha: $(VENV)/dev ## Lose the leader of a Patroni cluster in five ways, and a standby's replay: make drill-ha KILLS=50 STOPS=20
+	DRILL_CLUSTER_KILLS=$(KILLS) DRILL_CLUSTER_STOPS=$(STOPS) DRILL_REPORT=gateway/docs/drills.json $(BIN)/python -m tests.cluster
 
 hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, and measure its memory
 	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/http/test_hostile.py

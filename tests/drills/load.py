@@ -166,8 +166,20 @@ class Socket:
 class Load:
     """Clients that ask the same queries over and over and compare each answer with the truth."""
 
-    def __init__(self, drill: str, base: str | Sequence[str], truth: Mapping[str, Any], clients: int = CLIENTS) -> None:
+    def __init__(
+        self,
+        drill: str,
+        base: str | Sequence[str],
+        truth: Mapping[str, Any],
+        clients: int = CLIENTS,
+        *,
+        callers: Sequence[str] = (),
+        pause: float = 0.0,
+    ) -> None:
+        """``callers``: a value of `Authorization` for each client; ``pause``: seconds between two of its requests."""
         self.figures = Figures(drill)
+        self._callers = callers
+        self._pause = pause
         self._bases = [base] if isinstance(base, str) else list(base)
         self._truth = truth
         self._clients = clients
@@ -184,7 +196,7 @@ class Load:
         for base in self._bases:
             socket = Socket(base)
             for query in self._truth:
-                await self._ask(socket, query)
+                await self._ask(socket, query, 0)
             socket.close()
         before = memory(pid)
         clients = [asyncio.create_task(self._client(number)) for number in range(self._clients)]
@@ -223,16 +235,19 @@ class Load:
                 socket = Socket(self._bases[turn % len(self._bases)])
                 await asyncio.sleep(0.02)
                 continue
-            await self._ask(socket, queries[turn % len(queries)])
+            await self._ask(socket, queries[turn % len(queries)], number)
+            if self._pause:
+                await asyncio.sleep(self._pause)
         socket.close()
 
-    async def _ask(self, socket: Socket, query: str) -> None:
+    async def _ask(self, socket: Socket, query: str, number: int) -> None:
         figures = self.figures
+        headers = {"authorization": self._callers[number]} if self._callers else {}
         figures.sent += 1
         started = time.monotonic()
         try:
             async with asyncio.timeout(HANGS):
-                answer = await socket.post({"query": query})
+                answer = await socket.post({"query": query}, **headers)
         except (OSError, TimeoutError) as error:
             figures.lost.append(f"{query[:40]}: {error!r}")
             socket.close()
