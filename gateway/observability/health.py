@@ -76,8 +76,9 @@ class Health:
         full = in_use(engine) >= size(engine)
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask(engine))
-        await asyncio.wait({self._asking}, timeout=seconds)
-        found = self._asking.result() if self._asking.done() else None
+        asking = self._asking
+        await asyncio.wait({asking}, timeout=seconds)
+        found = asking.result() if asking.done() else None
         if found is not None:
             self._busy_since = None
             return found
