@@ -18,7 +18,7 @@ from db.engine.engine import create_engine
 from db.engine.errors import translate
 from db.engine.replica import Changes, Reads, Standby
 from db.engine.timelines import Timelines
-from db.engine.url import address_of
+from db.engine.url import address_of, target_of
 from db.migrations import setup
 from db.store import caller_roles
 from gateway.settings import Settings
@@ -89,8 +89,11 @@ def engine_for(
 
 
 def open_reads(settings: Settings, url: URL, primary: AsyncEngine, changed: Changes | None = None) -> Reads:
-    """The pools that requests read from; each replica is monitored over a connection of its own."""
-    if not settings.replicas:
+    """The pools that requests read from; each replica is monitored over a connection of its own.
+
+    So is the primary, beside replicas, or where the URL names several hosts: another one may take over.
+    """
+    if not settings.replicas and len(target_of(url).hosts) == 1:
         return Reads(primary)
     timelines = connector_of(primary).timelines
     standbys = []

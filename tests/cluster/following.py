@@ -25,6 +25,8 @@ class Subscriber:
         """How often each row's change was told, by global id."""
         self.warned = 0
         """How often it was said that the history has changed."""
+        self.begins_anew = False
+        """Whether it was told once to begin without a cursor, and may have missed what came before."""
         self.began = asyncio.Event()
         self._address = address
         self._cursor: str | None = None
@@ -68,6 +70,7 @@ class Subscriber:
         if extensions["code"] == "HISTORY_CHANGED":
             self.warned += 1
             self._cursor = extensions["cursor"]
+            self.begins_anew |= self._cursor is None
         else:
             await asyncio.sleep(0.1)
 

@@ -76,6 +76,8 @@ async def judge(servers: Servers, leader: Host, ledger: Ledger, subscribers: Seq
     judgement.denied = [change.name for change in ledger.of("not made") if there[change.name]]
     wanted = {row["id"] for row in rows}
     for one in subscribers:
+        if one.begins_anew:
+            continue
         await _until_told(one, wanted)
         judgement.missed += [f"{id_} by {one.name}" for id_ in wanted - one.told.keys()]
         judgement.repeated += sum(one.told[id_] > 1 for id_ in wanted) if not one.warned else 0

@@ -91,11 +91,12 @@ async def test_the_leader_is_lost_again_and_again(cluster: Cluster, fault: Fault
     """The long form."""
     if not times:
         pytest.skip("DRILL_CLUSTER_KILLS and DRILL_CLUSTER_STOPS say how often")
-    runs = []
-    for _ in range(times):
-        runs.append(await run(cluster, fault, name=f"{fault.name}, {times} times"))
+    runs: list[Run] = []
+    while len(runs) < times:
+        runs.append(await run(cluster, fault, name=f"{fault.name}, again and again"))
         record_all(runs)
-        hold(runs[-1], fault)
+    for one in runs:
+        hold(one, fault)
 
 
 def hold(done: Run, fault: Fault) -> None:

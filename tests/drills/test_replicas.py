@@ -12,8 +12,11 @@ import pytest
 
 from db.embedded.server import ADMIN_ROLE
 from db.engine.connector import Connector
+from db.engine.errors import DatabaseUnavailableError
 from db.engine.replica import Reads
 from db.engine.url import database_url, target_of
+from gateway.database import engine_for, open_reads
+from gateway.settings import Settings
 from tests.drills.fixtures import CHANGES, Pair
 from tests.drills.postgres import Postgres
 from tests.drills.test_replica import PROMOTE, STAGE, reads_of, sent, until
@@ -222,6 +225,29 @@ async def test_a_silent_host_holds_up_the_next_one_but_shortly(primary: Postgres
         async with serving(primary_of(silent, primary.port)) as client:
             assert await client.data("{ models(first: 1) { totalCount } }")
         assert accepted.is_set()
+
+
+async def test_what_hangs_at_a_silent_primary_ends_when_another_one_is_promoted(pair: Pair) -> None:
+    """Without replicas too: the primary is looked at wherever another host may take over."""
+    async with proxied(pair.first.url(CHANGES)) as (proxy, through):
+        folder = database_url(through).query["host"]
+        hosts = f"host={folder}&port=5432&host=127.0.0.1&port={pair.second.port}&target_session_attrs=primary"
+        settings, url = Settings(), database_url(f"postgresql://e2i_gateway@/{CHANGES}?{hosts}")
+        primary = engine_for(settings, url, 1)
+        reads = open_reads(settings, url, primary)
+        try:
+            await reads.reader(1, "anonymous").fetch("SELECT 1", ())
+            proxy.freeze()
+            hanging = asyncio.create_task(reads.reader(1, "anonymous").fetch("SELECT 1", ()))
+            new = await pair.promote()
+            async with asyncio.timeout(30):
+                with pytest.raises(DatabaseUnavailableError):
+                    await hanging
+            assert await reads.reader(1, "anonymous").fetch("SELECT pg_is_in_recovery()", ()) == [(False,)]
+            await new.close()
+        finally:
+            await reads.close()
+            await primary.dispose()
 
 
 @pytest.mark.parametrize("place", [0, 1])
