@@ -1,1 +1,1 @@
-"""The graph: queries, their execution, and changes. Knows the database, and nothing of HTTP."""
+"""The graph: types, the execution of queries, and changes. Independent of HTTP."""

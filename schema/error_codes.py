@@ -1,4 +1,4 @@
-"""The codes of errors, problems and blockers, which clients may rely on.
+"""The codes of errors, problems and blockers, which are stable.
 
 A code never changes its name or meaning. ``make snapshot`` generates their reference from this module.
 """
@@ -10,7 +10,7 @@ from typing import Self
 
 
 class Retry(Enum):
-    """What a client does about an error; the value is a sentence of the reference."""
+    """What a client can do about an error; the value is a sentence of the reference."""
 
     NO = "No; change the request."
     LESS = "No; request less at once."
@@ -22,7 +22,7 @@ class Retry(Enum):
 
 
 class _Described(StrEnum):
-    """A code with its meaning (one sentence), what a client does about it, and the message where none says more."""
+    """A code with its meaning (one sentence), the client's remedy, and a default message."""
 
     meaning: str
     retry: Retry
@@ -101,7 +101,7 @@ class ErrorCode(_Described):
         "PERSISTED_QUERY_NOT_FOUND",
         "No document has this hash yet; send the document together with its hash.",
         Retry.NO,
-        "PersistedQueryNotFound",  # what clients of the protocol look for
+        "PersistedQueryNotFound",  # the name in the protocol
     )
     PERSISTED_QUERY_NOT_SUPPORTED = (
         "PERSISTED_QUERY_NOT_SUPPORTED",
@@ -361,7 +361,7 @@ class ErrorCode(_Described):
 
 
 class ProblemCode(_Described):
-    """``code`` of a ``Problem``, which a mutation answers in place of a change: nothing was changed."""
+    """``code`` of a ``Problem``, a mutation's result when nothing was changed."""
 
     ILLEGAL_TRANSITION = (
         "ILLEGAL_TRANSITION",
@@ -383,7 +383,7 @@ class ProblemCode(_Described):
 
 
 class BlockerCode(_Described):
-    """``code`` of a ``Blocker``, where it is no guard of a lifecycle: guards are declared with the lifecycles."""
+    """``code`` of a ``Blocker`` other than a lifecycle's guard; guards are declared with the lifecycles."""
 
     # -- the database's own rules
     NOT_UNIQUE = "NOT_UNIQUE", "Another row already has the same key."
@@ -411,7 +411,7 @@ class BlockerCode(_Described):
 
 
 class RowCode(_Described):
-    """``code`` of a ``RowProblem``: what is wrong with one of the rows that were to be recorded."""
+    """``code`` of a ``RowProblem``: why a row cannot be recorded."""
 
     MALFORMED = "MALFORMED", "A line of NDJSON is not a JSON object, or has a key twice."
     UNKNOWN_FIELD = "UNKNOWN_FIELD", "A line of NDJSON has a field that is not an input of the type."
@@ -429,7 +429,7 @@ class RowCode(_Described):
 
 
 class ToolCode(_Described):
-    """``error`` of a failed call of an agent's tool, where it is no `ErrorCode`."""
+    """``error`` of a failed tool call, where it is not an `ErrorCode`."""
 
     BAD_ARGUMENT = "BAD_ARGUMENT", "An argument of a tool is missing or not valid."
     BAD_QUERY = "BAD_QUERY", "The document of `query` does not hold exactly one operation."

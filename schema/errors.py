@@ -1,4 +1,4 @@
-"""Typed errors for clients: a stable code, the place, what is wrong and what would be valid."""
+"""Typed errors for clients: a stable code, the place, the problem and what would be valid."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from schema.error_codes import ErrorCode
 
 
 class GatewayError(GraphQLError):
-    """An error whose message is meant for the client; anything else is masked as ``INTERNAL``.
+    """An error whose message is for clients; other exceptions are masked as ``INTERNAL``.
 
-    ``code`` is stable and machine-readable; further details (a limit, a value, an argument) go beside it in
-    ``extensions``. Without a ``message`` it has the one of its code, filled from the details.
+    ``code`` is stable; details (a limit, a value, an argument) are in ``extensions``. Without a ``message`` the default
+    of the code is used, filled from the details.
     """
 
     def __init__(self, code: ErrorCode, message: str | None = None, **details: Any) -> None:
@@ -26,14 +26,14 @@ class GatewayError(GraphQLError):
 
 
 def bad_argument(argument: str, message: str) -> GatewayError:
-    """An argument's value cannot be used; ``argument`` is its path in the field."""
+    """An invalid argument; ``argument`` is its path in the field."""
     return GatewayError(ErrorCode.BAD_USER_INPUT, f"{argument}: {message}", argument=argument)
 
 
 class Withheld(str):
-    """The name of a table or column that a caller may not read, with the scope that reading it needs.
+    """The name of a table or column that a caller may not read, with the scope that it needs.
 
-    The caller is told the scope alone: neither what the database holds nor whether it holds anything.
+    Messages name the scope alone: they reveal neither whether the database has it nor what it contains.
     """
 
     __slots__ = ("scope",)
@@ -46,12 +46,12 @@ class Withheld(str):
 
 
 def forbidden(scope: str) -> GatewayError:
-    """A field that the caller may not read; it is null, the rest of the answer stands."""
+    """A field that the caller may not read; it is null, the other fields are answered."""
     return GatewayError(ErrorCode.FORBIDDEN_FIELD, scope=scope)
 
 
 def lacks(names: Iterable[str]) -> str:
-    """Why an answer is not complete, of tables and columns that were found missing or withheld."""
+    """Why an answer is incomplete, by the tables and columns that are missing or withheld."""
     scopes = sorted({name.scope for name in names if isinstance(name, Withheld)})
     missing = sorted(name for name in names if not isinstance(name, Withheld))
     said = [f"the connected database lacks {', '.join(missing)}"] if missing else []
@@ -61,9 +61,9 @@ def lacks(names: Iterable[str]) -> str:
 
 
 def missing_object(what: str) -> GatewayError:
-    """A table, column or view of the data dictionary that the connected database does not have.
+    """A table, column or view of the data dictionary that the connected database lacks.
 
-    Where it is one that the caller may not read, the error says that, and nothing of the database.
+    For a withheld one the error says that, and nothing about the database.
     """
     if isinstance(what, Withheld):
         return forbidden(what.scope)
@@ -77,5 +77,5 @@ def missing_object(what: str) -> GatewayError:
 
 
 def unreadable_value(what: str, why: str) -> GatewayError:
-    """A stored value that its GraphQL type cannot carry; it is null, the rest of the answer stands."""
+    """A stored value that its GraphQL type cannot represent; it is null, the other fields are answered."""
     return GatewayError(ErrorCode.UNREPRESENTABLE_VALUE, f"{what} holds {why}; it is answered as null.", column=what)

@@ -1,7 +1,7 @@
 """The schema as a subgraph of Apollo Federation 2: the SDL with its keys, for composition.
 
-`@key(fields: "id")` stands on every type with a global id, and a key for each set of fields that names one row;
-`PageInfo`, `Query.node` and `Query.nodes` are shareable, since other subgraphs of Relay's kind have them too.
+Every type with a global id has `@key(fields: "id")`, and a key for each further unique set of fields; `PageInfo`,
+`Query.node` and `Query.nodes` are shareable, since other Relay-style subgraphs have them, too.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ SHAREABLE_ROOTS = ("node", "nodes")
 
 
 def subgraph_sdl(sdl: str, entities: Mapping[str, Sequence[Sequence[str]]]) -> str:
-    """The SDL of a subgraph, made of that of the schema; ``entities`` are types with an id, and their other keys."""
+    """The SDL of the subgraph, from that of the schema; ``entities`` are types with an id, and their other keys."""
     shareable = _directive("@shareable")
     definitions = []
     for one in parse(sdl, no_location=True).definitions:
         if isinstance(one, SchemaDefinitionNode):
-            continue  # a supergraph's roots are its own
+            continue  # root types of a subgraph have no schema definition
         made: Any = one
         if isinstance(one, ObjectTypeDefinitionNode):
             if one.name.value in entities:
@@ -43,7 +43,7 @@ def subgraph_sdl(sdl: str, entities: Mapping[str, Sequence[Sequence[str]]]) -> s
 
 
 def _with(node: Any, **changed: Any) -> Any:
-    """The same node with other parts."""
+    """The same node with other attributes."""
     parts = {name: getattr(node, name) for name in node.keys if name != "loc"}
     return type(node)(**(parts | changed))
 

@@ -1,7 +1,7 @@
-"""Running a plan: one compiled statement, and resolvers for the other fields in parallel.
+"""Running a plan: one compiled statement, and resolvers for the other fields concurrently.
 
-If data or a missing object fails the statement, the resolvers execute its fields again and name the failing one. After
-a timeout, a lost connection, a lack of resources or too many bytes nothing is repeated.
+If data or a missing object fails the statement, the resolvers execute its fields again and report the failing field.
+After a timeout, a lost connection, exhausted resources or too many bytes nothing is repeated.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ MakeContext = Callable[[Operation], RequestContext]
 
 @dataclass
 class Outcome:
-    """The answer to an operation: values by response key, where compiled ones are JSON already."""
+    """The outcome of an operation: values by response key; compiled ones are JSON already."""
 
     data: Mapping[str, Any] | None
     errors: list[GraphQLError] = field(default_factory=list)
     compiled: int = 0
-    """How many root fields a compiled statement has answered."""
+    """The number of root fields that a compiled statement has answered."""
     cut: Counter[tuple[str, ...]] | None = None
-    """How many lists were cut at a size that nobody has asked for, by their paths; None where no list could be."""
+    """The numbers of lists that were cut at the default size, by path; None if no list could be."""
     size: int = 0
-    """Bytes of these; of the whole answer, about, once it is there."""
+    """The bytes of the compiled values; of the whole response, approximately, at the end."""
     fallback: str | None = None
-    """Why the resolvers had to answer what was compiled."""
+    """Why the resolvers executed what was compiled."""
 
 
 class Execution:
-    """Runs plans; ``fallbacks`` counts why compiled statements were run again by the resolvers."""
+    """Runs plans; ``fallbacks`` counts why compiled statements were repeated by the resolvers."""
 
     def __init__(self, schema: Schema) -> None:
         self.fallbacks: Counter[str] = Counter()
@@ -63,7 +63,7 @@ class Execution:
         reader: ShortReader,
         context: MakeContext,
     ) -> Coroutine[Any, Any, Outcome]:
-        """Answers an operation; ``values`` are its coerced variables."""
+        """Executes an operation; ``values`` are its coerced variables."""
         if plan.statement is None:
             return self._resolve(asked, values, context, plan.rest or Part(asked.document, asked.definition))
         if plan.rest is None:
@@ -78,7 +78,7 @@ class Execution:
         part: Part,
         grouped: frozenset[tuple[str, ...]] = frozenset(),
     ) -> Outcome:
-        """``grouped``: the aggregates that are known to have too many groups."""
+        """``grouped``: the aggregates known to have too many groups."""
         operation = Operation(self._schema.graphql, part.definition, asked.fragments, values)
         name = part.definition.name.value if part.definition.name else None
         made = context(operation)
@@ -116,7 +116,7 @@ class Execution:
         context: MakeContext,
     ) -> Outcome:
         statement, part = plan.statement, plan.compiled
-        assert statement is not None and part is not None  # noqa: S101, PT018 - there is something compiled
+        assert statement is not None and part is not None  # noqa: S101, PT018 - there is a compiled part
         try:
             filled = statement.values(values.coerced)
             row = await reader.fetch_one(statement.sql, filled, statement.settings)
@@ -124,8 +124,8 @@ class Execution:
             return Outcome(dict.fromkeys(statement.keys), [self._of_field(error, key, part) for key in statement.keys])
         except GatewayError as error:
             reason, grouped = error.code, frozenset[tuple[str, ...]]()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the resolvers find out where it belongs
-            if size := bytes_over(error):  # they would find the same, after seconds
+        except Exception as error:  # noqa: BLE001 - on any error the resolvers find the field that it belongs to
+            if size := bytes_over(error):  # the resolvers would find the same, after seconds
                 return Outcome(dict.fromkeys(statement.keys), size=size)
             reason, grouped = type(error).__name__, aggregates.refused(error)
             log.warning("a compiled statement failed and is answered by the loaders: %s", error)
@@ -133,7 +133,7 @@ class Execution:
             reader.rows += row[-1]
             data: dict[str, orjson.Fragment | None] = {}
             size = 0
-            for key, answer in zip(statement.keys, row, strict=False):  # the rows come last
+            for key, answer in zip(statement.keys, row, strict=False):  # the number of rows is last
                 if answer is None:
                     data[key] = None
                 else:
@@ -148,7 +148,7 @@ class Execution:
         return outcome
 
     def _of_field(self, error: Exception, key: str, part: Part) -> GraphQLError:
-        """The error as one of a root field."""
+        """The error as that of a root field."""
         nodes = [
             node
             for node in part.definition.selection_set.selections

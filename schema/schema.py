@@ -1,4 +1,4 @@
-"""Assembles the graph: catalogue, types, code of single groups, and the Strawberry schema."""
+"""Assembles the graph: catalogue, types, other root fields, and the Strawberry schema."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from schema.webhooks.changes import webhook_fields
 
 
 class Schema(StrawberrySchema):
-    """The graph's schema, with the catalogue that it was made from."""
+    """The graph's schema, with its catalogue."""
 
     def __init__(self, models: Catalogue, *, federated: bool = False) -> None:
-        """``federated``: as a subgraph, which has the fields ``_entities`` and ``_service`` beside the others."""
+        """``federated``: as a subgraph, with the fields ``_entities`` and ``_service``."""
         types = Types(models, LifecycleFields())
         fields = {**FIELDS, **(federated_fields(subgraph) if federated else {})}
         own = RecordFields(types).fields() | purge_fields() | webhook_fields(types)
@@ -58,10 +58,10 @@ class Schema(StrawberrySchema):
             entity.resolve_type = Node.resolve_type
         self.catalogue = models
         self.suggestions = Suggestions(self.graphql, models)
-        """What is probably meant by names that it does not have."""
+        """Suggestions for unknown names."""
 
     def as_str(self) -> str:
-        """The SDL, which begins with the map of the graph."""
+        """The SDL, which begins with the description of the schema."""
         roots = "  query: Query\n  mutation: Mutation\n  subscription: Subscription"
         return f'"""\n{self.graphql.description}\n"""\nschema {{\n{roots}\n}}\n\n{super().as_str()}'
 
@@ -93,9 +93,9 @@ class Schema(StrawberrySchema):
         context: RequestContext,
         root: object = None,
     ) -> ExecutionResult:
-        """Runs one operation of a validated document by the loaders (executor 1).
+        """Executes one operation of a validated document by the loaders (executor 1).
 
-        ``root`` is what a subscription's message is resolved from.
+        ``root`` is the source of a subscription's message.
         """
         changes = context.operation.changes
         if changes:
@@ -111,13 +111,13 @@ class Schema(StrawberrySchema):
             context_value=context,
             operation_name=operation_name,
             executor_class=MutationExecutor if changes else AnswerExecutor,
-            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # Strawberry's says bool, not TypeGuard
+            is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # Strawberry's returns bool, not TypeGuard
         )
         return await result if inspect.isawaitable(result) else result
 
 
 def _without_variables(document: DocumentNode) -> DocumentNode:
-    """The same document to an executor that has the coerced variables already."""
+    """The document for an executor that has the coerced variables already."""
     definitions = tuple(
         OperationDefinitionNode(
             operation=one.operation, name=one.name, directives=one.directives, selection_set=one.selection_set,
@@ -132,7 +132,7 @@ def _without_variables(document: DocumentNode) -> DocumentNode:
 
 @cache
 def build(*, federated: bool = False) -> Schema:
-    """The schema over all models, as a subgraph if asked."""
+    """The schema over all models; optionally as a subgraph."""
     return Schema(catalogue(), federated=federated)
 
 

@@ -1,9 +1,9 @@
-"""Scopes: those that each type, column and mutation needs, and what a caller without them may not read.
+"""Scopes: those that types, columns and mutations need, and what a caller without them may not read.
 
-A scope for reading each group (`read:model_monitoring`), one for what is known of single patients (`patient`), and
-those for changes: `preview` (dry runs), `change`, `review` and `force`; for recording rows of each group
-(`write:model_monitoring`), and for removing old ones (`purge:model_monitoring`). The models say what belongs to whom.
-`webhooks` is for keeping receivers of webhooks.
+A scope for reading each group (`read:model_monitoring`), one for data of single patients (`patient`), and those for
+changes: `preview` (dry runs), `change`, `review` and `force`; for recording rows of each group
+(`write:model_monitoring`), and for purging old ones (`purge:model_monitoring`). The models declare the groups.
+`webhooks` is for managing receivers of webhooks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from schema.errors import Withheld
 
 READ, PREVIEW, FORCE, WRITE, PURGE = "read", "preview", "force", "write", "purge"
 WEBHOOKS = "webhooks"
-"""The scope for keeping receivers of webhooks, and for reading of them."""
+"""The scope for managing and listing receivers of webhooks."""
 
 
 def reading(group: Group) -> str:
@@ -37,37 +37,37 @@ def writing(group: Group) -> str:
 
 
 def purging(group: Group) -> str:
-    """The scope for removing old rows of a group."""
+    """The scope for purging old rows of a group."""
     return f"{PURGE}:{group}"
 
 
 @cache
 def purge_scopes() -> frozenset[str]:
-    """Every scope that removing old rows needs: those of groups that have rows which may go."""
+    """Every scope for purging: of the groups with rows that may be purged."""
     kept = [one.__group__ for one, how in recordables() if how.retention is not None]
     return frozenset(purging(group) for group in kept if group is not None)
 
 
 @cache
 def write_scopes() -> frozenset[str]:
-    """Every scope that recording needs, beside those of columns."""
+    """Every scope for recording, without those of columns."""
     return frozenset(writing(group) for group in Group)
 
 
 @cache
 def read_scopes() -> frozenset[str]:
-    """Every scope that something needs to be read."""
+    """Every scope for reading."""
     return frozenset({*(reading(group) for group in Group), PATIENT})
 
 
 @cache
 def all_scopes() -> frozenset[str]:
-    """Every scope there is: what the owner of a machine may do on it."""
+    """Every scope: those of a machine's owner."""
     return read_scopes() | write_scopes() | purge_scopes() | {PREVIEW, MAY_CHANGE, MAY_REVIEW, FORCE, WEBHOOKS}
 
 
 def expanded(scopes: Iterable[str]) -> frozenset[str]:
-    """Scopes in full: ``read``, ``write`` and ``purge`` alone are those of every group."""
+    """Scopes in full: ``read``, ``write`` and ``purge`` alone stand for every group."""
     found = set(scopes)
     if WRITE in found:
         found.remove(WRITE)
@@ -82,7 +82,7 @@ def expanded(scopes: Iterable[str]) -> frozenset[str]:
 
 
 def shown_scopes() -> list[str]:
-    """Every scope, in the order in which they are told."""
+    """Every scope, in its public order."""
     writes = [WRITE, *(writing(group) for group in Group)]
     purges = [PURGE, *(purging(group) for group in Group if purging(group) in purge_scopes())]
     return [
@@ -104,7 +104,7 @@ def shown_scopes() -> list[str]:
 
 @cache
 def scopes_of(name: str) -> tuple[str, ...]:
-    """What reading rows of a type needs: the scopes of its group and its own, and of all that its SELECT reads."""
+    """The scopes for reading rows of a type: its group's, its own, and those of all that its SELECT reads."""
     classes: dict[str, RowClass] = {**entities(), **derived()}
     entity = classes[name]
     found = dict.fromkeys([reading(entity.__group__)] if entity.__group__ else [])
@@ -115,13 +115,13 @@ def scopes_of(name: str) -> tuple[str, ...]:
 
 
 def column_scope(type_: Type, column: str) -> str | None:
-    """What reading a column needs beside what its table does."""
+    """The scope for reading a column, beyond its table's; None if there is none."""
     scope: str | None = type_.table.c[column].info.get("scope")
     return scope
 
 
 def withholding(lacks: Missing, scopes: frozenset[str]) -> Missing:
-    """What a caller with these scopes finds missing in a database that lacks something itself."""
+    """What a caller with these scopes cannot read, in a database that itself lacks ``lacks``."""
     if scopes >= read_scopes():
         return lacks
     withheld: dict[str, Withheld] = {}

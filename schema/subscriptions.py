@@ -1,8 +1,8 @@
 """The subscription type: its fields, arguments and messages.
 
-A message is resolved like the root of a query, with what the live log says of a change as its source; the rows in it
-are read when it is sent, by the loaders, in the caller's rights. Annotations are evaluated at once here: Strawberry
-could not look up those that name classes made by a function.
+A message is resolved like the root of a query, with the entry of the live log as its source; its rows are read when it
+is sent, by the loaders, with the caller's permissions. Without postponed annotations: Strawberry could not resolve
+names of classes that a function creates.
 """
 
 import enum
@@ -35,10 +35,10 @@ Matches = Callable[[EntryFacts], bool]
 
 @dataclass(frozen=True)
 class SubscriptionTopic:
-    """What a subscription follows: its name in the live log, and which of its entries an operation asks for.
+    """The topic of a subscription: its name in the live log, and the matching entries for an operation's arguments.
 
-    ``asks`` raises a `GatewayError` that names the argument which cannot be used. ``fact`` is what
-    holds the key of the row that is told of; None where the log says all, and a message is of many rows.
+    ``asks`` raises a `GatewayError` that names an invalid argument. ``fact`` is the fact with the key of the row; None
+    if the log's entry is complete, and a message concerns many rows.
     """
 
     name: LiveTopic
@@ -53,7 +53,7 @@ _MARK = "live"
 
 @lru_cache(maxsize=4096)
 def encode(place: LogPosition) -> str:
-    """The cursor of a place in the live log."""
+    """The cursor of a position in the live log."""
     parts = [_MARK, place.seconds, place.history, place.seen]
     if place.ahead is not None:
         parts += [place.ahead, place.position]
@@ -61,14 +61,14 @@ def encode(place: LogPosition) -> str:
 
 
 def decode(cursor: str) -> LogPosition:
-    """The place of a cursor.
+    """The position in a cursor.
 
     Raises:
-        GatewayError: ``INVALID_CURSOR``: it is a text of another making.
+        GatewayError: ``INVALID_CURSOR``: it is invalid.
     """
     match cursors.unpack(cursor):
         case [mark, seconds, *rest] if mark == _MARK:
-            if len(rest) in {1, 3}:  # of gateways that did not say the history yet
+            if len(rest) in {1, 3}:  # of gateways that did not record the history yet
                 rest.insert(0, "")
             right = type(seconds) is int and 0 <= seconds < 2**40 and len(rest) in {2, 4}
             right = right and all(isinstance(one, str) for one in rest[:3])
@@ -79,14 +79,14 @@ def decode(cursor: str) -> LogPosition:
 
 
 def invalid() -> GatewayError:
-    """What is said of an ``after`` that is none of ours."""
+    """The error for an invalid ``after``."""
     return cursors.invalid("after", "is not a cursor of a subscription; pass the `cursor` of a message unchanged")
 
 
 def superseded(place: LogPosition | None, **details: Any) -> GatewayError:
-    """What is said to whoever was told of changes that the database lacks, or may lack.
+    """The error for a subscriber who received changes that the database lacks, or may lack.
 
-    ``place`` is where to read on; None where that cannot be known.
+    ``place`` is where to continue; None if that is unknown.
     """
     cursor = None if place is None else encode(place)
     on = "without `after`" if cursor is None else "with extensions.cursor as `after`: no change after it is missed"
@@ -103,7 +103,7 @@ def superseded(place: LogPosition | None, **details: Any) -> GatewayError:
 
 
 def _values(arguments: Mapping[str, Any], name: str) -> Sequence[str] | None:
-    """The values of a filter as the live log has them; None where it is not given."""
+    """The values of a filter in the live log's form; None if it is not given."""
     asked = arguments.get(name)
     if asked is None:
         return None
@@ -115,7 +115,7 @@ def _values(arguments: Mapping[str, Any], name: str) -> Sequence[str] | None:
 
 
 def _all_of(**wanted: Sequence[str] | None) -> Matches:
-    """Entries whose facts are among the values of every filter."""
+    """Matches entries whose facts are among the values of every filter."""
     given = [(fact, frozenset(values)) for fact, values in wanted.items() if values is not None]
     return lambda facts: all(facts.get(fact) in values for fact, values in given)
 
@@ -153,11 +153,11 @@ TOPICS = {
     "alerts": SubscriptionTopic(LiveTopic.ALERTS, "alert", _alerts),
     "recordings": SubscriptionTopic(LiveTopic.RECORDINGS, None, _recordings),
 }
-"""What can be followed, by the field of the subscription."""
+"""The topics, by field of the subscription type."""
 
 
 def told(entry: Entry | None, cursor: str) -> Record:
-    """What a message is resolved from; without an entry it says only how far the stream has come."""
+    """The source of a message; without an entry it only reports progress."""
     return {"cursor": cursor, "facts": None if entry is None else entry.facts}
 
 
@@ -220,7 +220,7 @@ def _batch(message: Record, _info: Info) -> RecordedBatch | None:
 
 
 def _row(fact: str, type_: Type) -> Callable[[Any, Info], Any]:
-    """The row that a change is about, as it is now."""
+    """The changed row, in its current state."""
 
     def resolve(message: Record, info: Info) -> Any:
         if message["facts"] is None:

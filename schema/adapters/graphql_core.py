@@ -1,4 +1,5 @@
-"""graphql-core: parts of its executor and of variable coercion that it does not export, and texts of its errors."""
+"""graphql-core: parts of its executor and of variable coercion that it does not export, and the wording of its
+errors."""
 
 from __future__ import annotations
 
@@ -34,4 +35,4 @@ NO_OBJECT = re.compile(r"Expected value of type '(?P<owner>\w+)!?' to be an obje
 UNKNOWN_TYPE = re.compile(r"Unknown type '(?P<name>\w+)'\.")
 UNKNOWN_VALUE = re.compile(r"Value '(?P<name>\w+)' does not exist in '(?P<owner>\w+)' enum\.")
 VALUE_AS_TEXT = re.compile(r"Enum '(?P<owner>\w+)' cannot represent non-enum value: \"(?P<name>[^\"\\]+)\"\.")
-"""What validation says of a name that the schema does not have, where it is told to suggest none itself."""
+"""The message of validation for an unknown name, where suggestions are disabled."""

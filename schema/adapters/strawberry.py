@@ -1,4 +1,4 @@
-"""Strawberry: the schema of graphql-core that it builds."""
+"""Strawberry: access to the graphql-core schema that it builds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from graphql import GraphQLSchema
 
 
 class StrawberrySchema(strawberry.Schema):
-    """A schema of Strawberry's that says what it has made for graphql-core."""
+    """A Strawberry schema that exposes the graphql-core schema it has built."""
 
     @property
     def graphql(self) -> GraphQLSchema:
-        """The schema as graphql-core has it, for parsing, validation and selections."""
+        """The graphql-core schema, for parsing, validation and selections."""
         return self._schema

@@ -1,7 +1,7 @@
 """The catalogue: the models as fields with their SQL. Both executors and the GraphQL types are derived from it.
 
-A field's SQL is text with ``{row}``-like holes for row aliases, prepared when the catalogue is built; values never
-enter it but as typed binds.
+A field's SQL is text with placeholders such as ``{row}`` for row aliases, prepared when the catalogue is built; values
+enter it as typed binds alone.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from schema.catalogue.column_types import ColumnKind, kind_of
 
 LIFECYCLE = "lifecycle"
 CHANGES = "changes"
-"""The field of the types that have one."""
+"""The name of the field `lifecycle`."""
 STATE = "lifecycle.state"
-"""Where a record keeps the text of the state that its row is in, which its column may not say."""
+"""The key of a record for the text of the row's state, which can differ from the value of its column."""
 
 
 def camel(name: str) -> str:
@@ -40,7 +40,7 @@ def camel(name: str) -> str:
 class ColumnField:
     """A leaf: a column, or a SQL expression over the row (``id``, ``rowVersion``, computed fields).
 
-    ``value`` is its SQL over the alias ``{row}``, to compare and to order by; ``sql`` writes the same for the wire;
+    ``value`` is its SQL over the alias ``{row}``, for comparisons and orders; ``sql`` is the same in wire form;
     ``columns`` are the table's columns that it reads.
     """
 
@@ -62,22 +62,22 @@ class ColumnField:
 
     @cached_property
     def json(self) -> str:
-        """The same for JSON that Postgres writes."""
+        """The expression for JSON built by Postgres."""
         return self.kind.json(self.value)
 
     def value_over(self, row: str) -> str:
-        """The value over a row alias, in a form that is compared as the kind's type."""
+        """The value over a row alias, in a form that compares as the kind's type."""
         return self.kind.comparable(self.value.replace("{row}", row))
 
     @property
     def is_own(self) -> bool:
-        """Whether it is a column or a computed field, not what every type has."""
+        """Whether it is a column or a computed field, rather than a field of every type."""
         return self.name not in {"id", "rowVersion"}
 
 
 @dataclass(frozen=True)
 class ArgumentField:
-    """An argument that fills a hole in SQL."""
+    """An argument that fills a placeholder in SQL."""
 
     name: str
     hole: str
@@ -86,7 +86,7 @@ class ArgumentField:
 
     @property
     def bound_as(self) -> str:
-        """The type of the placeholder that fills the hole: text, read as the argument's kind."""
+        """The type of the bind: text, cast to the argument's kind."""
         return f"text::{self.kind.pg_type}"
 
 
@@ -95,7 +95,7 @@ Arguments = Mapping[str, ArgumentField]
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """SQL with its holes filled; ``values`` are SQL by the names of the holes."""
+    """SQL with its placeholders replaced; ``values`` are SQL by placeholder."""
     for hole, value in values.items():
         text = text.replace(f"{{{hole}}}", value)
     return text
@@ -103,7 +103,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class ObjectField:
-    """An object of SQL expressions: one select item, which Postgres writes as JSON."""
+    """An object of SQL expressions: one select item, which Postgres returns as JSON."""
 
     name: str
     type_name: str
@@ -113,19 +113,19 @@ class ObjectField:
     columns: tuple[str, ...]
     arguments: Arguments
     sums_up: str | None = None
-    """The type whose rows the source reads, where it reads many."""
+    """The type whose rows the source aggregates, if it reads several."""
 
     def over(self, row: str, leaves: Iterable[ColumnField], values: Mapping[str, str]) -> str:
-        """The select item with these leaves; ``values`` are the SQL of the arguments, by their holes."""
+        """The select item with these leaves; ``values`` are the SQL of the arguments, by placeholder."""
         pairs = ", ".join(f"'{leaf.name}', {leaf.sql}" for leaf in leaves)
         return fill(f"(SELECT json_build_object({pairs}) {self.source})::text", {"row": row, **values})
 
 
 @dataclass(frozen=True)
 class Join:
-    """How a relation finds its rows: a predicate over ``{local}`` and ``{remote}``, and the columns of each side.
+    """The join of a relation: a predicate over ``{local}`` and ``{remote}``, and the columns of each side.
 
-    ``equality``: the predicate is equal columns, so that a NULL among the local ones means that there is no row.
+    ``equality``: the predicate is an equality of columns, so that a NULL in the local ones means that there is no row.
     """
 
     predicate: str
@@ -135,7 +135,7 @@ class Join:
 
     @property
     def equal(self) -> tuple[str, ...]:
-        """The remote columns in which all rows that it finds for a row have one value."""
+        """The remote columns that are equal in all rows found for one row."""
         return self.remote_columns if self.equality else ()
 
     def on(self, local: str, remote: str) -> str:
@@ -143,13 +143,13 @@ class Join:
 
     @property
     def asks(self) -> bool:
-        """Whether the predicate is a query itself: a join would run it for every two rows."""
+        """Whether the predicate contains a subquery: a join would run it for every pair of rows."""
         return "SELECT " in self.predicate
 
 
 @dataclass(frozen=True)
 class RelationField:
-    """A relation as one of its ends sees it: one row of ``target``, or a connection of them where ``many``."""
+    """A relation seen from one of its ends: one row of ``target``, or a connection of rows if ``many``."""
 
     name: str
     description: str
@@ -157,18 +157,18 @@ class RelationField:
     join: Join
     many: bool
     unique: bool = True
-    """Of one row: whether no more can match. Where more can, it is the first in the default order."""
+    """For a single relation: whether at most one row matches. Otherwise it is the first in the default order."""
     aliases: tuple[str, ...] = ()
-    """What people call it for the part that its rows play."""
+    """What people call the related rows in this role."""
 
 
 @dataclass(frozen=True)
 class OrderTerm:
-    """One term of an order: an expression over ``{row}``, compared as ``pg_type``.
+    """A term of an order: an expression over ``{row}``, compared as ``pg_type``.
 
     ``columns`` are the table's columns that it reads, ``through`` those of the types that its relations lead to. A
-    ``nullable`` one may hold nulls, which come last in every default order, ascending or descending; ``never_null``
-    says that no row which is read has one. ``apart``: the index that serves the order has nulls at the other end.
+    ``nullable`` term may have nulls, which come last in default orders of either direction; ``never_null`` says that no
+    selected row has one. ``apart``: the index that serves the order has nulls at the other end.
     """
 
     name: str
@@ -187,13 +187,14 @@ class OrderTerm:
 
     @property
     def column(self) -> str | None:
-        """The column that it is, None where it is made of columns."""
+        """The column, None for an expression."""
         plain = len(self.columns) == 1 and not self.through and self.value == f"{{row}}.{self.columns[0]}"
         return self.columns[0] if plain else None
 
     @property
     def nulls_at_start(self) -> bool:
-        """Where SQL has its nulls: as the index does if there are none, by Postgres's default if there cannot be."""
+        """Whether SQL puts nulls first: as in the index if there are none, by Postgres's default if there cannot be
+        any."""
         if not self.nullable:
             return self.descending
         return self.nulls_first != (self.apart and self.never_null)
@@ -208,9 +209,9 @@ class OrderTerm:
 
 @dataclass(frozen=True)
 class Root:
-    """A field of the query that leads to rows of a type: one row, or a connection where ``many``.
+    """A field of the query for rows of a type: one row, or a connection if ``many``.
 
-    ``lookups`` are the ways to ask for one row beside its id: GraphQL argument -> column.
+    ``lookups`` are the unique keys beside the id: GraphQL argument -> column.
     """
 
     name: str
@@ -219,7 +220,7 @@ class Root:
     many: bool
     lookups: tuple[Mapping[str, str], ...] = ()
     nearest: Nearest | None = None
-    """The similarity search that it is, where it is one: its rows come in that order."""
+    """The similarity search of the root, if it is one: it determines the order of rows."""
 
 
 @dataclass
@@ -235,39 +236,39 @@ class Type:
     ordered_by: str | None
     ascending: bool = False
     select: str | None = None
-    """The SELECT whose rows the type has, where no table stands for it; with holes, if it is derived."""
+    """The SELECT that yields the type's rows, if it has no table; with placeholders, if it is derived."""
     is_derived: bool = False
-    """Whether neither a table nor a view of the data dictionary stands for it."""
+    """Whether it is neither a table nor a view of the data dictionary."""
     arguments: Arguments = field(default_factory=dict)
     reads: tuple[str, ...] = ()
-    """The tables and views that it cannot do without, as SQL names them."""
+    """The tables and views that it requires, by their SQL names."""
     behind: tuple[str, ...] = ()
     """The tables that a view reads."""
     over: Over | None = None
-    """The table that its SELECT has rows for each row of, where its order can be read off that."""
+    """The table whose rows correspond to those of its SELECT, if that gives the order."""
     rare: tuple[Rare, ...] = ()
-    """Where its rows are found whose columns have unusual values."""
+    """How rows with unusual values of columns are found."""
     walk: InOrder | None = None
     """The same rows in the order of a table's index."""
     label: tuple[str, ...] = ()
-    """The columns whose values together name a row."""
+    """The columns that identify a row by their values together."""
     search: tuple[str, ...] = ()
-    """The columns by whose values `search` finds a row."""
+    """The columns that `search` finds rows by."""
     references: tuple[str, ...] = ()
-    """The columns that it compares with a whole text only."""
+    """Those of them that it compares as a whole only."""
     topic: LiveTopic | None = None
-    """The topic of the live log that tells of its rows."""
+    """The topic of the live log for its rows."""
     aliases: tuple[str, ...] = ()
     """What people call such a row, in the singular."""
     columns: dict[str, ColumnField] = field(default_factory=dict)
     objects: dict[str, ObjectField] = field(default_factory=dict)
     relations: dict[str, RelationField] = field(default_factory=dict)
     extras: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Fields with a resolver of their own, by name: the columns that they read."""
+    """Fields with a resolver of their own, with the columns that they read."""
 
     @property
     def is_record(self) -> bool:
-        """Whether its rows are the record of what was changed through the gateway."""
+        """Whether its rows are the record of changes."""
         return self.topic is LiveTopic.LIFECYCLE
 
     @property
@@ -276,29 +277,28 @@ class Type:
 
     @property
     def sql_name(self) -> str:
-        """The table as SQL names it, with its schema unless that is the search path's."""
+        """The table's SQL name, with its schema unless the search path has it."""
         return f"{self.table.schema}.{self.table.name}" if self.table.schema else self.table.name
 
     @property
     def is_node(self) -> bool:
-        """Whether a row has a global id, which carries no arguments."""
+        """Whether rows have a global id: types with arguments have none."""
         return not self.arguments
 
     def source(self, values: Mapping[str, str]) -> str:
-        """What its rows are selected from; ``values`` are the SQL of the holes."""
+        """The FROM item of its rows; ``values`` are the SQL of the placeholders."""
         if self.select is None:
             return self.sql_name
         return f"({fill(self.select, {'keys': 'NULL', **values})})"
 
     def among(self, rare: Rare, order: str, *, still: bool) -> str:
-        """What its rows are selected from where only those can be meant whose keys `rare` has. They are worked out one
-        key after another, in the ``order`` of the key, over the alias ``c``, if any is given; ``still``: if they still
-        can be meant."""
+        """The FROM item restricted to rows whose keys are in `rare`. Rows are computed key by key, in the ``order`` of
+        the key over the alias ``c``, if any is given; ``still`` repeats the condition on the computed rows."""
         key = self.key[0]
         keys = f"SELECT DISTINCT k.{key} FROM ({rare.keys}) AS k({key})"
         few = f"(SELECT * FROM ({keys}) AS c{f' ORDER BY {order}' if order else ''}) AS c"
         columns = (f"{'c' if name == key else 'w'}.{name}" for name in self.table.columns.keys())  # noqa: SIM118
-        # OFFSET 0 keeps the lateral query one of its own: whatever Postgres expects, it is asked once a key, in order
+        # OFFSET 0 keeps Postgres from flattening the lateral query: it runs once per key, in order
         only = f" AND ({rare.still})" if still and rare.still else ""
         one = f"SELECT * FROM {self.source({})} AS w WHERE w.{key} = c.{key}{only} OFFSET 0"
         return f"(SELECT {', '.join(columns)} FROM {few} CROSS JOIN LATERAL ({one}) AS w)"
@@ -312,13 +312,13 @@ class Type:
 
     @cached_property
     def order(self) -> tuple[OrderTerm, ...]:
-        """The default order: newest first where the table has a time, then the key descending."""
+        """The default order: newest first if the table has a time, then the key descending."""
         down = not self.ascending
         first = [self.order_term(self.leaf(self.ordered_by), descending=down)] if self.ordered_by else []
         return (*first, *self.key_order({self.ordered_by}, descending=down))
 
     def order_term(self, leaf: ColumnField, *, descending: bool, nulls_first: bool = False) -> OrderTerm:
-        """A leaf as a term of an order. A table's key has no nulls; naming them would not match its index."""
+        """An order term for a leaf. Keys have no nulls; a NULLS clause would not match their index."""
         has_key = not self.is_view or self.over is not None
         nullable = not has_key or set(leaf.columns) - set(self.key) != set()
         return OrderTerm(
@@ -332,7 +332,7 @@ class Type:
         )
 
     def key_order(self, without: Collection[str | None], *, descending: bool) -> tuple[OrderTerm, ...]:
-        """The key as the end of an order, which makes every order total."""
+        """The key as the last terms of an order, which makes it total."""
         return tuple(
             self.order_term(self.leaf(column), descending=descending) for column in self.key if column not in without
         )
@@ -342,7 +342,7 @@ class Type:
         return self.columns[self.field_name(column)]
 
     def field_name(self, column: str) -> str:
-        """The GraphQL name of a column: a column called ``id`` is ``rowId``, since ``id`` is the global id."""
+        """The GraphQL name of a column: a column ``id`` is named ``rowId``, since ``id`` is the global id."""
         return "rowId" if column == "id" else camel(column)
 
 
@@ -357,12 +357,12 @@ class Catalogue:
         return self.types[name]
 
     def told(self, topic: LiveTopic) -> Type:
-        """The type whose rows a topic of the live log tells of."""
+        """The type for the rows of a live topic."""
         return next(type_ for type_ in self if type_.topic is topic)
 
     @property
     def record(self) -> Type:
-        """The type whose rows are the record of what was changed through the gateway."""
+        """The type whose rows are the record of changes."""
         return self.told(LiveTopic.LIFECYCLE)
 
     def __iter__(self) -> Iterator[Type]:

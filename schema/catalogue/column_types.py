@@ -1,7 +1,7 @@
-"""Column types: their SQL wire expression, their validation in Python, their GraphQL type.
+"""Column types: SQL expression of their wire form, validation in Python, and GraphQL type.
 
-Both executors select the same wire expression, so a value has one form whoever reads it: timestamps are UTC with six
-digits and ``Z``, NUMERIC is a number, UUIDs are text, JSON and vectors are Postgres's own text passed through.
+Both executors select the same wire form: timestamps are UTC with six digits and ``Z``, NUMERIC is a number, UUIDs are
+text, JSON and vectors are Postgres's own text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from db.base.vocabulary import Labels
 from schema.errors import unreadable_value
 
 Decode = Callable[[Any, str], Any]
-"""Checks a wire value that is not None; ``(value, "table.column") -> value``, or an error instance to be answered."""
+"""Validates a wire value other than None; ``(value, "table.column") -> value``, or an error instance for the
+response."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class ColumnKind:
     """One kind of column.
 
     ``wire`` is the SQL of its wire form with ``{c}`` for the column; ``pg_type`` is the type of a bind that is compared
-    with it; ``graphql`` names a scalar of `schema.catalogue.scalars`, or is empty for an enum; ``labels`` is that enum.
+    with it; ``graphql`` names a scalar of `schema.catalogue.scalars`, or is empty for an enum, whose labels are
+    ``labels``.
     """
 
     name: str
@@ -55,18 +57,19 @@ class ColumnKind:
     labels: type[Labels] | None = None
     is_list: bool = False
     checked: str = ""
-    """The SQL of the wire form in an answer that Postgres writes as a whole, where it differs: names in place of an
-    enum's labels, JSON as JSON. Where ``decode`` would refuse the value, it makes the statement fail."""
+    """The SQL of the wire form inside JSON built by Postgres, where it differs: names in place of an enum's labels,
+    JSON as JSON. Where ``decode`` would refuse the value, it makes the statement fail."""
 
     @property
     def compared_as(self) -> str:
-        """The type that values of this kind are compared as: enums by their order, agents and other text as text."""
+        """The type in which values are compared: enums by their order, agents and other text as text."""
         if self.graphql == "String":
             return "text[]" if self.is_list else "text"
         return self.pg_type
 
     def comparable(self, column: str) -> str:
-        """``column`` as an expression of that type, plain where it is one already, so that its index serves."""
+        """``column`` as an expression of that type, without a cast if it has the type already, so that its index is
+        used."""
         plain = self.pg_type == self.compared_as and not (self.labels and "(" in column)
         return column if plain else f"{column}::{self.compared_as}"
 
@@ -75,20 +78,20 @@ class ColumnKind:
         return self.wire.replace("{c}", column)
 
     def json(self, column: str) -> str:
-        """The same for JSON that Postgres writes; fails the statement where ``decode`` would refuse the value."""
+        """The expression for JSON built by Postgres; the statement fails where ``decode`` would refuse the value."""
         return (self.checked or self.wire).replace("{c}", column)
 
 
 _REFUSED = "('unreadable: ' || {c}::text)::integer"
-"""Fails, naming the value; of NULL it is NULL."""
+"""SQL that fails and names the value; NULL for NULL."""
 
 FINITE = (
     "CASE WHEN {c}::{type} > '-Infinity' AND {c}::{type} < 'Infinity' "
     f"THEN {{c}}::float8 ELSE {_REFUSED}::float8 END"
 )
-"""A number that JSON can say; fails for NaN, which is greater than infinity, and the infinities."""
+"""SQL for a finite number; fails for NaN, which compares as greater than infinity, and the infinities."""
 
-# to_char writes neither infinities nor the era, so what it cannot say is sent as text for `decode` to refuse
+# to_char cannot format infinities or eras; those are sent as text, which `decode` refuses
 _TIME = (
     "CASE WHEN isfinite({c}) AND {c} >= '0001-01-01' AND {c} < '10000-01-01'"
     ' THEN to_char({c}{utc}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') ELSE {c}::text END'
@@ -106,7 +109,7 @@ _DATE_ONLY = _DATE.replace("ELSE {c}::text END", f"ELSE {_REFUSED}::text END")
 
 
 def _names(labels: type[Labels], text: str) -> str:
-    """The names of an enum's members by its labels, as SQL; fails for a label that it does not know."""
+    """SQL for the names of an enum's members by its labels; fails for an unknown label."""
     pairs = " ".join(f"WHEN '{member.value}' THEN '{member.name}'" for member in labels)
     return f"CASE {text} {pairs} ELSE {_REFUSED.replace('{c}', text)}::text END"
 
@@ -118,7 +121,7 @@ def _names_list(labels: type[Labels]) -> str:
 
 
 def _flat(wire: str) -> str:
-    """A list of one dimension; fails for one of more."""
+    """SQL for a one-dimensional array; fails for more dimensions."""
     return f"CASE WHEN array_ndims({{c}}) > 1 THEN ARRAY[{_REFUSED}]::text[]::{{type}} ELSE {wire} END"
 
 
@@ -174,7 +177,7 @@ def kind_of(type_: TypeEngine[Any]) -> ColumnKind:
     """The kind of a column type.
 
     Raises:
-        TypeError: The type is not one that the graph can carry, so that a new one is noticed at start.
+        TypeError: The graph has no representation for the type.
     """
     raise TypeError(f"no GraphQL type for the column type {type_!r}: add it to schema/catalogue/column_types.py")
 
@@ -185,7 +188,7 @@ def _(type_: SqlEnum) -> ColumnKind:
     if not isinstance(labels, type) or not issubclass(labels, Labels):
         raise TypeError(f"an enum column needs a Labels class: {type_!r}")
     checked = _names(labels, "{c}::text")
-    if labels.pg_name is None:  # of SQL fields only, where it is text
+    if labels.pg_name is None:  # only in SQL fields, where it is text
         return ColumnKind("enum", "{c}::text", "text", "", _label(labels), labels, checked=checked)
     pg_type = enum_name(labels)
     if labels.open_ended:
@@ -197,7 +200,7 @@ def _(type_: SqlEnum) -> ColumnKind:
 def _(type_: ARRAY) -> ColumnKind:  # type: ignore[type-arg]  # singledispatch needs the plain class
     if isinstance(type_.item_type, SqlEnum):
         labels = kind_of(type_.item_type).labels
-        assert labels is not None  # noqa: S101 - open-ended enums have no arrays in the dictionary
+        assert labels is not None  # noqa: S101 - the dictionary has no arrays of open-ended enums
         return ColumnKind(
             "enum[]",
             "{c}::text[]",

@@ -1,7 +1,7 @@
-"""JSON with exact numbers: digits are kept on the way to Postgres, which stores more of them than a double.
+"""JSON with exact numbers: digits are preserved for Postgres, which stores more of them than a double.
 
-Most numbers are plain ints and floats. One that a float would change is `Digits`, a float that knows its text; an
-integer is an int of any size.
+Most numbers are plain ints and floats. A number that a float would change is `Digits`, a float with its original text;
+integers have any size.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any, Self
 import orjson
 
 MAX_DIGITS = 400
-"""Characters of an integer that are read; more is beyond every double anyway."""
+"""The longest accepted integer in characters; longer ones exceed every double."""
 
 TEXTS = 10_000
-"""Texts that are looked through before it is known whether more have to be."""
+"""Texts that are scanned before it is decided whether all have to be."""
 
-# what a float may change: many digits, an exponent, a zero at the end
+# signs of numbers that a float may change: many digits, an exponent, a zero at the end
 _TELLING = re.compile(rb"[:\[,\s]-?(?:[0-9.]{16,}|[0-9]+(?:\.[0-9]+)?[eE]|[0-9]+\.[0-9]+0(?![0-9]))")
 
-# a string, closed or not, so that no text is looked through twice
+# a string, terminated or not, so that no text is scanned twice
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 class Digits(float):
-    """A number with the digits that it was written with, which it is shown by; infinite where no double is so large."""
+    """A number with its original digits, which `repr` shows; its value is infinite if it exceeds the doubles."""
 
     __slots__ = ("text",)
     text: str
@@ -45,27 +45,27 @@ class Digits(float):
 
 
 def number(text: str) -> float:
-    """A JSON number that has a fraction or an exponent."""
+    """Parses a JSON number with a fraction or an exponent."""
     value = float(text)
     return value if repr(value) == text else Digits(text)
 
 
 def integer(text: str) -> int | Digits:
-    """A JSON number without either."""
+    """Parses a JSON number without either."""
     return int(text) if len(text) < MAX_DIGITS else Digits(text)
 
 
 def holds_more(raw: bytes | str, most: int) -> bool:
-    """Whether a JSON text may hold more values than that, empty lists and objects as well; found without reading it.
+    """Whether a JSON text may hold more values than ``most``, empty lists and objects included, without parsing it.
 
-    To read a megabyte of them takes a second, in which nothing else of the process runs.
+    Parsing a megabyte of values blocks the event loop for a second.
     """
     text = raw.encode(errors="replace") if isinstance(raw, str) else raw
     if _marks(text) <= most:
         return False
     texts = _TEXT.finditer(text)
     marks = at = 0
-    while at < len(text) and marks <= most:  # as far as it takes
+    while at < len(text) and marks <= most:  # stops when the limit is exceeded
         last = deque(islice(texts, TEXTS), maxlen=1)
         end = last[0].end() if last else len(text)
         marks += _marks(_TEXT.sub(b"", text[at:end]))
@@ -74,17 +74,17 @@ def holds_more(raw: bytes | str, most: int) -> bool:
 
 
 def _marks(text: bytes) -> int:
-    """What values stand behind: each of them behind one of its own, but for the first."""
+    """The number of characters that separate or enclose values: each value but the first follows one."""
     return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def loads(raw: bytes | str) -> Any:
-    """A JSON text. Only one with a number that a float may change is read by the slower, exact parser.
+    """Parses a JSON text. The slower, exact parser is used only if a number may be changed by a float.
 
-    Most are written again as they came, byte for byte, and no number in them has lost anything.
+    Most texts are equal to their re-encoding, which shows that no number was changed.
 
     Raises:
-        ValueError: It is no JSON, or a number in it is larger than every double; the message says where.
+        ValueError: It is not JSON, or a number exceeds the doubles; the message says where.
     """
     try:
         value = orjson.loads(raw)
@@ -94,24 +94,24 @@ def loads(raw: bytes | str) -> Any:
         raise
     try:
         written = orjson.dumps(value)
-    except orjson.JSONEncodeError:  # deeper than can be written, though not than can be read
+    except orjson.JSONEncodeError:  # nested deeper than can be encoded
         written = None
     if written == raw or not _holds_float(value) or not _is_telling(raw) or _is_kept(raw, written):
         return value
     try:
         return _exactly(raw)
     except RecursionError:
-        return value  # too deep for every limit there is
+        return value  # deeper than every limit
 
 
 def _is_kept(raw: bytes | str, written: bytes | None) -> bool:
-    """Whether a value is written again as it was, but for spaces: embeddings are, and have many numbers."""
+    """Whether a value's re-encoding equals its text, spaces aside, as for embeddings, which have many numbers."""
     text = raw.encode() if isinstance(raw, str) else raw
     return written is not None and is_written_as(text, written)
 
 
 def is_written_as(text: bytes, written: bytes) -> bool:
-    """Whether a JSON text is one that was written so, but for spaces behind commas and colons."""
+    """Whether a JSON text equals an encoding, but for spaces after commas and colons."""
     return _close(written) == _close(text)
 
 
@@ -120,7 +120,7 @@ def _close(text: bytes) -> bytes:
 
 
 def _infinite_in(raw: bytes | str) -> str | None:
-    """What is wrong with a number that is too large, where there is one in a text that is JSON otherwise."""
+    """The error for a number that exceeds the doubles, if a text that is otherwise valid has one."""
     try:
         return infinite(_exactly(raw))
     except (ValueError, RecursionError):
@@ -136,7 +136,7 @@ def _exactly(raw: bytes | str) -> Any:
 
 
 def no_json(name: str) -> Any:
-    """NaN and the infinities, which Python reads.
+    """Refuses NaN and the infinities, which Python's parser accepts.
 
     Raises:
         ValueError: Always.
@@ -146,7 +146,7 @@ def no_json(name: str) -> Any:
 
 def _holds_float(value: Any) -> bool:
     pending = [value]
-    for one in pending:  # which grows meanwhile
+    for one in pending:  # it grows during iteration
         kind = type(one)
         if kind is str:
             continue
@@ -154,13 +154,13 @@ def _holds_float(value: Any) -> bool:
             pending += one.values()
         elif kind is list:
             pending += one
-        elif kind is float:  # as which large integers are read, too
+        elif kind is float:  # large integers are parsed as floats, too
             return True
     return False
 
 
 def dumps(value: Any, default: Callable[[Any], Any] | None = None, option: int = 0) -> bytes:
-    """A value as JSON, with the digits of its numbers; ``default`` makes what is no JSON something that is."""
+    """Encodes a value as JSON, with the exact digits of its numbers; ``default`` converts other types."""
 
     def written(one: Any) -> Any:
         if isinstance(one, Digits):
@@ -186,13 +186,13 @@ def _with_fragments(value: Any) -> Any:
 
 
 def shown(value: Any, most: int = 120) -> str:
-    """A value as JSON, to be quoted in a message; cut where it is long."""
+    """A value as JSON for a message; cut to ``most`` characters."""
     text = dumps(value, default=str).decode()
     return text if len(text) <= most else f"{text[:most]}\u2026"
 
 
 def infinite(value: Any) -> str | None:
-    """What is wrong with the first number of a value that is larger than every double, and where it stands."""
+    """The message for the first number in a value that exceeds the doubles, with its path."""
     pending = [("", value)]
     while pending:
         path, one = pending.pop()

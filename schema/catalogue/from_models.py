@@ -88,7 +88,7 @@ def _leaf_fields(entity: RowClass, type_: Type) -> Iterator[ColumnField]:
 
 
 def _with_states(facts: ColumnFacts, entity: str, column: str) -> ColumnFacts:
-    """The facts of a column, with the states of its lifecycle as its words where it says that it holds them."""
+    """The facts of a column; if it holds states of the lifecycle, these are its vocabulary."""
     if facts.holds is not Holds.STATE:
         return facts
     lifecycle = next(one for one in lifecycles() if (one.entity, one.column) == (entity, column))
@@ -113,9 +113,9 @@ def _object_fields(entity: RowClass, type_: Type) -> Iterator[ObjectField]:
 
 
 def joins(entity: RowClass, relation: Relation) -> tuple[Join, Join]:
-    """The relation's join as its declaring side sees it, and as the other side does.
+    """The join of a relation from its declaring side, and from the other side.
 
-    An empty text names nothing: two rows that have one in a column without a foreign key are not related by it.
+    An empty text refers to nothing: rows are not related by empty values of a column without a foreign key.
     """
     if relation.sql is not None:
         this, that = tuple(relation.this_columns), tuple(relation.that_columns)
@@ -154,7 +154,7 @@ def _add_relations(types: dict[str, Type], entity: RowClass) -> None:
 
 
 def _is_unique(target: Type, join: Join) -> bool:
-    """Whether the join can find one row at most: it is equality with the key or with a unique constraint."""
+    """Whether the join finds at most one row: it is an equality on the key or on a unique constraint."""
     uniques = _unique(target.table, UniqueConstraint, PrimaryKeyConstraint)
     return join.equality and any(set(names) <= set(join.remote_columns) for names in uniques)
 
@@ -171,7 +171,7 @@ def catalogue() -> Catalogue:
     """The catalogue of all models.
 
     Raises:
-        TypeError: A column has a type that the graph cannot carry.
+        TypeError: The graph has no representation for a column's type.
         ValueError: Two fields of one type have the same name.
     """
     types: dict[str, Type] = {}
@@ -234,7 +234,7 @@ def _type(entity: RowClass) -> Type:
 
 
 def _roots(entity: RowClass, type_: Type) -> Iterator[Root]:
-    """The roots of a type: one row by its id or by what else is unique, and a connection of all rows."""
+    """The roots of a type: one row by its id or a unique key, and a connection of all rows."""
     single = issubclass(entity, Derived) and entity.__single__
     if single or type_.is_node:
         lookups = [] if single else [*entity.__lookups__, *_unique_lookups(type_)]
@@ -248,13 +248,13 @@ def _roots(entity: RowClass, type_: Type) -> Iterator[Root]:
 
 
 def _unique_lookups(type_: Type) -> Iterator[dict[str, str]]:
-    """The table's unique columns, alone and together, beside its key."""
+    """The table's unique keys other than its primary key."""
     for names in _unique(type_.table, UniqueConstraint):
         if names != type_.key:
             yield {name: name for name in names}
 
 
 def _unique(table: Table, *kinds: type[UniqueConstraint | PrimaryKeyConstraint]) -> list[tuple[str, ...]]:
-    """The columns that are unique together, by the constraints of these kinds."""
+    """The columns of each unique key, by constraints of these kinds."""
     found = [tuple(c.name for c in one.columns) for one in table.constraints if isinstance(one, kinds)]
     return sorted(names for names in found if names)

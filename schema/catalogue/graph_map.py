@@ -1,7 +1,7 @@
-"""The map of the graph, which is the description of the schema: its roots by the groups of the data.
+"""The description of the schema: its root fields by groups of the data.
 
-It is Markdown, which GraphiQL shows first in its documentation: rows and questions of each group, questions over all of
-them, changes, and what serves every client.
+It is Markdown, which GraphiQL shows first: rows and questions of each group, questions over several groups, changes,
+and fields for clients.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CHANGES = """\
 
 
 def graph_map(models: Catalogue, fields: Collection[str]) -> str:
-    """The map; ``fields`` are those of the query."""
+    """The description; ``fields`` are those of the query type."""
     classes: dict[str, RowClass] = {**entities(), **derived()}
     rows: dict[Group | None, list[str]] = {}
     questions: dict[Group | None, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Global ids: ``Type:key``, parts of a composite key joined by ``:``, only ``%`` and ``:`` within them escaped."""
+"""Global ids: ``Type:key``, parts of a composite key joined by ``:``; ``%`` and ``:`` in parts are escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class MalformedIdError(ValueError):
-    """The text is not an id of that type; the message says what would be one."""
+    """The text is not an id of the type; the message gives the valid form."""
 
 
 def escape(part: str) -> str:
@@ -25,14 +25,14 @@ def unescape(part: str) -> str:
 
 
 def encode(type_name: str, key: Sequence[str]) -> str:
-    """The global id of a row by the text of its key's parts."""
+    """The global id of a row from the texts of its key's parts."""
     return f"{type_name}:{':'.join(escape(part) for part in key)}"
 
 
 def sql(type_name: str, parts: Sequence[tuple[str, str]], *, nullable: bool = False) -> str:
     """The same as a SQL expression; ``parts`` are ``(kind name, column expression)``.
 
-    ``nullable`` parts (a view promises no key) are empty when null, so that one odd row does not cost the whole list.
+    ``nullable`` parts (views guarantee no key) are empty if null, so that one row does not fail the list.
     """
 
     def part(kind: str, column: str) -> str:
@@ -43,10 +43,10 @@ def sql(type_name: str, parts: Sequence[tuple[str, str]], *, nullable: bool = Fa
 
 
 def decode(value: str, type_name: str, kinds: Sequence[str]) -> tuple[str, ...]:
-    """The parts of a key from a global id of that type, or from the bare key (a bare single key is taken literally).
+    """The parts of the key in a global id of the type, or in a bare key (a bare single key is taken literally).
 
     Raises:
-        MalformedIdError: The parts are not as many as the key has, or not of its types.
+        MalformedIdError: The number of parts is wrong, or a part has the wrong type.
     """
     prefix = f"{type_name}:"
     if not value.startswith(prefix) and len(kinds) == 1:
@@ -66,7 +66,7 @@ def decode(value: str, type_name: str, kinds: Sequence[str]) -> tuple[str, ...]:
 
 
 def is_uuid(text: str) -> bool:
-    """Whether a text is a UUID as the database writes it."""
+    """Whether a text is a UUID in the database's form."""
     return _UUID.fullmatch(text) is not None
 
 
@@ -79,12 +79,12 @@ _WORDS = {"uuid": "a UUID", "integer": "a 32-bit integer", "date": "a date"}
 
 
 def shown(value: str) -> str:
-    """A client's text as a message quotes it, not longer than 80 characters."""
+    """A client's text for a message, cut to 80 characters."""
     return repr(value if len(value) <= 80 else value[:77] + "...")
 
 
 def fits(part: str, kind: str) -> bool:
-    """Whether a text can be a part of a key of that kind."""
+    """Whether a text can be a part of a key of this kind."""
     match kind:
         case "uuid":
             return _reads(UUID, part)
@@ -105,6 +105,6 @@ def _reads(reader: Callable[[str], object], part: str) -> bool:
 
 
 def type_of(value: str) -> str | None:
-    """The type that a global id names, or None where it names none."""
+    """The type in a global id, or None if there is none."""
     head, separator, _ = value.partition(":")
     return head if separator else None

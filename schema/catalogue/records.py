@@ -17,60 +17,61 @@ from schema.catalogue.selection import Selection
 from schema.errors import Withheld, missing_object, unreadable_value
 
 Record = dict[str, Any]
-"""A row as the types' resolvers read it: values by GraphQL field name; ``__typename``; keys of relations by column."""
+"""A row for resolvers: values by GraphQL field name; ``__typename``; keys of relations by column."""
 
 WRITTEN = "=json"
-"""Where a record has the row with all that is selected of it, as JSON that Postgres has written."""
+"""The key of a record for the whole row as JSON built by Postgres."""
 
 CUT = "=cut"
-"""Where a connection, or a row that is written, has the paths of lists in it that were cut at a size that nobody has
-asked for, with how many there are."""
+"""The key of a connection's record, or of a JSON row, for the paths of lists that were cut at the default size, with
+their numbers of rows."""
 
 Key = tuple[str | None, ...]
 
 
 TOTALS_OF = "totals"
-"""Where the record of a connection keeps how many rows it has, by how far they were counted; None for all."""
+"""The key of a connection's record for its number of rows, by the limit of counting; None for no limit."""
 
 
 @dataclass(frozen=True, eq=False)
 class Missing:
-    """What of the catalogue a caller finds missing: the connected database does not have it, or it is ``withheld``.
+    """What a caller cannot read: missing in the connected database, or ``withheld``.
 
-    One object stands for all callers who may read the same; plans are kept by it.
+    Callers with equal permissions share one instance; it is part of the keys of cached plans.
     """
 
     tables: frozenset[str] = frozenset()
     columns: frozenset[tuple[str, str]] = frozenset()
     withheld: Mapping[str, Withheld] = field(default_factory=dict)
-    """What the caller may not read, as ``table`` or ``table.column``: all of it is among the tables and columns too."""
+    """What the caller may not read, as ``table`` or ``table.column``: all of it is in ``tables`` and ``columns``,
+    too."""
     unrecorded: Mapping[str, Withheld] = field(default_factory=dict)
-    """The types whose recorded changes are withheld, and for want of which scope."""
+    """The types whose recorded changes are withheld, with the scope that reading them needs."""
     labels: frozenset[tuple[str, str]] = frozenset()
-    """The labels that enums of the database lack, as ``(the enum as SQL names it, label)``: no row has them."""
+    """Labels that enums of the database lack, as ``(SQL name of the enum, label)``: no row has them."""
     database: Missing | None = None
-    """What the database lacks alone, where something is withheld beside it."""
+    """What the database itself lacks, if something is withheld besides."""
     words: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
-    """The words that constraints of the database let a text column have, by table and column."""
+    """The words that CHECK constraints of the database allow in a text column, by table and column."""
     any_word: bool = False
-    """Whether filters may name words that no vocabulary has."""
+    """Whether filters may use words outside a vocabulary."""
     count_up_to: int | None = None
-    """How many rows of a list are counted where no exact count is asked for; None for all of them."""
+    """The limit of counts of rows that are not exact; None for no limit."""
     computed: frozenset[tuple[str, str]] = frozenset()
-    """The columns that the database computes, as ``(table, column)``: changes write none of them."""
+    """Generated columns, as ``(table, column)``: changes do not write them."""
 
     @property
     def of_database(self) -> Missing:
-        """What the database lacks, whoever asks: what changes go by, which write what nobody needs to read."""
+        """What the database itself lacks: changes write columns that their caller may not read."""
         return self.database or self
 
     def table(self, type_: Type) -> str | None:
-        """The first table or view behind a type that is missing."""
+        """The first missing table or view that a type requires."""
         found = next((name for name in (*type_.reads, *type_.behind) if name in self.tables), None)
         return found if found is None else self.withheld.get(found, found)
 
     def first(self, type_: Type, columns: Iterable[str]) -> str | None:
-        """The first of a table's columns that is missing, as ``table.column``."""
+        """The first missing column of these, as ``table.column``."""
         for column in columns:
             if (type_.sql_name, column) in self.columns:
                 name = f"{type_.sql_name}.{column}"
@@ -78,33 +79,33 @@ class Missing:
         return None
 
     def lacks_label(self, kind: ColumnKind, label: str) -> bool:
-        """Whether no value of a kind can have a label, since its enum does not."""
+        """Whether the enum of a kind lacks a label, so that no value has it."""
         return bool(self.labels) and (kind.pg_type, label) in self.labels
 
     def vocabulary(self, type_: Type, leaf: ColumnField) -> Sequence[str]:
-        """The words that a column can have, as the database says or else its model; empty where any may come."""
+        """The possible words of a column, by the database or else by its model; empty if it is open."""
         if self.any_word or not leaf.facts.values:
             return ()
         return self.words.get((type_.sql_name, leaf.columns[0]), leaf.facts.values)
 
     def withholds(self, names: Iterable[str]) -> Withheld | None:
-        """The first of these tables and columns that the caller may not read."""
+        """The first of these tables and columns that is withheld from the caller."""
         return next((self.withheld[name] for name in names if name in self.withheld), None) if self.withheld else None
 
     def conditions(self, type_: Type, row: str) -> list[str]:
-        """What the rows of a type must fulfil to be shown: changes of what is withheld are not."""
+        """The conditions for rows of a type to be visible: changes of withheld types are not."""
         if not self.unrecorded or not type_.is_record:
             return []
         return [f"{row}.node_type <> ALL (ARRAY[{literals(sorted(self.unrecorded))}])"]
 
 
 LEAST = 6
-"""Bytes of a value of one character with the quotes, the colon and the comma around its key and behind it."""
+"""Bytes of a one-character value with quotes, colon and comma around it and its key."""
 
 
 @dataclass
 class RowShape:
-    """What a statement selects of a row, and how a row of its result becomes a record."""
+    """The select list for a row, and the conversion of a result row to a record."""
 
     type: Type
     select: list[str] = field(default_factory=list)
@@ -113,13 +114,13 @@ class RowShape:
     refused: dict[str, str] = field(default_factory=dict)
     objects: list[tuple[str, ObjectField]] = field(default_factory=list)
     times: Counter[str] = field(default_factory=Counter)
-    """How often the answer has a value, by its name: once for each alias."""
+    """How often a value appears in the response, by name: once per alias."""
     keys: int = 0
-    """Bytes of the keys of a row in the answer, and of values as short as they can be."""
+    """Bytes of a row's keys in the response, with the shortest values."""
 
     @cached_property
     def _counted(self) -> list[tuple[int, int]]:
-        """Where the values stand that the answer has, and how often, once all that is selected is there."""
+        """Places and numbers of the values in the response; computed once the select list is complete."""
         return [(place, self.times[name]) for place, name in enumerate(self.names) if name in self.times]
 
     def add(self, name: str, expression: str) -> None:
@@ -135,12 +136,12 @@ class RowShape:
             self.checks.append((leaf.name, leaf.kind.decode, f"{self.type.sql_name}.{'/'.join(leaf.columns)}"))
 
     def add_key(self, key: str, name: str) -> None:
-        """The answer has a value, or what is below it, under a key."""
+        """Counts a key of the response, for a value or a nested object."""
         self.times[name] += 1
         self.keys += len(key) + LEAST
 
     def bytes(self, values: Sequence[Any]) -> int:
-        """About how many bytes a row is in the answer, without what lies below it."""
+        """The approximate bytes of a row in the response, without nested rows."""
         size = self.keys
         for place, times in self._counted:
             value = values[place]
@@ -162,7 +163,7 @@ class RowShape:
 
 
 def _object(made: ObjectField, text: str | None) -> Record | None:
-    """A SQL object as its type's fields read it; null where its source has no row."""
+    """A SQL object for the resolvers of its type; None if its source has no row."""
     if text is None:
         return None
     values: Record = orjson.loads(text)
@@ -174,24 +175,24 @@ def _object(made: ObjectField, text: str | None) -> Record | None:
 
 
 def _decoded(kind: ColumnKind, value: Any, what: str) -> Any:
-    if kind.graphql == "Float" and isinstance(value, str):  # how JSON in Postgres says NaN and infinity
+    if kind.graphql == "Float" and isinstance(value, str):  # the form of NaN and infinity in JSON by Postgres
         return unreadable_value(what, f"{value}, which JSON numbers cannot represent")
-    assert kind.decode is not None  # noqa: S101 - asked before
+    assert kind.decode is not None  # noqa: S101 - checked before
     return kind.decode(value, what)
 
 
 def object_name(selection: Selection) -> str:
-    """Where a record keeps a SQL object: an alias with other arguments is another one."""
+    """The key of a record for a SQL object: aliases with other arguments have their own."""
     return f"@{id(selection)}"
 
 
 def key_name(column: str) -> str:
-    """Where a record keeps the text of a column that a relation or a cursor reads."""
+    """The key of a record for the text of a column that a relation or a cursor reads."""
     return f"={column}"
 
 
 def columns_read(type_: Type, selections: Iterable[Selection]) -> list[str]:
-    """The table's columns that the fields of a row read; one at least, since a query needs one to be named."""
+    """The table's columns that a row's fields read; at least one, since a select list must not be empty."""
     used: dict[str, None] = {}
     for selection in selections:
         for child in selection.on(type_.name).values():

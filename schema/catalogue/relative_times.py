@@ -1,7 +1,7 @@
 """Relative times in inputs: ``now``, ``now-7d``, ``now+1h30m``.
 
-All of one operation are relative to one moment. A text of them is what was asked for: it is what a key of idempotency
-stands for, and no plan is made for the moment that one request found.
+All relative times of one operation refer to the same moment. Idempotency hashes and plans use their text, not that
+moment.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds
 _FORM = re.compile(rf"{START}(?:([+-])((?:[0-9]{{1,9}}[{''.join(_UNITS)}])+))?")
 _PART = re.compile(r"([0-9]+)([a-z])")
 MOST = timedelta(days=36_525)
-"""The farthest from now, a century: no such time is outside of the years that there are."""
+"""The largest distance from now, a century, which keeps times in the supported years."""
 EXAMPLES = "now, now-7d or now+1h30m, with weeks (w), days (d), hours (h), minutes (m) and seconds (s)"
 
 _MOMENT: ContextVar[datetime | None] = ContextVar("moment", default=None)
 
 
 class RelativeTime(datetime):
-    """A moment that was said relative to that of its operation."""
+    """A time that was given relative to the operation's moment."""
 
     sent: str
-    """How it was said."""
+    """The text as given."""
 
 
 @contextmanager
 def one_moment() -> Iterator[None]:
-    """What is read within the block is relative to one moment."""
+    """A context in which all relative times refer to one moment."""
     token = _MOMENT.set(datetime.now(UTC))
     try:
         yield
@@ -41,15 +41,15 @@ def one_moment() -> Iterator[None]:
 
 
 def is_relative(text: object) -> bool:
-    """Whether a text is meant as such a time."""
+    """Whether a text has the form of a relative time."""
     return isinstance(text, str) and text.startswith(START)
 
 
 def relative_time(text: str) -> RelativeTime:
-    """The moment that a text says.
+    """The time for a text.
 
     Raises:
-        ValueError: It says none; with what is wrong.
+        ValueError: It is not a relative time; the message says why.
     """
     found = _FORM.fullmatch(text)
     if found is None:

@@ -1,4 +1,4 @@
-"""The scalars of the graph. Values come from the database in their wire form, so serialising passes them through."""
+"""The scalars of the graph. Values from the database are in wire form, so serialization passes them through."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ _RFC3339 = re.compile(
 _USUAL = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{3}|\.[0-9]{6})?(?:Z|\+00:00)"
 )
-"""What Python and JavaScript write of a time in UTC: Python reads it as it stands."""
+"""The forms of UTC times that Python and JavaScript write, which `fromisoformat` parses directly."""
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _parse_datetime(value: Any) -> datetime:
-    """A moment in UTC: what Postgres can hold of RFC 3339 in these years, exactly, or one relative to now."""
+    """A time in UTC: RFC 3339 in the supported years, exact to what Postgres stores, or a relative time."""
     if value.__class__ is str and _USUAL.fullmatch(value):
         try:
             return datetime.fromisoformat(value)
-        except ValueError:  # no such day
+        except ValueError:  # an invalid date
             pass
     if is_relative(value):
         try:
@@ -115,7 +115,7 @@ _EXACT_INTEGERS = 2**53
 
 
 def _parse_float(value: Any) -> float:
-    """A number that a double can be near; the digits that a double cannot have are kept for columns that can."""
+    """A number within the range of doubles; digits beyond a double's precision are kept for NUMERIC columns."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise GraphQLError(f"{shown(value)} is not a number.")
     if isinstance(value, int):
@@ -124,7 +124,7 @@ def _parse_float(value: Any) -> float:
 
 
 def _parse_int(value: Any) -> int:
-    if type(value) is int and -(2**31) <= value < 2**31:  # most are, and rows have many of them
+    if type(value) is int and -(2**31) <= value < 2**31:  # the common case; rows have many
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**31) <= value < 2**31 or value % 1:
         raise GraphQLError(f"{shown(value)} is not a 32-bit integer.")
@@ -175,8 +175,8 @@ def _json_value(value: Any) -> Any:
     return value
 
 
-def _json_literal(node: ValueNode, variables: Mapping[str, Any] | None = None) -> Any:  # noqa: PLR0911 - one for each
-    """A literal as JSON. A variable that is not given is left out of an object, and null in a list."""
+def _json_literal(node: ValueNode, variables: Mapping[str, Any] | None = None) -> Any:  # noqa: PLR0911 - one per kind
+    """The JSON value of a literal. An unset variable is omitted from an object, and null in a list."""
     match node:
         case IntValueNode():
             return _json_value(exact_json.integer(node.value))
@@ -197,7 +197,7 @@ def _json_literal(node: ValueNode, variables: Mapping[str, Any] | None = None) -
 
 
 def _literal(parse: Callable[[Any], Any]) -> Callable[..., Any]:
-    """How a literal is read, by the function that reads the same as a variable."""
+    """A literal parser from the parser of variables."""
     return lambda node, variables=None: parse(_json_literal(node, variables))
 
 
@@ -208,7 +208,7 @@ def _scalar(name: str, description: str, parse: Callable[[Any], Any], url: str |
 
 
 class _StandardScalar(GraphQLScalarType):
-    """A scalar of the specification that reads input in a way of ours; graphql-core reserves their names."""
+    """A scalar of the specification with custom input parsing; graphql-core reserves these names."""
 
     reserved_types: Mapping[str, GraphQLNamedType] = {}
 
@@ -273,4 +273,4 @@ BY_NAME: dict[str, Any] = {
     "Float": float,
     "Boolean": bool,
 }
-"""The annotation of each scalar that `schema.catalogue.column_types` names."""
+"""The Strawberry annotation of each scalar that `schema.catalogue.column_types` names."""

@@ -1,6 +1,6 @@
-"""The selection tree of an operation, with coerced arguments, shared by cost, loaders and compiler.
+"""The selection tree of an operation, with coerced arguments; used by cost, loaders and compiler.
 
-The tree is lazy: the fields of a selection below an abstract type are collected when a concrete type is asked for.
+The tree is lazy: the fields below an abstract type are collected when a concrete type is requested.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Operation:
 
     @cached_property
     def root(self) -> Selection:
-        """The operation itself as a selection of its root type."""
+        """The operation as a selection of its root type."""
         type_ = self.schema.get_root_type(self.definition.operation)
-        assert type_ is not None  # noqa: S101 - validation has refused operations without a root type
+        assert type_ is not None  # noqa: S101 - validation refuses operations without a root type
         return Selection(self, "", "", [], GraphQLField(type_), [self.definition])
 
     def at(self, path: Path) -> Selection:
@@ -59,7 +59,7 @@ class Operation:
         step: Path | None = path
         while step is not None:
             if isinstance(step.key, str):
-                keys.append((step.key, step.typename or ""))  # steps into lists alone have none
+                keys.append((step.key, step.typename or ""))  # list indices have no type name
             step = step.prev
         selection = self.root
         for key, type_name in reversed(keys):
@@ -67,7 +67,7 @@ class Operation:
         return selection
 
     def included(self, node: SelectionNode) -> bool:
-        """Whether ``@skip`` and ``@include`` leave the selection in."""
+        """Whether ``@skip`` and ``@include`` include the selection."""
         directives: Sequence[DirectiveNode] = node.directives or ()
         if not directives:
             return True
@@ -80,7 +80,7 @@ class Operation:
 
 @dataclass
 class Selection:
-    """One field of the response: its key, its name, its nodes (merged), and what is selected below it."""
+    """A field of the response: its key, name, merged nodes, and the selection below it."""
 
     operation: Operation
     key: str
@@ -102,13 +102,13 @@ class Selection:
         return get_argument_values(self.definition, self.nodes[0], self.operation.variables)
 
     def collected(self) -> Iterator[Selection]:
-        """The fields below that were asked for by now, on whatever types."""
+        """The fields below that were collected so far, of all types."""
         for fields in self._by_type.values():
             yield from fields.values()
 
     @property
     def path(self) -> tuple[str, ...]:
-        """Where the field stands in the response: keys, without the places in lists."""
+        """The path of the field in the response: keys, without list indices."""
         below: list[tuple[Selection, tuple[str, ...]]] = [(self.operation.root, ())]
         while below:
             one, path = below.pop()
@@ -131,11 +131,11 @@ class Selection:
 
     @property
     def fields(self) -> dict[str, Selection]:
-        """The fields selected below, where the type is an object type."""
+        """The fields selected below, if the type is an object type."""
         return self.on(self.type_name)
 
     def concrete_types(self) -> list[str]:
-        """The object types that this selection can meet: its own, or those that an abstract type's conditions name."""
+        """The possible object types: the field's own, or those in type conditions of an abstract type."""
         named = get_named_type(self.definition.type)
         if isinstance(named, GraphQLObjectType):
             return [named.name]
@@ -145,7 +145,7 @@ class Selection:
 
     def _collect(self, type_name: str) -> dict[str, Selection]:
         type_ = self.operation.schema.get_type(type_name)
-        assert isinstance(type_, GraphQLObjectType)  # noqa: S101 - only concrete types are resolved
+        assert isinstance(type_, GraphQLObjectType)  # noqa: S101 - only concrete types have fields to collect
         merged: dict[str, list[FieldNode]] = {}
         spread: set[str] = set()
         for source in self._sources:
@@ -198,7 +198,7 @@ def node_selections(connection: Selection) -> list[Selection]:
 
 
 def is_unsized(connection: Selection) -> bool:
-    """Whether a list's rows are asked for without a word of how many, nor of where they end."""
+    """Whether a list is selected without a size and without the fields that tell whether it was cut."""
     names = {child.name for child in connection.fields.values()}
     asked = connection.arguments
     rows = bool(names & {"nodes", "edges"}) and "pageInfo" not in names

@@ -1,4 +1,4 @@
-"""Average sizes of values as JSON, by Postgres's statistics or by their types."""
+"""Average sizes of values in JSON, by Postgres's statistics or by type."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
 FIXED = {"ID": 45, "UUID": 38, "Int": 8, "BigInt": 12, "Float": 12, "Boolean": 5, "DateTime": 29, "Date": 12}
-"""Bytes of values whose texts are all about as long, by their scalars."""
+"""Bytes of values of scalars with texts of a fixed length."""
 TEXT, DOCUMENT, LIST = 40, 200, 100
-"""Bytes of texts, JSON and lists that nothing is known of."""
+"""Default bytes of texts, JSON and lists without statistics."""
 NUMBER = 12
 """Bytes of a number of a vector, with its comma."""
 AROUND_KEY = 4
@@ -21,21 +21,21 @@ class Sizes:
     """The sizes of a database's values."""
 
     def __init__(self, facts: Facts, most: int) -> None:
-        """``most``: bytes that an answer may have."""
+        """``most``: the largest size of a response in bytes."""
         self.most = most
         self._widths = facts.widths
         self._apart = facts.apart
         self._known: dict[tuple[str, str], int] = {}
 
     def leaf(self, type_: Type, leaf: ColumnField, key: str) -> int:
-        """Bytes of a leaf of a row under a key of the answer."""
+        """Bytes of a leaf of a row, under a key of the response."""
         known = self._known.get((type_.name, leaf.name))
         if known is None:
             known = self._known[type_.name, leaf.name] = self._value(type_, leaf)
         return known + len(key) + AROUND_KEY
 
     def key(self, type_: Type, key: str) -> int:
-        """Bytes that a key takes in any case; none where Postgres has not looked at how many rows there are."""
+        """Bytes of a key; 0 without statistics on the number of rows."""
         return len(key) + AROUND_KEY if type_.sql_name in self._widths else 0
 
     def _value(self, type_: Type, leaf: ColumnField) -> int:
@@ -50,14 +50,14 @@ class Sizes:
         found = [widths[column] for column in leaf.columns if column in widths]
         if not found:
             return guess
-        # what is long is kept apart, and compressed: its column seems to be a few bytes wide
+        # long values are stored out of line and compressed: statistics show a width of few bytes
         return (
             2 + sum(found) + (2 * self._apart.get(type_.sql_name, 0) if leaf.kind.graphql in {"JSON", "String"} else 0)
         )
 
 
 def too_large(limit: int, found: int | None = None) -> GatewayError:
-    """The refusal of an answer that has, or would have, too many bytes."""
+    """The refusal of a response whose size exceeds, or would exceed, the limit."""
     details = {"limit": limit} | ({} if found is None else {"value": found})
     asked = "" if found is None else f" (about {found:,} asked)"
     return GatewayError(
@@ -69,7 +69,7 @@ def too_large(limit: int, found: int | None = None) -> GatewayError:
 
 
 class Room:
-    """How many bytes an answer may have, and has so far, while it is read."""
+    """The size of a response against its limit, while rows are read."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -77,18 +77,18 @@ class Room:
 
     @property
     def is_full(self) -> bool:
-        """Whether the answer is too large."""
+        """Whether the limit is exceeded."""
         return self.taken > self.most
 
     def rows(self, size: int) -> int:
-        """How many rows of at least so many bytes have no room in any case."""
+        """The number of rows of at least ``size`` bytes that exceeds the limit."""
         return self.most // max(size, 1) + 1
 
     def take(self, size: int) -> None:
-        """So many bytes more are part of the answer.
+        """Adds ``size`` bytes to the response.
 
         Raises:
-            GatewayError: ``ANSWER_LIMIT``: they have no room.
+            GatewayError: ``ANSWER_LIMIT``: the limit is exceeded.
         """
         self.taken += size
         if self.is_full:

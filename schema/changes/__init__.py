@@ -1,5 +1,5 @@
-"""Changes of state: mutations as data, the engine that locks, checks, changes and records, and effects.
+"""Changes of state: mutations as data, the engine that locks, checks, writes and records, and effects.
 
-Uses the catalogue, the SQL of rows, scopes and the GraphQL types; what it carries out is declared by the lifecycles of
-`db.models`.
+Uses the catalogue, the SQL of rows, scopes and the GraphQL types; the lifecycles in `db.models` declare what it
+executes.
 """

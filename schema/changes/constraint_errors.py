@@ -1,6 +1,6 @@
-"""Constraint violations in the graph's terms: a code for each kind of constraint, its fields, no SQL.
+"""Constraint violations in the graph's terms: a code per kind of constraint, its fields, and no SQL.
 
-Nothing is read from the sentences of a server, which speaks the language that it was set to.
+Messages of the server are never parsed: they depend on its language.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ log = logging.getLogger("gateway.changes")
 async def violation(  # noqa: PLR0911 - one line for each kind
     error: RefusedByDatabaseError, catalogue: Catalogue, run: constraints.Run
 ) -> tuple[BlockerCode, str]:
-    """Code and message of a refusal; what the database said of it is in the log.
+    """Code and message for a statement that the database refused; the original error is in the log.
 
-    A trigger's own words are handed on: they are written for whoever makes the change. ``run`` asks the catalog of the
-    database, in a transaction that goes on.
+    The message of a trigger's RAISE is passed on. ``run`` executes queries on the catalog in an intact transaction.
 
     Raises:
-        DatabaseError: The catalog cannot be asked.
+        DatabaseError: The catalog cannot be read.
     """
     said = error.diagnostics
     log.info("the database refused a change: %s", error, extra={"constraint": said.constraint})
@@ -68,10 +67,10 @@ async def violation(  # noqa: PLR0911 - one line for each kind
 
 
 async def unable(error: NotPermittedError | MissingObjectError, catalogue: Catalogue, run: constraints.Run) -> str:
-    """Why a database takes no changes, and what to do about it. ``run`` asks the catalog of the database.
+    """Why a database accepts no changes, with the remedy. ``run`` executes queries on the catalog.
 
     Raises:
-        DatabaseError: The catalog cannot be asked.
+        DatabaseError: The catalog cannot be read.
     """
     if isinstance(error, ReadOnlyError):
         return (
@@ -89,9 +88,9 @@ async def unable(error: NotPermittedError | MissingObjectError, catalogue: Catal
 
 
 def _is_referenced(statement: str, table: str, referenced: str) -> bool:
-    """Whether a statement violates a foreign key of ``table`` by what it does to the ``referenced`` rows.
+    """Whether a statement violates a foreign key of ``table`` by changing ``referenced`` rows.
 
-    The error is the same on both sides but for its words. What was run tells: it writes rows of one of the two.
+    Both sides raise the same SQLSTATE; the written table tells them apart.
     """
 
     def does(verbs: str, name: str) -> bool:
@@ -114,5 +113,5 @@ def _of_table(catalogue: Catalogue, name: str | None) -> Type | None:
 
 
 def _fields(columns: Sequence[str], type_: Type | None) -> str:
-    """The fields of columns, as a message lists them."""
+    """The fields of columns, for a message."""
     return " and ".join(type_.field_name(column) if type_ else camel(column) for column in columns)

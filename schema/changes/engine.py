@@ -1,6 +1,6 @@
-"""The engine of all changes: rows are locked, checked by guards, changed and recorded in one transaction.
+"""The engine of changes: rows are locked, checked by guards, written and recorded in one transaction.
 
-It is generic over lifecycles. The code of single lifecycles is in `schema.changes.effects`.
+It is generic over lifecycles; the code of single lifecycles is in `schema.changes.effects`.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from schema.sql.filters import text_of
 Key = tuple[str, ...]
 
 MAX_ITEMS = 100
-"""Rows that one change may be about."""
+"""The largest number of subjects of one change."""
 
 
-class Refused(Exception):  # noqa: N818 - not a failure of the gateway: the answer to the client
-    """The change cannot be made; ``problem`` is what the client is told."""
+class Refused(Exception):  # noqa: N818 - not a failure: the result for the client
+    """The change is refused; ``problem`` is the mutation's result."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -54,7 +54,7 @@ class Refused(Exception):  # noqa: N818 - not a failure of the gateway: the answ
 
 
 def invalid(field_: str, message: str) -> Refused:
-    """A value of the input cannot be used; ``field_`` is its path in the input, ``items[3].id``."""
+    """An invalid input value; ``field_`` is its path in the input, such as ``items[3].id``."""
     path = ["input", *field_.replace("[", ".").replace("]", "").split(".")]
     return Refused(
         InvalidInput(code=ProblemCode.INVALID_INPUT, message=f"{field_}: {message}", path=path, field=field_)
@@ -62,7 +62,7 @@ def invalid(field_: str, message: str) -> Refused:
 
 
 def check_text(name: str, text: str, length: int) -> None:
-    """Refuses a text that the database does not keep; ``name`` is its path in the input, and of it ``length`` are kept.
+    """Refuses a text that the database cannot store; ``name`` is its path in the input, ``length`` the limit.
 
     Raises:
         Refused: `InvalidInput`.
@@ -74,7 +74,7 @@ def check_text(name: str, text: str, length: int) -> None:
 
 
 def blocked(*blockers: Blocker) -> Refused:
-    """Something is in the way."""
+    """The change is blocked."""
     message = "; ".join(blocker.message for blocker in blockers)
     return Refused(
         TransitionBlocked(code=ProblemCode.TRANSITION_BLOCKED, message=message, path=["input"], blockers=list(blockers))
@@ -83,7 +83,7 @@ def blocked(*blockers: Blocker) -> Refused:
 
 @dataclass(frozen=True)
 class Request:
-    """Who asks for a change, and how."""
+    """The caller of a change, and its options."""
 
     mutation: str
     actor: str
@@ -95,7 +95,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Subject:
-    """A row that a change is asked for: its id as the client wrote it, its key, and where it stands in the input."""
+    """A row to be changed: its id as given, its key, and its path in the input."""
 
     id: str
     key: Key
@@ -120,7 +120,7 @@ class Row:
         """A column's text.
 
         Raises:
-            GatewayError: ``MISSING_IN_DATABASE``: the database lacks it.
+            GatewayError: ``MISSING_IN_DATABASE``: the database lacks the column.
         """
         if column not in self.values:
             raise missing_object(f"{self.type.sql_name}.{column}")
@@ -129,7 +129,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Moved:
-    """A move that has been made, as its effects see it."""
+    """A transition that was made, for its effects."""
 
     lifecycle: Lifecycle
     row: Row
@@ -140,32 +140,32 @@ class Moved:
 
 @dataclass(frozen=True)
 class Sql:
-    """A value that the database computes."""
+    """A value computed by the database."""
 
     text: str
 
 
 @dataclass
 class Attempt:
-    """An attempt to make changes in one transaction, from its beginning: what they know of one another."""
+    """One attempt to make the changes of a transaction: the state that its steps share."""
 
     transaction: Transaction
     catalogue: Catalogue
     missing: Missing
-    """What the database lacks, whoever asks."""
+    """What the database itself lacks."""
     versions: dict[tuple[str, Key], str] = field(default_factory=dict)
-    """Versions of rows as they were when they were first locked, by type and key: those that clients can expect."""
+    """Versions of rows when they were first locked, by type and key: clients' expected versions refer to these."""
     made: set[str] = field(default_factory=set)
-    """The keys of rows that a dry run has made, which nobody is told."""
+    """Keys of rows that a dry run has created, which are not returned."""
     added: set[str] = field(default_factory=set)
-    """The ids of rows that were not there before, also of those that a client has named itself."""
+    """Ids of rows that did not exist before, including ids that a client has chosen."""
     outcomes: dict[str, str] = field(default_factory=dict)
-    """What came of steps beyond the rows that they have locked, by what it is called: a text that stands for it."""
+    """Results of steps beyond the rows that they have locked, by name: a text that must be equal when repeated."""
 
     async def hold(self, asked: Mapping[str, Sequence[Key]]) -> None:
-        """Locks the rows that several changes are about, by type, in one order for all operations.
+        """Locks the subjects of several changes, by type, in an order common to all operations.
 
-        What is not there yet is left to the change that is about it.
+        Missing rows are left to the change that refers to them.
         """
         types = [self.catalogue[name] for name in sorted(asked)]
         present = [type_ for type_ in types if not self.missing.table(type_)]
@@ -182,7 +182,7 @@ class Attempt:
                 self.versions.setdefault((type_.name, keys[ord_ - 1]), version)
 
     async def queue(self, lifecycle: Lifecycle, keys: Iterable[Key]) -> None:
-        """Waits for its turn among the changes that keep the same thing true."""
+        """Takes the locks of the invariants that the rows' changes must maintain."""
         if lifecycle.queue is None:
             return
         type_ = self.catalogue[lifecycle.entity]
@@ -202,21 +202,21 @@ class Attempt:
 
 @dataclass
 class Work:
-    """One change in the making: what it has moved and recorded so far."""
+    """One change in progress: its moves and records so far."""
 
     attempt: Attempt
     request: Request
     given: Mapping[str, Any] = field(default_factory=dict)
-    """The input of the mutation, by the names of its ``Given``s; what the client left out is not in it."""
+    """The mutation's input, by the names of its ``Given``s; omitted fields are absent."""
     asked: Sequence[Subject] = ()
     change_id: str = field(default_factory=lambda: str(uuid4()))
     subjects: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     recorded: list[tuple[str, str]] = field(default_factory=list)
-    """The node and the id of each event, in the order of what happened."""
+    """Node and id of each event, in their order."""
     overridden: list[str] = field(default_factory=list)
     before: dict[str, previews.Image | None] = field(default_factory=dict)
-    """In a dry run: rows by their ids as they were when they were locked, None for those that it has made."""
+    """In a dry run: rows by id as they were when locked, None for created ones."""
 
     def __post_init__(self) -> None:
         self.transaction = self.attempt.transaction
@@ -226,15 +226,15 @@ class Work:
     # -- rows ------------------------------------------------------------------------------------------------------
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        """Runs a statement of an effect's own; values are texts, lists of texts, or None."""
+        """Runs a statement of an effect; values are texts, lists of texts, or None."""
         return await self.transaction.run(statement, values)
 
     async def queue(self, lifecycle: Lifecycle, keys: Iterable[Key]) -> None:
-        """Waits for its turn among the changes that keep the same thing true."""
+        """Takes the locks of the invariants that the rows' changes must maintain."""
         await self.attempt.queue(lifecycle, keys)
 
     async def subject(self, entity: str) -> Row:
-        """Locks and reads the one row that the mutation is about, which its answer shows.
+        """Locks and reads the single subject of the mutation, which its result shows.
 
         Raises:
             Refused: `NotFound` or `StaleVersion`.
@@ -244,7 +244,7 @@ class Work:
         return row
 
     async def lock(self, type_: Type, subjects: Sequence[Subject]) -> list[Row]:
-        """Locks rows and then reads them, in the order of the input.
+        """Locks and then reads rows, in the order of the input.
 
         Raises:
             Refused: `NotFound` or `StaleVersion`.
@@ -277,7 +277,7 @@ class Work:
 
     async def _locked(self, type_: Type, keys: Sequence[Key]) -> list[Row]:
         await self.attempt.lock(type_, keys)
-        # a statement later than the lock, which sees what whoever held it has committed
+        # a statement after the lock sees what earlier holders have committed
         columns = {
             column.name: f"t.{column.name}::text"
             for column in type_.table.columns
@@ -299,7 +299,7 @@ class Work:
         return rows
 
     async def find(self, type_name: str, where: str, *values: Any, order: str | None = None) -> list[Row]:
-        """Locks and reads the rows ``t`` that fulfil a predicate, in the order of their keys or in ``order``."""
+        """Locks and reads the rows ``t`` that match a predicate, in the order of their keys or in ``order``."""
         type_ = self.catalogue[type_name]
         key = ", ".join(f"t.{column}::text" for column in type_.key)
         by = order or ", ".join(f"t.{column}" for column in type_.key)
@@ -307,20 +307,20 @@ class Work:
         return await self._locked(type_, [tuple(one) for one in found]) if found else []
 
     async def look(self, type_: Type, keys: Sequence[Key]) -> None:
-        """Locks rows that are there, and notes how they are."""
+        """Locks existing rows, and keeps their state for the preview."""
         if keys:
             await self._locked(type_, keys)
 
     async def again(self, row: Row) -> Row:
-        """A row of this change as it is now."""
+        """A row of this change in its current state."""
         return (await self._locked(row.type, [row.key]))[0]
 
     async def write(self, row: Row, values: Mapping[str, Any]) -> None:
-        """Writes columns of a locked row, but for those that the database computes.
+        """Writes columns of a locked row, except generated ones.
 
         Raises:
-            GatewayError: ``MISSING_IN_DATABASE``: the database lacks one of the columns.
-            Refused: `InvalidInput`: the caller has given a value that the database computes.
+            GatewayError: ``MISSING_IN_DATABASE``: the database lacks a column.
+            Refused: `InvalidInput`: the caller has given a value for a generated column.
         """
         bind = sql.Binds()
         values = self._written(row.type, values)
@@ -335,12 +335,12 @@ class Work:
             )
 
     async def insert(self, type_name: str, values: Mapping[str, Any]) -> Row:
-        """Adds a row; columns that the database lacks are left out where there is nothing to say in them, and so are
-        those that it computes.
+        """Inserts a row; generated columns are omitted, and so are columns that the database lacks if their value is
+        null.
 
         Raises:
-            GatewayError: ``MISSING_IN_DATABASE``: the database lacks one of the columns.
-            Refused: `InvalidInput`: the caller has given a value that the database computes.
+            GatewayError: ``MISSING_IN_DATABASE``: the database lacks a column.
+            Refused: `InvalidInput`: the caller has given a value for a generated column.
         """
         type_ = self.catalogue[type_name]
         bind = sql.Binds()
@@ -359,7 +359,7 @@ class Work:
         return (await self._locked(type_, [key_]))[0]
 
     def _written(self, type_: Type, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """These values without what the database computes, which nobody can give and effects leave to it."""
+        """The values without those of generated columns, which callers may not give."""
         computed = [column for column in values if (type_.sql_name, column) in self.missing.computed]
         for column in computed:
             if self.given.get(column) is not None:
@@ -379,13 +379,13 @@ class Work:
     async def move(
         self, lifecycle: Lifecycle, rows: Sequence[Row], to: Labels, values: Mapping[str, Any] | None = None
     ) -> None:
-        """Moves locked rows to a state: the one way for a subject of a change.
+        """Moves locked rows to a state; subjects of a change are moved by this method alone.
 
-        ``values`` are columns that are written first, so that guards judge the row as it would be with them.
+        ``values`` are written first, so that guards see the row with them.
 
         Raises:
-            Refused: `IllegalTransition` for the first row that may not, or `TransitionBlocked` with all that is in
-                the way of all of them.
+            Refused: `IllegalTransition` for the first row without such a transition, or `TransitionBlocked` with the
+                blockers of all rows.
         """
         origins = [self._origin(lifecycle, row, to) for row in rows]
         if values:
@@ -407,7 +407,7 @@ class Work:
         self.judge([blocker(obstacle) for answer in found for obstacle in answer[to]])
 
     def judge(self, blockers: Sequence[Blocker]) -> None:
-        """Lets the change go on if nothing is in the way, or all of it is overridden.
+        """Continues if there are no blockers, or all are overridden.
 
         Raises:
             Refused: `TransitionBlocked`.
@@ -444,7 +444,7 @@ class Work:
             raise blocked(Blocker(code=BlockerCode.REFUSED_BY_DATABASE, message=what, overridable=False))
 
     async def shift(self, lifecycle: Lifecycle, row: Row, to: Labels) -> None:
-        """Writes a row's new state with its stamps and records it, unguarded: for what a change brings with it."""
+        """Writes a row's new state with its timestamps and records it, without guards: for consequences of a change."""
         self._refuse_computed(lifecycle, row)
         written: dict[str, Any] = {lifecycle.column: lifecycle.text(to)}
         origin = lifecycle.state(row[lifecycle.column])
@@ -467,7 +467,7 @@ class Work:
         to: str | None,
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        """Writes the event of a change of one row, with ``more`` details; nothing can change it afterwards."""
+        """Inserts the event of a row's change, with ``more`` details; events are immutable."""
         details: dict[str, Any] = {**({"given": self.given} if self.given else {}), **(more or {})}
         if self.overridden:
             details["overridden"] = self.overridden
@@ -498,17 +498,17 @@ class Work:
 
     @property
     def events(self) -> list[str]:
-        """The ids of the events, those of the change's own rows first."""
+        """The ids of the events, those of the subjects first."""
         own = {node: place for place, node in enumerate(self.subjects)}
         return [event for _, event in sorted(self.recorded, key=lambda one: own.get(one[0], len(own)))]
 
     def touched(self, node_id: str) -> None:
-        """Remembers a row that changed beside the change's own; whoever changes it has locked it before."""
+        """Notes a row that changed beside the subjects; its change has locked it before."""
         if node_id not in self.subjects and node_id not in self.others:
             self.others.append(node_id)
 
     def made(self, node_id: str) -> None:
-        """Remembers a row that the change has added, or a trigger of the database because of it."""
+        """Notes a row that the change, or a trigger because of it, has inserted."""
         self._made(node_id)
         self.touched(node_id)
 
@@ -517,14 +517,14 @@ class Work:
         self.attempt.made.add(node_id.split(":", 1)[1])
 
     def added(self, node_id: str, *, is_named: bool) -> None:
-        """Remembers a row of the change's own that it has added; ``is_named`` where its key was asked for."""
+        """Notes a subject that the change has inserted; ``is_named`` if its key was given."""
         if not is_named:
             self._made(node_id)
         self.before[node_id] = None
         self.attempt.added.add(node_id)
 
     async def planned(self, missing: Missing) -> list[PlannedChange]:
-        """What a dry run has changed, as far as a caller may read it: its own rows first."""
+        """The changes of a dry run that a caller may read, subjects first."""
         keys: dict[str, list[Key]] = {}
         for node_id in (*self.subjects, *self.others):
             name = node_id.split(":", 1)[0]
@@ -550,13 +550,13 @@ def _image(leaves: Sequence[ColumnField], values: Sequence[Any]) -> previews.Ima
 
 
 def blocker(obstacle: Obstacle) -> Blocker:
-    """An obstacle as the graph shows it."""
+    """A blocker in the graph's form."""
     guard = obstacle.guard
     return Blocker(code=guard.code, message=obstacle.message, overridable=guard.overridable, node_id=obstacle.node_id)
 
 
 def bound(kind: ColumnKind, value: Any, bind: sql.Binds) -> str:
-    """A value as a typed placeholder of a column's kind; SQL as it is."""
+    """A value as a bind with the cast of a column's kind; SQL unchanged."""
     if value is None:
         return "NULL"
     if isinstance(value, Sql):

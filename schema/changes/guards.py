@@ -16,12 +16,12 @@ from schema.sql import builder as sql
 
 Fetch = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
 ROW = "row_of_change"
-"""The alias of the row that may move: no alias that a guard would choose itself."""
+"""The alias of the row to be moved; reserved, so that guards do not use it."""
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """A guard that is in the way of a row, as its SQL says it."""
+    """A guard that blocks a row, with the message of its SQL."""
 
     guard: Guard
     message: str
@@ -30,14 +30,14 @@ class Obstacle:
 
 @dataclass(frozen=True)
 class Ask:
-    """A row that may move: its key and the state that it is in."""
+    """A row to be moved: its key and state."""
 
     key: Key
     state: Labels | None
 
 
 def refuse_unread(missing: Missing, lifecycle: Lifecycle) -> None:
-    """Refuses to tell what is in the way of moves where a guard reads what the caller may not.
+    """Refuses to reveal blockers if a guard reads what the caller may not.
 
     Raises:
         GatewayError: ``FORBIDDEN_FIELD``.
@@ -47,7 +47,7 @@ def refuse_unread(missing: Missing, lifecycle: Lifecycle) -> None:
 
 
 def read_by(guard: Guard) -> list[str]:
-    """What a guard reads beside the row that would move, as ``table`` and ``table.column``."""
+    """The tables and columns that a guard reads beside the row itself, as ``table`` and ``table.column``."""
     parts = [name.partition(".") for name in guard.reads]
     return [f"{catalogue()[entity].sql_name}{dot}{column}" for entity, dot, column in parts]
 
@@ -58,7 +58,7 @@ def _all_guards(lifecycle: Lifecycle) -> list[Guard]:
 
 
 def allowed(missing: Missing, type_: Type, lifecycle: Lifecycle, state: Labels | None) -> list[Labels]:
-    """The states that a row in this one may move to, of those that the database can hold; none if it computes them."""
+    """The states that a row may move to, of those that the database's enum has; none if the state is generated."""
     if (type_.sql_name, lifecycle.column) in missing.computed:
         return []
     kind = type_.column_kind(lifecycle.column)
@@ -68,7 +68,7 @@ def allowed(missing: Missing, type_: Type, lifecycle: Lifecycle, state: Labels |
 async def obstacles(
     fetch: Fetch, type_: Type, lifecycle: Lifecycle, asked: Sequence[Ask], to: Labels | None = None
 ) -> list[dict[Labels, list[Obstacle]]]:
-    """For each row and each state that it may move to (or ``to`` alone): what is in the way."""
+    """The blockers of each row, by possible target state (or for ``to`` alone)."""
     wanted: dict[int, tuple[Guard, list[int]]] = {}
     for place, one in enumerate(asked):
         for guard in _guards(lifecycle, one.state, to):
@@ -91,7 +91,7 @@ async def obstacles(
 
 
 def _guards(lifecycle: Lifecycle, state: Labels | None, to: Labels | None) -> list[Guard]:
-    """The guards of every move that is asked for, each once."""
+    """The guards of all requested moves, without duplicates."""
     if state is None:
         return []
     targets = [to] if to else lifecycle.allowed(state)

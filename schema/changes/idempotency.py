@@ -1,4 +1,4 @@
-"""Idempotency keys: a change that is requested twice with one key is made once, with the same result."""
+"""Idempotency keys: a change that is sent twice with one key is made once, with the same result."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from schema.sql.filters import as_sent
 
 MAX_KEY = 200
 _SWEPT = 100
-"""Expired keys that one use of a key clears away."""
+"""Expired keys that one use of a key deletes."""
 
 
 def digest(meant: Any) -> str:
-    """The hash of what is asked for, by its meaning: neither the key nor whether it is a dry run belongs to it."""
+    """The hash of a request, by the meaning of its input; the key and ``dryRun`` are not part of it."""
     text = exact_json.dumps(meant, as_sent, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
     return hashlib.sha256(text).hexdigest()
 
 
 async def claim(transaction: Transaction, caller: str, key: str, mutation: str, hash_: str, hours: float) -> Any:
-    """Takes the key for this transaction and returns None, or returns the result that it stands for.
+    """Claims the key for this transaction and returns None, or returns the stored result.
 
-    A request with the same key that is still under way is waited for.
+    Waits for a concurrent request with the same key.
 
     Raises:
-        Refused: `InvalidInput`: the key was used for something else.
+        Refused: `InvalidInput`: the key was used for another request.
     """
     await transaction.run_as_gateway(
         "DELETE FROM gateway.idempotency_keys WHERE (caller, key) IN "
@@ -60,7 +60,7 @@ async def claim(transaction: Transaction, caller: str, key: str, mutation: str, 
 
 
 async def store(transaction: Transaction, caller: str, key: str, result: Any) -> None:
-    """Keeps the result, by ids, with its key, in the transaction of the change."""
+    """Stores the result, as ids, with its key, in the transaction of the change."""
     await transaction.run_as_gateway(
         "UPDATE gateway.idempotency_keys SET result = $3::text::jsonb WHERE caller = $1::text AND key = $2::text",
         (caller, key, orjson.dumps(result).decode()),

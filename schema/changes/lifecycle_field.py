@@ -26,7 +26,7 @@ from schema.sql.lists import NESTED_PAGE
 
 @dataclass(frozen=True)
 class _Place:
-    """A row's place in its lifecycle: what the fields below `lifecycle` are read from."""
+    """A row with its lifecycle: the source of the fields below `lifecycle`."""
 
     record: Record
     type: Type
@@ -80,19 +80,19 @@ class PossibleChange:
 
 
 class LifecycleFields:
-    """Makes the `lifecycle` field of each type; the types below it are shared."""
+    """Creates the `lifecycle` field of each type; the types below it are shared."""
 
     def __init__(self) -> None:
         self._type: Any = None
         self._stateful: Any = type("Stateful", (Node,), {})
 
     def interface(self, type_: Type) -> type[Node]:
-        """`Stateful` of types that have a lifecycle, `Node` of the others."""
+        """`Stateful` for types with a lifecycle, `Node` for others."""
         made: type[Node] = self._stateful if lifecycle_of(type_.name) else Node
         return made
 
     def __call__(self, types: Types, type_: Type) -> dict[str, Any]:
-        """The fields that a type has beside those of the catalogue."""
+        """The fields of a type beside those of the catalogue."""
         if type_.is_record:
             return {
                 "node": strawberry.field(
@@ -107,7 +107,7 @@ class LifecycleFields:
             self._define_interface()
 
         def place(root: Any) -> Any:
-            """The row's place, or the error that a missing column is answered with."""
+            """The row with its lifecycle, or the error of a missing column."""
             for column in type_.extras[LIFECYCLE]:
                 if key_name(column) not in root:
                     return next(root[name] for name in (LIFECYCLE, _STATE) if name in root)
@@ -180,7 +180,7 @@ def _history(place: _Place, info: Info) -> Any:
 
 
 def history_of(type_: Type, record: Type) -> RelationField:
-    """The events of a row in the ``record``, as a relation by its global id."""
+    """The events of a row in ``record``, as a relation by its global id."""
     key = [(type_.column_kind(column).name, f"{{local}}.{column}") for column in type_.key]
     join = Join(f"{{remote}}.node_id = {ids.sql(type_.name, key)}", type_.key, ("node_id",), equality=False)
     return RelationField("history", "Every recorded change of the row.", record.name, join, many=True)
@@ -194,7 +194,7 @@ async def _allowed_transitions(root: strawberry.Parent[Any], info: Info) -> list
 
 
 def _ask(loaders: Loaders, place: _Place, selection: Selection) -> Any:
-    """The loader's function: rows by key and state, all of them in one statement."""
+    """A loader function: rows by key and state, all in one statement."""
     wants_blockers = any(child.name == "blockedBy" for child in selection.fields.values())
     lifecycle = place.lifecycle
 
@@ -218,7 +218,7 @@ def _ask(loaders: Loaders, place: _Place, selection: Selection) -> Any:
 
 def _allowed(lifecycle: Lifecycle, state: Any, blockers: list[Blocker] | GatewayError) -> AllowedTransition:
     names = [change.name for change in lifecycle.changes if not change.to or state in change.to]
-    return AllowedTransition(to=state.name, mutations=names, blocked_by=blockers)  # type: ignore[arg-type]  # an error is what the field answers
+    return AllowedTransition(to=state.name, mutations=names, blocked_by=blockers)  # type: ignore[arg-type]  # an error is the field's value
 
 
 async def _changes(root: strawberry.Parent[Any], info: Info) -> list[PossibleChange]:
@@ -233,7 +233,7 @@ async def _changes(root: strawberry.Parent[Any], info: Info) -> list[PossibleCha
 
 
 def _changes_of(type_: Type) -> Any:
-    """`changes` of a type whose rows have no lifecycle: nothing of a row decides what may be made of it."""
+    """`changes` of a type without a lifecycle, which does not depend on the row."""
 
     async def resolve(info: Info) -> list[PossibleChange] | None:
         return _possible(info.context, type_.name, None, ())
@@ -247,7 +247,7 @@ def _changes_of(type_: Type) -> Any:
 def _possible(
     context: Any, type_name: str, lifecycle: str | None, ways: Sequence[AllowedTransition]
 ) -> list[PossibleChange]:
-    """What may be made of a row, of whose lifecycle there are these ways."""
+    """The mutations for a row, by the transitions that are possible for it."""
     found = []
     for mutation, id_field in mutations_of(type_name):
         withheld = context.loaders.missing.withholds(sorted(mutation.reads))
@@ -274,7 +274,7 @@ def _possible(
 
 
 def _row_changes(type_name: str, may: Callable[[str], bool]) -> Iterator[PossibleChange]:
-    """What writes columns of a row of a type; ``may`` says whether the caller has a scope."""
+    """The mutations that write columns of a type's rows; ``may`` says whether the caller has a scope."""
     for one in (one for changes in ROW_CHANGES for one in changes(type_name)):
         yield PossibleChange(
             mutation=one.mutation,

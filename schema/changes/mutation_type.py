@@ -1,4 +1,5 @@
-"""The mutation type: each mutation takes one `input`, made from its data, and returns the shared union of results."""
+"""The mutation type: each mutation takes one `input`, built from its declaration, and returns the shared union of
+results."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import strawberry
 from sqlalchemy import ARRAY
 from strawberry import UNSET
 
-import schema.changes.effects  # noqa: F401 - the special mutations, and the effects that lifecycles name
+import schema.changes.effects  # noqa: F401 - registers the effects and special mutations
 from db.base.lifecycles import Given
 from db.base.vocabulary import Labels
 from db.engine.transaction import Transaction
@@ -23,7 +24,7 @@ from schema.graph.types import Info, Types, selection_of
 
 
 class ChangeContext(Protocol):
-    """What a mutation needs of a request beside what queries do; the executor sets the transaction."""
+    """What a mutation needs of the context beside what queries do; the executor sets the transaction."""
 
     transaction: Transaction
     caller: Actor
@@ -39,7 +40,7 @@ def _field(annotation: Any, description: str, *, required: bool, name: str) -> t
 
 
 class Mutations:
-    """The Strawberry classes of all mutations, by the types of a catalogue."""
+    """The Strawberry types of all mutations, for the types of a catalogue."""
 
     def __init__(self, types: Types) -> None:
         self._types = types
@@ -54,7 +55,7 @@ class Mutations:
         )
 
     def type(self, own: Mapping[str, Any]) -> type:
-        """The mutation type, with fields of its ``own`` behind those of the mutations."""
+        """The mutation type; the fields in ``own`` follow the mutations."""
         cls: Any = type("Mutation", (), {})
         for mutation in sorted(mutations().values(), key=lambda one: one.name):
             resolver = _resolver(mutation, self.results.applied)
@@ -78,7 +79,7 @@ class Mutations:
         fields: dict[str, tuple[Any, str, bool]] = {}
         if mutation.subject and mutation.plural:
             words = f"The {mutation.subject} rows, at most {MAX_ITEMS}: all of them change, or none."
-            fields["items"] = (list[self._item], words, True)  # type: ignore[name-defined]  # made at run time
+            fields["items"] = (list[self._item], words, True)  # type: ignore[name-defined]  # created at run time
         elif mutation.subject:
             fields["id"] = (strawberry.ID, f"The {mutation.subject}, by its global id or the bare key.", True)
             fields["expectedVersion"] = (str, _EXPECTED, False)
@@ -105,7 +106,7 @@ class Mutations:
     def _input(self, name: str, description: str, fields: Mapping[str, tuple[Any, str, bool]]) -> Any:
         cls: Any = type(name, (), {})
         annotations: dict[str, Any] = {}
-        ordered = sorted(fields.items(), key=lambda item: not item[1][2])  # a dataclass has its defaults last
+        ordered = sorted(fields.items(), key=lambda item: not item[1][2])  # dataclasses need fields with defaults last
         for field_name, (annotation, words, required) in ordered:
             attribute = f"{field_name}_"
             annotations[attribute], made = _field(annotation, words, required=required, name=field_name)

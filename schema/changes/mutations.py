@@ -1,4 +1,4 @@
-"""Mutations as data, and their execution: validated, checked, made and recorded, once per idempotency key."""
+"""Mutations as data, and their execution: validated, checked, executed and recorded, once per idempotency key."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ Perform = Callable[[Work], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Mutation:
-    """A mutation: what it is about, what it takes, and the function that does it inside the transaction.
+    """A mutation: its subject, its input, and the function that executes it in the transaction.
 
-    ``subject`` is the type whose id it takes, None for one that makes a row; ``plural`` takes many.
+    ``subject`` is the type whose id it takes, None if it creates a row; ``plural`` takes many.
     """
 
     name: str
@@ -57,15 +57,16 @@ class Mutation:
     reason_due: bool = False
     checks: Sequence[str] = ()
     forces: bool = False
-    """Whether there are guards that can be overridden."""
+    """Whether it has guards that can be overridden."""
     scope: str = MAY_CHANGE
-    """What a caller needs to use it."""
+    """The scope that a caller needs."""
     reads: frozenset[str] = frozenset()
-    """The tables and columns that it reads and writes, as ``table`` and ``table.column``: who uses it may read them."""
+    """The tables and columns that it reads and writes, as ``table`` and ``table.column``: its caller must be allowed to
+    read them."""
     lifecycle: str | None = None
-    """The lifecycle of its subject that it moves it in; None where it is more than a move."""
+    """The lifecycle of its subject, if it is a plain transition; None otherwise."""
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What else must be given to become some states, by their names."""
+    """Inputs that are required for some target states, by the states' names."""
 
     @property
     def input_type(self) -> str:
@@ -77,7 +78,7 @@ class Mutation:
         return caller.may(self.scope) or caller.may(f"{MAY_CHANGE}:{self.name}")
 
     def inputs(self, to: str | None = None) -> tuple[list[str], list[str]]:
-        """The fields of its input that must be given, to become a state, and those that may be."""
+        """The required and the optional fields of its input, for a target state."""
         own = ["items" if self.plural else "id"] if self.subject else []
         must = [*own, *(["to"] if self.states else [])]
         may = ["expectedVersion"] if self.subject and not self.plural else []
@@ -88,7 +89,7 @@ class Mutation:
 
 
 class Actor(Protocol):
-    """Who asks: a name for the record, and what he may do."""
+    """A caller: a name for the record of changes, and permissions."""
 
     @property
     def name(self) -> str: ...
@@ -109,13 +110,13 @@ class Surroundings:
     request_id: str
     key_hours: float
     applied: Any
-    """The type of the result of an applied change."""
+    """The type of a result with changes."""
     together: OperationTransaction | None = None
-    """The transaction of the whole operation, where it has one."""
+    """The transaction of the whole operation, if it has one."""
 
     @classmethod
     def of(cls, context: Any, applied: Any = None) -> Self:
-        """Those of the mutation that a context is of."""
+        """The surroundings of the mutation that a context belongs to."""
         loaders = context.loaders
         return cls(
             context.transaction, loaders.catalogue, loaders.missing, context.caller, context.request_id,
@@ -137,7 +138,7 @@ def mutation(
     forces: bool = False,
     scope: str = MAY_CHANGE,
 ) -> Callable[[Perform], Perform]:
-    """Makes a function the mutation that an effect declares, which is more than a move."""
+    """Registers a function as the mutation of a declared effect that is more than a transition."""
 
     def register(perform: Perform) -> Perform:
         named = [one.type for one in (given or {}).values() if isinstance(one.type, str)]
@@ -152,14 +153,14 @@ def mutation(
 
 
 def mutations() -> dict[str, Mutation]:
-    """Every mutation by name: those of the lifecycles' moves, one row and many, and the special ones."""
+    """Every mutation by name: those of transitions, for one row and for many, and the special ones."""
     found = {one.name: one for lifecycle in lifecycles() for one in _moves(lifecycle)}
     return found | _MUTATIONS
 
 
 @cache
 def mutations_of(type_name: str) -> Sequence[tuple[Mutation, str]]:
-    """The mutations that are about one row of a type, or need one, by name, and the field that takes its id."""
+    """The mutations with one subject of a type, by name, with the field that takes its id."""
     found = []
     for _, one in sorted(mutations().items()):
         if one.subject == type_name and not one.plural:
@@ -235,7 +236,7 @@ def _state(lifecycle: Lifecycle, label: str) -> Labels:
 
 @dataclass
 class MutationStep:
-    """One mutation as it is asked for: its input is checked, and it is made as often as others get in the way."""
+    """A validated mutation, which is executed again after conflicts."""
 
     mutation: Mutation
     around: Surroundings
@@ -243,7 +244,7 @@ class MutationStep:
     asked: Sequence[Subject]
     given: Mapping[str, Any]
     work: Work = field(init=False)
-    """The change as it was made last."""
+    """The change of the last attempt."""
 
     @property
     def name(self) -> str:
@@ -251,7 +252,7 @@ class MutationStep:
 
     @property
     def meaning(self) -> Any:
-        """The same however its ids, instants and absences are written, for a dry run too."""
+        """The same for equal ids, times and absent values in any notation, and for a dry run."""
         subjects = [[subject.key, subject.version] for subject in self.asked]
         return [self.name, subjects, self.given, self.request.reason, self.request.force]
 
@@ -278,7 +279,7 @@ class MutationStep:
         return self.around.applied(replayed=replayed, subjects=subjects, others=others, events_=events)
 
     def refused(self, refused: Refused) -> Any:
-        """The problem; a dry run is told what would be in the way."""
+        """The problem as a result; in a dry run a preview with the blockers."""
         blockers = getattr(refused.problem, "blockers", None)
         if self.request.dry_run and blockers:
             forced = [one.code for one in blockers if one.overridable]
@@ -287,13 +288,13 @@ class MutationStep:
 
 
 async def run(mutation_: Mutation, field_: str, input_: Mapping[str, Any], around: Surroundings) -> Any:
-    """Makes a change in the transaction that surrounds it, and says what came of it; ``field_`` is its response key.
+    """Executes a change in the transaction of ``around``; returns its result. ``field_`` is its response key.
 
-    The transaction's ``wanted`` says whether it is to be committed, after the answer was read inside it.
+    The transaction's ``wanted`` says whether to commit, after the answer was read inside it.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT``, or ``MISSING_IN_DATABASE``.
-        DatabaseError: The database failed otherwise; nothing was changed.
+        DatabaseError: The database failed; nothing was changed.
     """
     together = around.together
     try:
@@ -313,7 +314,7 @@ async def run(mutation_: Mutation, field_: str, input_: Mapping[str, Any], aroun
 
 
 def dry_run_of(input_: Mapping[str, Any], together: OperationTransaction | None) -> bool:
-    """Whether a field is a dry run; within the transaction of an operation that, and its key, are said there.
+    """Whether a field is a dry run; with `@transaction` the option and the key are given there alone.
 
     Raises:
         Refused: `InvalidInput`.
@@ -340,7 +341,7 @@ def _change(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings
 
 
 def _check_caller(mutation_: Mutation, input_: Mapping[str, Any], around: Surroundings, *, dry_run: bool) -> None:
-    """Before anything is read, so that a refusal says nothing of the rows."""
+    """Checks permissions before anything is read, so that a refusal reveals nothing about rows."""
     caller = around.caller
     previews = dry_run and caller.may(PREVIEW)
     if not (previews or mutation_.is_open_to(caller)):
@@ -393,7 +394,7 @@ def key(catalogue: Catalogue, type_name: str, value: str, name: str) -> tuple[st
     """The key in an id of the input.
 
     Raises:
-        Refused: `InvalidInput`: it is an id of another type, or none.
+        Refused: `InvalidInput`: it is invalid, or an id of another type.
     """
     type_ = catalogue[type_name]
     named = ids.type_of(value)
@@ -406,7 +407,7 @@ def key(catalogue: Catalogue, type_name: str, value: str, name: str) -> tuple[st
 
 
 def _given(mutation_: Mutation, input_: Mapping[str, Any], catalogue: Catalogue) -> dict[str, Any]:
-    """The values of the mutation's own inputs by their names, checked; ids as bare keys."""
+    """The values of the mutation's inputs by name, validated; ids as keys."""
     given: dict[str, Any] = {}
     if mutation_.states is not None:
         given["to"] = input_["to"]
@@ -431,7 +432,7 @@ def _given(mutation_: Mutation, input_: Mapping[str, Any], catalogue: Catalogue)
 
 
 def _keys(given: Given, value: Any, name: str, catalogue: Catalogue) -> Any:
-    """The key of an id, or those of a list of them."""
+    """The key of an id, or the keys of a list of ids."""
     if not given.many:
         return key(catalogue, str(given.type), value, name)[0]
     _check_list(name, value)

@@ -1,6 +1,6 @@
-"""Read permissions of mutations: a caller can neither change withheld data nor learn about it by a refusal.
+"""Read permissions of mutations: a caller can neither change withheld data nor learn about it from a refusal.
 
-Derived from what lifecycles and effects declare.
+They are derived from the declarations of lifecycles and effects.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from schema.scopes import written
 
 
 def concerned(*types: str) -> frozenset[str]:
-    """What a change that moves rows of these types in any way concerns, as ``table`` and ``table.column``."""
+    """The tables and columns that any transition of these types concerns, as ``table`` and ``table.column``."""
     found: set[str] = set()
     for name in types:
         found |= {catalogue()[name].sql_name, *written(name)}
@@ -26,7 +26,7 @@ def concerned(*types: str) -> frozenset[str]:
 
 
 def concerned_by(lifecycle: Lifecycle, change: Change) -> frozenset[str]:
-    """What a mutation that moves a row concerns: what it writes, what its guards read, and what its effects do."""
+    """The tables and columns that a transition concerns: its writes, the reads of its guards, and its effects."""
     table = catalogue()[lifecycle.entity].sql_name
     entering = [step for state, step in lifecycle.entering.items() if not change.to or state in change.to]
     steps = [*entering, *lifecycle.leaving.values()]

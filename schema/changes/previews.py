@@ -1,6 +1,6 @@
 """Previews of dry runs: the rows that a change would alter, as plain values.
 
-A preview holds no object with an `id`: client caches would overwrite the row with its preview.
+A preview contains no object with an `id`: client caches would overwrite the row with it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from schema.catalogue.scalars import JSON
 from schema.changes.results import PlannedChange
 
 Image = Mapping[str, Any]
-"""A row's columns in their wire form, by field name."""
+"""A row's columns in wire form, by field name."""
 
 
 def columns(type_: Type, missing: Missing) -> list[ColumnField]:
@@ -33,10 +33,9 @@ def columns(type_: Type, missing: Missing) -> list[ColumnField]:
 def planned(
     type_: Type, id_: str, before: Image | None, after: Image, made: Collection[str], missing: Missing
 ) -> PlannedChange | None:
-    """What would change of a row that the caller may read, None if nothing would; ``before`` is None where it is made.
+    """The change of a row that the caller may read, None if there is none; ``before`` is None for a created row.
 
-    A row that would be made has no id yet: the key that the dry run gave it, one of ``made``, is not the one that it
-    will have, and is null wherever it stands.
+    A created row has no id yet: keys in ``made``, which the dry run has generated, are null wherever they appear.
     """
     after = {name: None if isinstance(value, str) and value in made else value for name, value in after.items()}
     leaves = [leaf for leaf in columns(type_, missing) if leaf.name in after]
@@ -52,7 +51,7 @@ def planned(
 
 
 def _public(leaves: Sequence[ColumnField], image: Image) -> Iterator[tuple[str, Any]]:
-    """The values as queries answer them; null where these answer an error."""
+    """The values as queries return them; null where those return an error."""
     for leaf in leaves:
         yield leaf.name, _value(leaf.kind, image.get(leaf.name))
 

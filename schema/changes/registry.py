@@ -9,14 +9,14 @@ from typing import Any
 from db.base.effects import Effect
 
 Apply = Callable[[Any, Any], Awaitable[None]]
-"""``(work, moved)``: what else a move changes, in its transaction."""
+"""``(work, moved)``: the further changes of a transition, in its transaction."""
 Check = Callable[[Mapping[str, Any]], tuple[str, str] | None]
-"""``given -> (name of the input, what is wrong with it)``, or None."""
+"""``given -> (name of the input, message)``, or None."""
 
 
 @dataclass(frozen=True)
 class RowChange:
-    """A mutation of one row that writes its columns and moves it nowhere, with the fields of its input."""
+    """A mutation that writes columns of one row without a transition, with the fields of its input."""
 
     mutation: str
     doc: str
@@ -24,17 +24,17 @@ class RowChange:
     required: Sequence[str]
     optional: Sequence[str]
     scopes: Sequence[str]
-    """All that a caller needs, the one that is told first."""
+    """The scopes that a caller needs; the first is named in refusals."""
 
 
 EFFECTS: dict[str, Apply] = {}
 CHECKS: dict[str, Check] = {}
 ROW_CHANGES: list[Callable[[str], Sequence[RowChange]]] = []
-"""What gives such mutations for the type of a row; whoever makes them says so."""
+"""Functions that return such mutations for a type; rooms register theirs."""
 
 
 def effect(declared: Effect) -> Callable[[Apply], Apply]:
-    """Makes a function that of a declared effect, which says what the function writes and reaches."""
+    """Registers the function of a declared effect; the declaration lists what it writes and reaches."""
 
     def register(function: Apply) -> Apply:
         EFFECTS[declared.name] = function
@@ -44,6 +44,6 @@ def effect(declared: Effect) -> Callable[[Apply], Apply]:
 
 
 def check(function: Check) -> Check:
-    """Makes a function a check that lifecycles can name."""
+    """Registers a check that lifecycles can name."""
     CHECKS[function.__name__] = function
     return function

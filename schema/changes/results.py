@@ -1,4 +1,4 @@
-"""Results of changes: one shared union of results for all mutations. Failures implement `Problem`."""
+"""Results of changes: one union for all mutations. Failures implement `Problem`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schema.graph.types import Info, Node, selection_of
 
 
 async def rows(info: Info, ids: Sequence[str]) -> list[Any]:
-    """Nodes by their global ids, as the transaction of the change sees them."""
+    """Rows by their global ids, as the change's transaction sees them."""
     return await info.context.loaders.nodes("ids", ids, selection_of(info)) if ids else []
 
 
@@ -143,7 +143,7 @@ class TransitionPreview:
 
 
 class Results:
-    """The types of all results; ``event_type`` is the type of the recorded events."""
+    """The types of all results; ``event_type`` is the type of recorded events."""
 
     def __init__(self, event_type: Any) -> None:
         self.applied = _applied(event_type)

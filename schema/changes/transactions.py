@@ -43,46 +43,46 @@ from schema.errors import GatewayError
 log = logging.getLogger("gateway.changes")
 
 ATTEMPTS = 5
-"""How often changes are made that others got in the way of."""
+"""Attempts of a transaction that conflicts with others."""
 DIRECTIVE = "transaction"
 
 
 class ChangeStep(Protocol):
-    """What one field asks to be changed: its input is checked, and it is made as often as others get in the way."""
+    """The change of one field: its input is validated, and it is executed again after conflicts."""
 
     @property
     def name(self) -> str:
-        """The mutation."""
+        """The name of the mutation."""
         ...
 
     @property
     def meaning(self) -> Any:
-        """What is asked for, however it is written: ids as keys, instants as instants. A key stands for it."""
+        """The request in canonical form: ids as keys, times as instants. Idempotency hashes it."""
         ...
 
     @property
     def subjects(self) -> Mapping[str, Sequence[Key]]:
-        """The rows that it is about, by type."""
+        """The rows that it changes, by type."""
         ...
 
     async def make(self, attempt: Attempt) -> Any:
-        """Makes the change anew; returns what the field answers.
+        """Executes the change in an attempt; returns the field's value.
 
         Raises:
-            Refused: It cannot be made.
+            Refused: The change is refused.
         """
         ...
 
     def stored(self) -> Any:
-        """The result of the change that was made last, as JSON, to be kept with a key."""
+        """The result of the last attempt as JSON, stored with an idempotency key."""
         ...
 
     def replayed(self, stored: Any) -> Any:
-        """What the field answers for a result that was stored."""
+        """The field's value for a stored result."""
         ...
 
     def refused(self, refused: Refused) -> Any:
-        """What the field answers where the change cannot be made."""
+        """The field's value for a refusal."""
         ...
 
 
@@ -90,20 +90,20 @@ class ChangeStep(Protocol):
 class RowsSeen:
     """The rows that the changes of an operation have locked, with their versions before it.
 
-    A preview notes them; with ``expected`` the same changes are made of the same rows alone, each as it was then: of
-    those beside the subjects too. What steps do beyond such rows, as removing old ones, must come out the same.
+    A preview records them; with ``expected`` the same changes apply to the same rows alone, in the same versions,
+    including rows beside the subjects. Results beyond rows, such as the counts of a purge, must be equal, too.
     """
 
     expected: Mapping[str, str] | None = None
-    """Versions by global id, as a preview has found them."""
+    """Versions by global id, as the preview recorded them."""
     found: dict[str, str] = field(default_factory=dict)
-    """Those of the attempt that was made last."""
+    """Those of the last attempt."""
 
     async def look(self, attempt: Attempt) -> None:
-        """Notes what an attempt has locked, without the rows that it has made.
+        """Records what an attempt has locked, without the rows that it has created.
 
         Raises:
-            Refused: `StaleVersion`: a row is not as it was, or another one is concerned.
+            Refused: `StaleVersion`: a row has changed, or another row is affected.
         """
         own = (await attempt.transaction.run("SELECT pg_current_xact_id_if_assigned()::xid::text"))[0][0]
         found = {ids.encode(*row): _OWN if version == own else version for row, version in attempt.versions.items()}
@@ -125,31 +125,31 @@ class RowsSeen:
 
 
 _OWN = "own"
-"""In place of the version of a row that the transaction itself had written before it was locked."""
+"""The version of a row that the transaction itself had written before it was locked."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """How changes are made: the key by which they are made once, if there is one, and whether they are undone."""
+    """The options of changes: the idempotency key, if any, and whether they are rolled back."""
 
     caller: str
     key: str | None
     key_hours: float
     dry_run: bool
     whole: bool = False
-    """Whether it is the transaction of an operation, whatever the number of its fields."""
+    """Whether it is the transaction of a whole operation, whatever its number of fields."""
     seen: RowsSeen | None = None
-    """What notes, or checks, the rows that are concerned."""
+    """Records, or checks, the affected rows."""
 
 
 @dataclass
 class Made:
-    """What came of the steps: what each field answers, or which one stopped them, and by what."""
+    """The outcome of the steps: the value of each field, or the step that failed, and why."""
 
     answers: list[Any]
     failure: Exception | None = None
     place: int | None = None
-    """Of the step that stopped them; None where it was none of them, but all."""
+    """The index of the failed step; None if the failure is not a single step's."""
 
 
 class ChangeScope(Protocol):
@@ -166,10 +166,10 @@ class ChangeScope(Protocol):
 
 
 async def make(steps: Sequence[ChangeStep], terms: Terms, around: ChangeScope) -> Made:
-    """Makes changes in the transaction that surrounds them.
+    """Executes changes in the transaction of ``around``.
 
-    The transaction's ``wanted`` says whether it is to be committed, after the answer was read inside it. Where
-    something stopped them, what was changed is undone before the answer is read.
+    The transaction's ``wanted`` says whether to commit, after the answer was read inside it. After a failure the
+    changes are rolled back before the answer is read.
     """
     transaction = around.transaction
     for attempt in range(ATTEMPTS):
@@ -179,7 +179,7 @@ async def make(steps: Sequence[ChangeStep], terms: Terms, around: ChangeScope) -
         if not isinstance(made.failure, ConflictError):
             return made
         await transaction.restart()
-        await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - so that the two do not meet again
+        await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - backoff with jitter
     return Made([], GatewayError(ErrorCode.CONFLICT))
 
 
@@ -201,20 +201,20 @@ async def _attempt(steps: Sequence[ChangeStep], terms: Terms, around: ChangeScop
         if terms.seen is not None:
             await _translated(terms.seen.look(attempt), around)
         if terms.dry_run:
-            await transaction.rollback()  # its locks are let go before the answer is written
+            await transaction.rollback()  # releases its locks before the answer is read
             return Made(answers)
         if terms.key is not None:
             stored = [step.stored() for step in steps]
             whole = {"steps": stored} if terms.whole else stored[0]
             await _translated(idempotency.store(transaction, terms.caller, terms.key, whole), around)
-    except Exception as error:  # noqa: BLE001 - whose it is, is for the fields to say
+    except Exception as error:  # noqa: BLE001 - reported by the fields
         return Made([], error, place)
     transaction.wanted = True
     return Made(answers)
 
 
 async def _claim(steps: Sequence[ChangeStep], terms: Terms, key: str, transaction: Transaction) -> Sequence[Any] | None:
-    """Takes the key; the results of each step that it stands for, where they were made before."""
+    """Claims the key; returns the stored result of each step, if there is one."""
     meant = [step.meaning for step in steps]
     name = f"@{DIRECTIVE}" if terms.whole else steps[0].name
     hash_ = idempotency.digest([name, meant] if terms.whole else meant[0])
@@ -236,15 +236,15 @@ async def _step(step: ChangeStep, attempt: Attempt, *, first: bool) -> Any:
     if not first:  # the check below left them immediate
         await attempt.transaction.run("SET CONSTRAINTS ALL DEFERRED")
     answer = await step.make(attempt)
-    await attempt.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")  # what would fail at the commit fails here, in words
+    await attempt.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")  # deferred ones fail here, translated
     return answer
 
 
 async def _translated(work: Awaitable[Any], around: ChangeScope) -> Any:
-    """What the database refuses, in the words of the graph.
+    """Converts refusals of the database to those of the graph.
 
     Raises:
-        Refused: A constraint, a trigger, or a value that no column holds.
+        Refused: A constraint, a trigger, or a value outside its column's range.
         GatewayError: ``CHANGES_UNAVAILABLE``.
     """
     transaction = around.transaction
@@ -273,7 +273,7 @@ async def _unavailable(error: NotPermittedError | MissingObjectError, around: Ch
 
 
 def checked_key(key: str | None) -> str | None:
-    """An idempotency key that can be kept.
+    """A valid idempotency key.
 
     Raises:
         Refused: `InvalidInput`.
@@ -310,17 +310,18 @@ def transaction_directive(
         ),
     ] = UNSET,
 ) -> None:
-    """Read from the operation; nothing is resolved by it."""
+    """Read from the operation, without a resolver."""
 
 
 class OperationTransaction:
-    """The changes of an operation with `@transaction`: each field joins with its step, then they are made in order."""
+    """The changes of an operation with `@transaction`: each field joins with its step, then all are executed in
+    order."""
 
     def __init__(self, key: str | None = None, *, dry_run: bool = False) -> None:
         self.key = key
         self.dry_run = dry_run
         self.seen: RowsSeen | None = None
-        """What notes, or checks, the rows that are concerned; of callers that bind a change to its preview."""
+        """Records, or checks, the affected rows, for callers that bind a change to its preview."""
         self._fields: list[str] = []
         self._joined: dict[str, ChangeStep | Refused] = {}
         self._left: set[str] = set()
@@ -331,7 +332,7 @@ class OperationTransaction:
     def of(
         cls, schema: Any, definition: OperationDefinitionNode, variables: VariableValues
     ) -> OperationTransaction | None:
-        """That of an operation, None without the directive."""
+        """The transaction of an operation, None without the directive."""
         directive = schema.get_directive(DIRECTIVE)
         asked = get_directive_values(directive, definition, variables)
         if asked is None:
@@ -339,19 +340,19 @@ class OperationTransaction:
         return cls(asked.get("idempotencyKey"), dry_run=bool(asked.get("dryRun")))
 
     def expect(self, fields: Sequence[str]) -> None:
-        """Which fields there are, by response key, in the order of the operation."""
+        """Sets the expected fields, by response key, in the order of the operation."""
         self._fields = list(fields)
         self._look()
 
     async def join(self, field_: str, step: ChangeStep | Refused) -> Any:
-        """What a field answers, once all of them are made; `Refused` says that its input cannot be used."""
+        """A field's value, once all steps are executed; `Refused` reports an invalid input."""
         self._joined[field_] = step
         self._answers[field_] = asyncio.get_running_loop().create_future()
         self._look()
         return await self._answers[field_]
 
     def leave(self, field_: str) -> None:
-        """A field is answered: if it has not joined, it failed before it could."""
+        """Reports that a field is resolved: if it has not joined, it failed before."""
         if field_ not in self._joined:
             self._left.add(field_)
             self._look()
@@ -361,11 +362,11 @@ class OperationTransaction:
             self._complete.set()
 
     def undone_error(self, cause: str) -> GatewayError:
-        """The error of a field whose change was undone, or not begun, because another one failed."""
+        """The error of a field whose change was rolled back, or not started, because of another one's failure."""
         return GatewayError(ErrorCode.TRANSACTION_UNDONE, cause=cause)
 
     async def make(self, context: Any) -> None:
-        """Makes the changes as soon as all fields have joined, and lets each one have its answer."""
+        """Executes the changes once all fields have joined, and resolves the fields."""
         await self._complete.wait()
         made = await self._make(context)
         if made.failure is None:
@@ -397,13 +398,13 @@ class OperationTransaction:
         loaders = context.loaders
         try:
             return await make(steps, terms, _OperationScope(context.transaction, loaders.catalogue, loaders.missing))
-        except Exception as error:  # noqa: BLE001 - each field says so
+        except Exception as error:  # noqa: BLE001 - reported by each field
             return Made([], error)
 
     def _stopped(self, field_: str, cause: str | None, failure: Exception) -> Any:
-        """What a field answers where the changes were stopped; an exception is its error."""
+        """A field's value after a failure; an exception is its error."""
         if isinstance(failure, Refused):
-            if cause is None:  # the key cannot be used
+            if cause is None:  # the key is invalid
                 failure.problem.path = [f"@{DIRECTIVE}", *failure.problem.path[1:]]
                 return failure.problem
             if field_ != cause:
@@ -416,11 +417,11 @@ class OperationTransaction:
 
 
 class _FailedBeforeError(Exception):
-    """A field failed before anything could be changed; it has its error already."""
+    """A field failed before anything could be changed; its error is reported already."""
 
 
 _OF_ALL = (DatabaseUnavailableError, OverloadedError)
-"""What says of the database, at whatever step, that it does nothing for the others either."""
+"""Errors that mean that the database executes none of the steps."""
 
 
 @dataclass(frozen=True)
@@ -431,7 +432,7 @@ class _OperationScope:
 
 
 def undone(cause: str, problem: Problem) -> TransactionUndone:
-    """What a field answers whose change was undone, or not begun, because of another one's problem."""
+    """The value of a field whose change was rolled back, or not started, because of another one's problem."""
     return TransactionUndone(
         code=ProblemCode.TRANSACTION_UNDONE,
         message=f"Nothing was changed: {cause!r} answers {problem.code}, and the operation is one transaction.",

@@ -38,7 +38,7 @@ class BatchReader:
         *,
         compiles: bool = False,
     ) -> None:
-        """``compiles``: whether rows below fields of Python's own are read by compiled statements."""
+        """``compiles``: whether rows below fields with Python resolvers are read by compiled statements."""
         self.catalogue = catalogue
         self.compiles = compiles
         self.reader = reader
@@ -51,19 +51,19 @@ class BatchReader:
         self._loaders: dict[tuple[int, str], Loader[Key, Any]] = {}
         self._once: dict[str, asyncio.Future[Any]] = {}
         self.cut: Counter[tuple[str, ...]] = Counter()
-        """How many lists of the answer were cut at a size that nobody has asked for, by their paths."""
+        """The number of lists that were cut at the default size, by path."""
         self.grouped: frozenset[tuple[str, ...]] = frozenset()
-        """The paths of aggregates that are known to have too many groups: a statement has failed by them."""
+        """The paths of aggregates with too many groups: a statement has failed for that reason."""
 
     def over(self, reader: Reader, *, compiles: bool | None = None) -> Self:
-        """The same, over another way to read."""
+        """A copy with another reader."""
         compiles = self.compiles if compiles is None else compiles
         made = type(self)(self.catalogue, reader, self.missing, self.facts, self.room, compiles=compiles)
         made.cut = self.cut
         return made
 
     async def once(self, statement: str) -> Any:
-        """The value that a statement reads: one for all places of the operation that ask for it."""
+        """The value of a statement, which runs once for all places of the operation that use it."""
         if statement not in self._once:
             self._once[statement] = asyncio.ensure_future(self._value_of(statement))
         return await self._once[statement]
@@ -74,7 +74,7 @@ class BatchReader:
     def shape(
         self, type_: Type, selections: Iterable[Selection], bind: sql.Binds, order: Sequence[OrderTerm] = ()
     ) -> RowShape:
-        """The columns that these selections on rows of a type need: leaves, keys of relations, the order's values."""
+        """The columns that selections on rows of a type need: leaves, keys of relations, values of the order."""
         self.lists.refuse_missing(type_)
         shape = RowShape(type_)
         for selection in selections:
@@ -103,7 +103,7 @@ class BatchReader:
         values = bound(given(self.catalogue, made.arguments, selection.arguments), bind)
         selected = {child.name for child in selection.fields.values()}
         leaves = list(made.leaves.values())
-        # without any the source would give a row for each of its rows, and one is wanted
+        # without an aggregate the source would yield one row for each of its rows
         chosen = [leaf for leaf in leaves if leaf.name in selected] or leaves[:1]
         shape.add(name, made.over("t", chosen, values))
         shape.objects.append((name, made))
@@ -125,10 +125,10 @@ class BatchReader:
             shape.add(key_name(STATE), state)
 
     async def records(self, shape: RowShape, rows: Sequence[Sequence[Any]]) -> list[Record]:
-        """The rows as records, a few at a time.
+        """The rows as records, made in slices of time.
 
         Raises:
-            GatewayError: ``ANSWER_LIMIT``: they have no room in the answer.
+            GatewayError: ``ANSWER_LIMIT``: they exceed the size of a response.
         """
         records: list[Record] = []
 
@@ -146,7 +146,7 @@ class BatchReader:
         return tuple(parent[key_name(column)] for column in columns)
 
     def loader(self, selection: Selection, load: Callable[[list[Key]], Any], type_name: str = "") -> Loader[Key, Any]:
-        """The loader of a place of the query; of each type there, where rows of several types can meet."""
+        """The loader for a place of the operation; one per type, where rows of several types can occur."""
         place = id(selection), type_name
         loader = self._loaders.get(place)
         if loader is None:
@@ -161,7 +161,7 @@ class BatchReader:
         where: Mapping[str, Any] | None = None,
         settings: Mapping[str, str] = NO_SETTINGS,
     ) -> Sequence[Sequence[Any]]:
-        """Runs a statement; a value that the database cannot read is an error of the slice's or the filter's."""
+        """Runs a statement; a value that the database cannot parse is an error of the slice or the filter."""
         where = slice_.where if slice_ else where
         try:
             return await self.reader.fetch(statement, bind.values, settings)
@@ -172,13 +172,13 @@ class BatchReader:
                 raise cursors.invalid(arguments, "holds values that its columns cannot have") from error
             if where:
                 raise bad_argument("where", f"the database cannot read a value of it: {error}") from error
-            raise DataError(str(error)) from error  # ids and other arguments were checked: it is what is stored
+            raise DataError(str(error)) from error  # arguments were validated: it is a stored value
 
     async def _refuse_paths(self, where: Mapping[str, Any] | None) -> None:
-        """Looks for the SQL/JSON path of a filter that is none.
+        """Finds the invalid SQL/JSON path of a filter.
 
         Raises:
-            GatewayError: ``BAD_USER_INPUT``, with what the database says of it.
+            GatewayError: ``BAD_USER_INPUT``, with the database's message.
         """
         for argument, path in json_paths(where):
             try:

@@ -1,12 +1,11 @@
-"""Reading the result of a change: in its transaction for a limited time, and after the commit otherwise.
+"""Reading the result of a change: inside its transaction for a limited time, and after the commit otherwise.
 
 Inside, the answer is exactly the change's: its rows are locked, and an answer that fails as a whole is not committed.
-But the rows stay locked meanwhile, and what is selected below them can be slow, or wait for a table that somebody else
-has locked. So whoever wants the same rows next waits for ``timeout`` seconds at most: then the change is committed,
-and what is still to be read is read on one snapshot taken after the commit. That shows the rows as they are by then;
-the event is what was recorded, whatever has happened since.
+But the rows stay locked meanwhile, and selections below them can be slow, or wait for a table lock. Others that need
+these rows wait for ``timeout`` seconds at most: then the change is committed, and the rest is read on one snapshot
+taken after the commit, which shows the rows in their state by then; the event is what was recorded in any case.
 
-What is not to be committed has nothing to show of its own: its transaction ends before its answer is read.
+What is not committed has nothing to show: its transaction ends before its answer is read.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
 NEARLY = 0.05
-"""Seconds before its end at which a statement that was cancelled had no more time."""
+"""A statement cancelled within these seconds before the end is taken to have run out of time."""
 
 
 class AnswerReader:
-    """Reads the answer of a change; ``opened`` holds its transaction, and what is read from ``after`` it."""
+    """Reads the answer of a change; ``opened`` holds its transaction, ``after`` opens the reader for the rest."""
 
     def __init__(
         self,
@@ -45,7 +44,7 @@ class AnswerReader:
         self.statements = self.rows = 0
         self.position: int | None = None
         self.committed = False
-        """Whether the change was committed before all of its answer was read."""
+        """Whether the change was committed before its answer was read completely."""
         self._opened = opened
         self._transaction = transaction
         self._after = after
@@ -57,7 +56,7 @@ class AnswerReader:
         self._turn = asyncio.Lock()
 
     def count(self) -> None:
-        """Adds what was asked of the database: by the change, for its answer, and after it."""
+        """Adds the statements and rows of the change and of its answer."""
         for one in (self._transaction.reader, self._later):
             if one is not None:
                 self.statements += one.statements
@@ -69,26 +68,26 @@ class AnswerReader:
         """Runs a statement.
 
         Raises:
-            GatewayError: ``OUTCOME_UNKNOWN`` or ``CONFLICT``: the change could not be committed meanwhile.
-            DatabaseError: The statement failed, or the database.
+            GatewayError: ``OUTCOME_UNKNOWN`` or ``CONFLICT``: the change could not be committed.
+            DatabaseError: The statement or the database failed.
         """
         if self._later is None:
             async with self._turn:
                 rows = await self._fetch_inside(sql, values, settings) if self._later is None else None
             if rows is not None:
                 return rows
-        assert self._later is not None  # noqa: S101 - else there are rows, or an error
+        assert self._later is not None  # noqa: S101 - otherwise there are rows, or an error
         return await self._later.fetch(sql, values, settings)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
-        """What it reads from is one already."""
+        """Itself: it reads from a snapshot already."""
         yield self
 
     async def _fetch_inside(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str]
     ) -> Sequence[Sequence[Any]] | None:
-        """None where it is to be read after the transaction, which has ended."""
+        """The rows, or None if the transaction has ended and they are to be read after it."""
         if self._failed is not None:
             raise self._failed
         loop = asyncio.get_running_loop()
@@ -107,34 +106,35 @@ class AnswerReader:
         return None
 
     async def _move(self) -> None:
-        """Ends the transaction, and reads on a snapshot from now on."""
+        """Ends the transaction; later statements read from a snapshot."""
         try:
             if self._transaction.wanted:
                 await commit(self._transaction)
                 self.committed = True
             else:
                 await self._transaction.rollback()
-            await self._opened.aclose()  # others need its connection for their changes
+            await self._opened.aclose()  # releases its connection
         except BaseException as error:
             self._failed = error
             raise
         self._later = await self._opened.enter_async_context(self._after())
 
     async def _move_in_time(self) -> None:
-        """Commits between two statements too: rows may take long to be made into an answer."""
+        """Commits on time between statements, too: building the answer can take long."""
         await asyncio.sleep(self._timeout)
         async with self._turn:
             if self._later is None and self._failed is None:
                 try:
                     await self._move()
-                except Exception as error:  # noqa: BLE001 - whoever reads on, or the end, hears of it
+                except Exception as error:  # noqa: BLE001 - reported by the next statement, or by the end
                     self._failed = self._failed or error
 
     async def end(self, *, whole: bool) -> None:
-        """Commits the change if that is due: it is wanted, and its answer is not a failure as a ``whole``.
+        """Commits the change if it is wanted, and its answer has not failed as a ``whole``.
 
         Raises:
-            GatewayError: ``OUTCOME_UNKNOWN`` or ``CONFLICT``; ``ANSWER_UNREAD``: it was made, and there is no answer.
+            GatewayError: ``OUTCOME_UNKNOWN`` or ``CONFLICT``; ``ANSWER_UNREAD``: it was committed, and its answer could
+                not be read.
             DatabaseError: The connection was lost; nothing was changed.
         """
         async with self._turn:
@@ -150,7 +150,7 @@ class AnswerReader:
             await self._transaction.rollback()
 
     def stop(self) -> None:
-        """Commits nothing any more that is not being committed."""
+        """Prevents a commit that has not begun."""
         if self._watch is not None:
             self._watch.cancel()
 
@@ -159,10 +159,10 @@ _committing: set[asyncio.Task[None]] = set()
 
 
 async def commit(transaction: Transaction) -> None:
-    """Commits. A request that is given up meanwhile does not stop it half-way.
+    """Commits. A cancelled request does not interrupt it.
 
     Raises:
-        GatewayError: ``OUTCOME_UNKNOWN``, or ``CONFLICT`` where something was judged at the commit only.
+        GatewayError: ``OUTCOME_UNKNOWN``, or ``CONFLICT`` where a check failed at the commit.
     """
     committed: Awaitable[None] = transaction.commit()
     task = asyncio.ensure_future(committed)

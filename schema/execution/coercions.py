@@ -1,6 +1,6 @@
-"""Coercion of variables by functions that are built once per type, for many values of one type.
+"""Coercion of variables by functions that are built once per type, for large lists of values.
 
-They only detect errors; graphql-core is called for the message.
+They only detect errors; graphql-core produces the messages.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ from graphql.pyutils import Undefined
 from graphql.utilities import coerce_input_value
 
 ROWS = "rows"
-"""The extension of input types that hold rows to be recorded: in thousands, without defaults of their own."""
+"""The extension key of input types for rows to be recorded: lists of thousands, without defaults."""
 
 CONFIDENTIAL = "confidential"
-"""The extension of an input field whose values no error quotes."""
+"""The extension key of input fields whose values errors must not quote."""
 
 SERVER = "server"
-"""The extension of an input type of rows that names the fields of the row which the server fills."""
+"""The extension key, on input types of rows, for the fields that the server fills."""
 
 _INT = 2**31
 _PLAIN = {"Float": float, "String": str, "Boolean": bool}
-"""Scalars whose values of this very class are coerced already: JSON has no NaN, and numbers out of range have one of
-their own."""
+"""Scalars whose JSON values need no coercion if they have exactly this class: JSON has no NaN, and numbers out of range
+have a class of their own."""
 
 Coerce = Callable[[Any], Any]
 
 
 def holds_rows(type_: Any) -> bool:
-    """Whether a type is one of those inputs, or a list of them."""
+    """Whether a type is an input type of rows, or a list of one."""
     named = get_named_type(type_)
     return is_input_object_type(named) and bool(named.extensions.get(ROWS))
 
 
 def may_hold_times(type_: Any) -> bool:
-    """Whether values of a type may hold times: a time, a list of them, or an object."""
+    """Whether values of a type may contain times: a time, a list of times, or an object."""
     named = get_named_type(type_)
     return is_input_object_type(named) or named.name == "DateTime"
 
 
 def coercion(type_: Any) -> Coerce | None:
-    """How values of a type are coerced: a function that fails, or gives `Undefined`, where one is wrong.
+    """The coercion function of a type; it raises, or returns `Undefined`, for an invalid value.
 
-    None for types of which graphql-core coerces the values.
+    None for types that are left to graphql-core.
     """
     named = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
     if is_leaf_type(named):
@@ -114,7 +114,7 @@ def _object(type_: GraphQLInputObjectType, known: dict[str, Coerce]) -> Coerce:
 
 
 class _RowsCoercion:
-    """Coerces rows column by column, where all of them give the same fields: most columns need a look alone."""
+    """Coerces rows column by column, if all have the same fields: most columns only need a type check."""
 
     def __init__(self, type_: GraphQLInputObjectType, item: Coerce, known: dict[str, Coerce]) -> None:
         self._item = item
@@ -141,7 +141,7 @@ class _RowsCoercion:
 
 
 class _FieldColumn:
-    """Coerces the values of one field in many rows."""
+    """Coerces the values of one field of many rows."""
 
     def __init__(self, type_: Any, known: dict[str, Coerce]) -> None:
         named = get_nullable_type(type_)
@@ -152,7 +152,7 @@ class _FieldColumn:
         self._takes = {NoneType} - ({NoneType} if isinstance(type_, GraphQLNonNull) else set())
 
     def __call__(self, values: list[Any]) -> list[Any]:
-        """The values coerced; the same list where they are so already."""
+        """The coerced values; the same list if they need no coercion."""
         kinds = set(map(type, values)) - self._takes
         if self._plain is not None and kinds <= {self._plain}:
             return values
@@ -161,7 +161,7 @@ class _FieldColumn:
             if min(numbers) >= -_INT and max(numbers) < _INT:
                 return values
         coerce = self._coerce_value
-        if kinds == {str}:  # times and ids come again and again
+        if kinds == {str}:  # times and ids repeat
             found = {value: None if value is None else coerce(value) for value in set(values)}
             return [found[value] for value in values]
         if kinds == {dict} and all(value is None or len(value) == 1 for value in values):
@@ -169,7 +169,7 @@ class _FieldColumn:
         return list(map(self._coerce, values))
 
     def _references(self, values: list[Any]) -> list[Any]:
-        """Objects of one field: rows that are named by a text come again and again as well."""
+        """Coerces objects of one field: references to rows by a text repeat, too."""
         found: dict[tuple[str, str], Any] = {}
         coerced: list[Any] = []
         for value in values:
@@ -187,7 +187,7 @@ class _FieldColumn:
 
 
 def _is_plain(type_: GraphQLInputObjectType) -> bool:
-    """Whether an object of a type is a dictionary of its fields, and nothing else."""
+    """Whether objects of a type coerce to plain dictionaries of their fields."""
     return not (
         any(field.default is not None or field.out_name for field in type_.fields.values())
         or type_.is_one_of

@@ -1,4 +1,5 @@
-"""Pages of tables and of relations: their rows, counts, sides and aggregates, each one statement for all parents."""
+"""Pages of tables and of relations: their rows, counts, adjacent rows and aggregates, each one statement for all
+parents."""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ from schema.sql import builder as sql
 from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, TOTALS, Slice
 
 Below = tuple[str, RelationField] | None
-"""The type and the relation that lead to the rows of a connection; None where it is a whole table."""
+"""The type and the relation that lead to the rows of a connection; None for a whole table."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The rows of a connection, whatever page of them is read: of a parent or all, filtered."""
+    """The rows of a connection, whatever the page: of a parent or all, filtered."""
 
     type: Type
     below: Below
@@ -34,7 +35,7 @@ class ConnectionLoaders(BatchReader):
     """The loaders of connections."""
 
     def conditions(self, type_: Type, below: Below, where: Mapping[str, Any] | None, bind: sql.Binds) -> list[str]:
-        """What rows must fulfil: to belong to the parent, and the filter."""
+        """The conditions on rows: to belong to the parent, and the filter."""
         on = [below[1].join.on("k", "t")] if below else []
         return [*on, *self.lists.filters(type_, where, bind, of_all=not on)]
 
@@ -43,7 +44,7 @@ class ConnectionLoaders(BatchReader):
         return (await self._connections(type_, selection, ROOT_PAGE, None, [()]))[0]
 
     def related_connection(self, parent: Record, relation: RelationField, selection: Selection) -> Any:
-        """A page of a parent's rows, with all parents that meet at this place of the query."""
+        """A page of a parent's rows, loaded with those of all parents at this place of the operation."""
         key = self.local_key(parent, relation)
 
         async def load(keys: list[Key]) -> Sequence[Any]:
@@ -60,10 +61,10 @@ class ConnectionLoaders(BatchReader):
         below: Below,
         keys: Sequence[Key],
     ) -> list[Record]:
-        """A connection for every parent key; the keys are ``[()]`` at a root."""
+        """A connection per parent key; the keys are ``[()]`` at a root."""
         self.lists.refuse_missing(type_, below)
         slice_ = self.lists.slice(type_, selection.arguments, default, equal=below[1].join.equal if below else ())
-        children = selection.fields.values()  # one field may be there several times, by aliases
+        children = selection.fields.values()  # aliases can select one field several times
         fields = {child.name for child in children}
         wants_rows = bool(fields & {"nodes", "edges", "pageInfo"})
         ahead, behind = ("hasNextPage", "hasPreviousPage")[:: -1 if slice_.backward else 1]
@@ -82,7 +83,7 @@ class ConnectionLoaders(BatchReader):
         ]
 
     def aggregate(self, connection: Record, selection: Selection) -> Any:
-        """What the rows of a connection come to, with all connections that meet at this place of the query."""
+        """The aggregate of a connection, loaded with those of all connections at this place of the operation."""
         scope: Scope = connection["scope"]
 
         async def load(keys: list[Key]) -> Sequence[Any]:
@@ -116,7 +117,7 @@ class ConnectionLoaders(BatchReader):
         keys: Sequence[Key],
     ) -> list[list[Record]]:
         bind = sql.Binds()
-        # the row beyond an empty page is counted alone: no value of it can fail
+        # the row after an empty page is only counted: none of its values can fail
         shape = self.shape(type_, node_selections(selection) if slice_.limit else [], bind, slice_.order)
         source = self._parents(below, keys, bind)
         rows = self.lists.rows(type_, slice_, bind, paged=True)
@@ -127,7 +128,7 @@ class ConnectionLoaders(BatchReader):
             pages[0] = await self.records(shape, await self.fetch(statement, bind, slice_))
         else:
             statement = sql.per_parent(statement, source)
-            if len(keys) * slice_.limit > (most := self.room.rows(shape.keys)):  # more have no room in any case
+            if len(keys) * slice_.limit > (most := self.room.rows(shape.keys)):  # more exceed the limit in any case
                 statement += f" LIMIT {most}"
             answer = await self.fetch(statement, bind, slice_)
             records = await self.records(shape, [row[1:] for row in answer])
@@ -136,14 +137,14 @@ class ConnectionLoaders(BatchReader):
         return pages
 
     def counted(self, connection: Selection) -> list[int | None]:
-        """How far the rows of a connection are counted: once for all of its fields that ask the same."""
+        """The limits up to which a connection's rows are counted, shared by its fields with equal limits."""
         totals = (child for child in connection.fields.values() if child.name in TOTALS)
         return list(dict.fromkeys(self.lists.count_up_to(child) for child in totals))
 
     def cut_of(
         self, connection: Selection, totals: Mapping[int | None, int], *, more: bool
     ) -> Counter[tuple[str, ...]]:
-        """The paths of a connection and of its counts, where they were cut at a size that nobody has asked for."""
+        """The paths of a connection and of its counts that were cut at the default size."""
         cut = Counter([connection.path] if more and is_unsized(connection) else [])
         for total in self.lists.unsaid_totals(connection):
             up_to = self.lists.count_up_to(total)
@@ -159,7 +160,7 @@ class ConnectionLoaders(BatchReader):
         keys: Sequence[Key],
         counted: Sequence[int | None],
     ) -> list[dict[int | None, int]]:
-        """For every parent how many rows its list has, by how far they are counted."""
+        """For every parent the number of rows in its list, by limit of counting."""
 
         async def count(up_to: int | None) -> list[Any]:
             bind = sql.Binds()
@@ -178,7 +179,7 @@ class ConnectionLoaders(BatchReader):
         keys: Sequence[Key],
         side: Callable[[str, sql.Binds, Sequence[str]], str | None],
     ) -> list[Any]:
-        """Whether rows lie on one side of the page, beyond a cursor; without a cursor there nobody needs to ask."""
+        """Whether there are rows on one side of the page, beyond a cursor; without a cursor no statement is run."""
         bind = sql.Binds()
         where = self.conditions(type_, below, slice_.where, bind)
         statement = side(self.lists.rows(type_, slice_, bind, paged=True), bind, where)
@@ -192,7 +193,7 @@ class ConnectionLoaders(BatchReader):
         bind: sql.Binds,
         slice_: Slice | None = None,
     ) -> list[Any]:
-        """One value for every parent."""
+        """One value per parent."""
         source = self._parents(below, keys, bind)
         if source is None:
             return [(await self.fetch(statement, bind, slice_))[0][0]]
@@ -208,7 +209,7 @@ class ConnectionLoaders(BatchReader):
     def _connection(
         self, type_: Type, slice_: Slice, rows: list[Record], totals: Any, *, other: bool, beyond: bool
     ) -> Record:
-        """``other``: whether rows lie before where the page begins; ``beyond``: behind the cursor that ends it."""
+        """``other``: whether there are rows before the page; ``beyond``: after the cursor that ends it."""
         more = len(rows) > slice_.limit or beyond
         rows = rows[: slice_.limit]
         if slice_.backward:

@@ -1,5 +1,5 @@
 """The executor: JSON of Postgres is passed through unchanged; each root field of a mutation has its own transaction or
-shares one, with its result read before the commit."""
+shares one, and its result is read before the commit."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from schema.execution.loaders import Loaders
 from schema.execution.time_slices import turns
 
 FIELDS_AT_ONCE = 25
-"""Fields of one object that are begun before others have their turn: some milliseconds, if they are lists."""
+"""Fields of one object that are started before yielding to the event loop: some milliseconds, if they are lists."""
 
-# What graphql-core had not begun yet when its request was cancelled is dropped, which is no news to an operator.
+# What graphql-core had not started when its request was cancelled is dropped, without a warning.
 warnings.filterwarnings("ignore", r"coroutine .Executor\.", RuntimeWarning)
 
 
 class AnswerExecutor(Executor[Any]):
-    """graphql-core's executor, to which a row that is written already is complete.
+    """graphql-core's executor, for which a row that is JSON already is complete.
 
-    Its variables are those of the planned operation: they are coerced once, and relative to one moment.
+    Its variables are those of the planned operation: coerced once, relative to one moment.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -69,7 +69,7 @@ class AnswerExecutor(Executor[Any]):
         grouped_field_set: GroupedFieldSet,
         position_context: Any,
     ) -> Any:
-        """Many fields take turns with everything else; each of them may be a list with arguments to be read."""
+        """Yields to the event loop between fields, each of which may be a list with arguments to be coerced."""
         run = super().execute_fields
         loaders = getattr(self.context_value, "loaders", None)
         if loaders is None or len(grouped_field_set) <= FIELDS_AT_ONCE:
@@ -104,7 +104,7 @@ class AnswerExecutor(Executor[Any]):
         items: Iterable[Any],
         position_context: Any,
     ) -> Any:
-        """A list of rows takes turns with everything else."""
+        """Yields to the event loop between rows."""
         loaders = getattr(self.context_value, "loaders", None)
         if loaders is None or is_leaf_type(get_named_type(item_type)):
             return super().complete_iterable_value(item_type, field_details_list, info, path, items, position_context)
@@ -136,10 +136,10 @@ class AnswerExecutor(Executor[Any]):
 
 
 class MutationExecutor(AnswerExecutor):
-    """Begin and commit around each root field, or around all of them.
+    """Begins and commits around each root field, or around all of them.
 
-    A stock executor reads the answer after the resolver has returned, when its change would be committed already. Here
-    the resolver only says whether its transaction is ``wanted``; an answer that fails as a whole is not committed
+    The stock executor reads the answer after the resolver has returned, when its change would be committed already.
+    Here the resolver only sets whether its transaction is ``wanted``; an answer that fails as a whole is not committed
     either, so that null means that nothing was changed, unless an error says otherwise.
     """
 
@@ -177,7 +177,7 @@ class MutationExecutor(AnswerExecutor):
         grouped_field_set: GroupedFieldSet,
         position_context: Any,
     ) -> Any:
-        """The fields of an operation that is one transaction are changed in their order, and answered together."""
+        """With a shared transaction, the fields are executed in order and answered together."""
         together: SharedTransaction | None = self.context_value.together
         if together is None:
             return super().execute_fields_serially(parent_type, source_value, path, grouped_field_set, position_context)
@@ -229,39 +229,39 @@ class MutationExecutor(AnswerExecutor):
     def _fail(
         self, error: Exception, parent_type: GraphQLObjectType, field_details_list: FieldDetailsList, path: Path
     ) -> None:
-        """Makes an error that of a root field."""
+        """Reports an error as that of a root field."""
         field = self.schema.get_field(parent_type, field_details_list[0].node.name.value)
-        assert field is not None  # noqa: S101 - validation has refused unknown fields
+        assert field is not None  # noqa: S101 - validation refuses unknown fields
         errors = self.collected_errors.errors
         before = len(errors)
         self.handle_field_error(error, field.type, field_details_list, path)
-        if len(errors) == before:  # null already because of what is below, which says less
+        if len(errors) == before:  # null already because of an error below, which says less
             errors.append(located_error(error, [one.node for one in field_details_list], path.as_list()))
 
 
 class SharedTransaction(Protocol):
-    """The changes of an operation that is one transaction; its resolvers wait for what comes of theirs."""
+    """The changes of an operation in one transaction; its resolvers await their results."""
 
     def expect(self, fields: Sequence[str]) -> None:
-        """Which fields there are, by response key, in the order of the operation."""
+        """Sets the expected fields, by response key, in the order of the operation."""
         ...
 
     def leave(self, field: str) -> None:
-        """A field is answered, whether or not it was ever to change anything."""
+        """Reports that a field is resolved, whether or not it changes anything."""
         ...
 
     async def make(self, context: Any) -> None:
-        """Makes the changes in the context's transaction once all fields are there, and lets these have answers."""
+        """Executes the changes in the context's transaction once all fields have joined, and resolves the fields."""
         ...
 
     def undone_error(self, cause: str) -> Exception:
-        """The error of a field whose change is undone because the answer of another one failed."""
+        """The error of a field whose change was rolled back because the answer of another one failed."""
         ...
 
 
 @asynccontextmanager
 async def _transaction(context: Any) -> AsyncIterator[AnswerReader]:
-    """A transaction for changes, with what reads their answers in it."""
+    """A transaction for changes, with the reader of their answers."""
     outer: Loaders = context.loaders
     async with AsyncExitStack() as opened:
         transaction: Transaction = await opened.enter_async_context(context.begin())

@@ -1,7 +1,7 @@
-"""Lists without an index in the connected database, according to its planner.
+"""Lists without a suitable index in the connected database, by its planner.
 
-Postgres is asked for the plans of the gateway's own statements, with sorts and scans of whole tables discouraged, so
-that it takes any index that could serve, however few rows there are today.
+Postgres plans the gateway's own statements with sorts and sequential scans discouraged, so that it uses any suitable
+index, however few rows there are.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ Key = tuple[str, tuple[str, ...]]
 
 _DISCOURAGED = {"enable_seqscan": "off", "enable_sort": "off"}
 _TOLD_OTHERWISE = ("42", "3F", "22", "55", "HV")
-"""Classes of what `db.attach.attach` says in words of its own (no right to read; a column, table, schema, type or label
-that is missing or another), and of foreign tables that cannot be planned."""
+"""SQLSTATE classes that `db.attach.attach` reports itself (missing rights; a missing or different column, table,
+schema, type or label), and those of foreign tables that cannot be planned."""
 
 
 async def explain(connection: AsyncConnection, found: Differences) -> list[Difference]:
-    """The look-ups that read a whole table and the pages that all rows are sorted for, each with the index that would
-    serve it. Nothing is run; what cannot be planned, for want of a right or a column, is left out.
+    """Lookups that read a whole table and pages that sort all rows, each with a suitable index. Nothing is executed;
+    statements that cannot be planned, because of a missing right or column, are omitted.
 
     The connection must be in a transaction.
     """
@@ -51,7 +51,7 @@ async def explain(connection: AsyncConnection, found: Differences) -> list[Diffe
         await set_local(connection, _DISCOURAGED)
         for one in _statements(lists):
             key = one.type.name, one.equal
-            if set(one.type.key) <= set(one.equal):  # its key's own index finds the one row
+            if set(one.type.key) <= set(one.equal):  # the index of its key finds the row
                 continue
             if one.lookup and not _finds(await _plan(connection, one.lookup), one, lists):
                 looked_up.setdefault(key, []).append(one.field)
@@ -76,13 +76,13 @@ def _statements(lists: Lists) -> Iterator[ListStatement]:
 
 
 async def _expected(connection: AsyncConnection, one: ListStatement) -> int:
-    """About how many rows Postgres expects a list to have for one parent."""
+    """The number of rows that Postgres expects in a list of one parent."""
     nodes = await _plan(connection, one.lookup) if one.lookup else ()
     return max((round(scan["Plan Rows"]) for scan in _scans(nodes[0], one)), default=0) if nodes else 0
 
 
 async def _plan(connection: AsyncConnection, statement: tuple[str, Sequence[Any]]) -> list[Node]:
-    """The nodes of a statement's plan, outermost first; none where it cannot be planned."""
+    """The nodes of a statement's plan, outermost first; empty if it cannot be planned."""
     text, values = statement
     try:
         async with connection.begin_nested():
@@ -103,12 +103,12 @@ def _nodes(node: Node) -> Iterator[Node]:
 
 
 def _scans(node: Node, one: ListStatement) -> Iterator[Node]:
-    """The nodes that read the list's table, at or below a node."""
+    """The nodes at or below a node that read the list's table."""
     return (each for each in _nodes(node) if each.get("Relation Name") == one.type.table.name)
 
 
 def _uses(scan: Node, one: ListStatement, lists: Lists) -> bool:
-    """Whether an index finds the rows of one parent: a column that the index begins with is compared with it."""
+    """Whether an index finds the rows of one parent: a column that leads the index is compared with it."""
     for each in _nodes(scan):
         first = lists.indexes.first_column(one.type, each.get("Index Name", ""))
         if first in one.equal and re.search(rf"\b{first}\b", each.get("Index Cond", "")):
@@ -117,13 +117,13 @@ def _uses(scan: Node, one: ListStatement, lists: Lists) -> bool:
 
 
 def _finds(nodes: Sequence[Node], one: ListStatement, lists: Lists) -> bool:
-    """Whether a look-up reads no more than what it finds; so it seems of one that cannot be planned."""
+    """Whether a lookup reads no more than what it returns; True if it cannot be planned."""
     return not nodes or all(_uses(scan, one, lists) for scan in _scans(nodes[0], one))
 
 
 def _sorts(nodes: Sequence[Node], one: ListStatement, lists: Lists) -> bool:
-    """Whether all rows of a list are sorted for its page, or rows of other parents are read to find it. Rows without a
-    value of the order's first term may be, which are read by themselves."""
+    """Whether a page sorts all rows of its list, or reads rows of other parents. Rows without a value of the order's
+    first term may be sorted: they are read separately."""
     order = one.type.ordered_by
     sorts = [node for node in nodes if node["Node Type"] == "Sort"]
     if any(not _reads_nulls(scan, order) for node in sorts for scan in _scans(node, one)):

@@ -1,7 +1,7 @@
-"""Errors of input: their place, in terms of JSON and GraphQL.
+"""Errors of input with their place, in terms of JSON and GraphQL.
 
-graphql-core tells quickly whether input is valid; what it says of a variable that is not quotes Python. What scalars
-say themselves is kept.
+graphql-core detects invalid input quickly, but its messages on variables quote Python values. Messages of scalars are
+kept.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from schema.names.suggestions import Suggestion, Suggestions
 Path = Sequence[str | int]
 
 NO_FIELD = "the type '"
-"""What is said of a field that a type does not have begins so."""
+"""The beginning of the message for an unknown field."""
 _NONE = "not to be None."
 
 
@@ -58,8 +58,8 @@ def of_variables(
     most: int,
     suggestions: Suggestions | None,
 ) -> list[GraphQLError]:
-    """The first errors of variables as they were sent, empty where there are none; without ``suggestions`` no name of
-    the schema is told."""
+    """The first errors of variables, empty if they are valid; without ``suggestions`` messages contain no names of the
+    schema."""
     places = {node.variable.name.value: node for node in nodes}
     errors: list[GraphQLError] = []
     for signature in signatures:
@@ -78,7 +78,7 @@ def of_variables(
 
 
 def wrong_values(type_: GraphQLInputType, value: Any, suggestions: Suggestions | None) -> Iterator[tuple[Path, str]]:
-    """What is wrong with a value that should be of a type: where within it, and what; ``suggestions`` as above."""
+    """The errors of a value for a type: the path within it, and the message; ``suggestions`` as above."""
     return _wrong(type_, value, (), suggestions)
 
 
@@ -131,7 +131,7 @@ def _hint(found: Suggestion | None) -> str:
 
 
 def _unquoted(type_: GraphQLInputType, path: Path, message: str) -> tuple[Path, str]:
-    """The same without the value, which may tell of a patient."""
+    """The same without the value, which may be data of a patient."""
     known = ("it is ", "exactly one field", NO_FIELD)
     return path, message if message.startswith(known) else f"it is no value of the type '{get_named_type(type_)}'."
 
@@ -153,16 +153,16 @@ def _wrong_leaf(type_: Any, value: Any, suggest: Suggestions | None) -> str | No
 
 
 _STANDARD = {"String": (str, "a text"), "Boolean": (bool, "true or false")}
-"""Scalars that graphql-core itself uses, and no schema can have its own of."""
+"""Scalars of graphql-core itself, which a schema cannot redefine."""
 
 
 # -- literals ----------------------------------------------------------------------------------------------------------
 
 
 class PlacedValuesRule(ValuesOfCorrectTypeRule):
-    """graphql-core's rule, whose errors say where a value stands: its place in the text, and the argument's path.
+    """graphql-core's rule, whose errors name the location of a value and the argument's path.
 
-    They quote no object, which may be a row of somebody's, and no value that may tell of a patient.
+    They quote neither objects, which may be a user's rows, nor values that may be data of a patient.
     """
 
     _owner = ""
@@ -191,7 +191,7 @@ class PlacedValuesRule(ValuesOfCorrectTypeRule):
 
 
 def _told(type_: GraphQLInputType, path: Path, message: str) -> str:
-    """What graphql-core says of a value at a path within one of this type, as far as it may be told."""
+    """graphql-core's message for a value at a path within this type, without protected values."""
     for part in path:
         named = get_named_type(type_)
         field = named.fields.get(part) if isinstance(named, GraphQLInputObjectType) else None
@@ -210,7 +210,7 @@ _FOUND = re.compile(r",? [Ff]ound: .*", re.DOTALL)
 
 
 def _at(node: ValueNode, path: Path) -> ValueNode:
-    """The value at a path within another one; as near to it as there is one."""
+    """The value at a path within another one, or the closest enclosing one."""
     for part in path:
         match node:
             case ListValueNode() if isinstance(part, int):

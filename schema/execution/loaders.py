@@ -1,7 +1,7 @@
-"""Executor 1, the reference: one generic batch per kind of question, one statement per relation field and level.
+"""Executor 1, the reference: one generic loader per kind of field, one statement per relation field and level.
 
-A loader belongs to one place of the query (response path, list indices aside), so all parents that meet there are
-answered by one statement, whatever their number. Rows come as tuples of wire values and become plain dicts.
+A loader belongs to one place of the operation (response path without list indices), so all parents there are answered
+by one statement, whatever their number. Rows are tuples of wire values, and become dicts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Plans: how an operation is executed, computed once for all requests of the same shape.
 
-The shape of the variables is what the SQL depends on: which are there, which are null, members of enums and flags, how
-long lists of objects are. Beyond it, a plan is good for what the compiler pinned: page sizes, the types of ids, the
-nulls of a cursor. Everything else of the variables is filled into the statement by each request.
+The shape of the variables is what the SQL depends on: which are given, which are null, enum members and flags, lengths
+of lists of objects. In addition a plan depends on the values that the compiler pinned: page sizes, types of ids, nulls
+of a cursor. All other values are parameters of the statement.
 """
 
 from __future__ import annotations
@@ -52,29 +52,29 @@ from schema.sql.indexes import Indexes
 from schema.sql.parameters import Parameter, Variables
 
 CAPACITY = 16_000_000
-"""Bytes that plans may take together, about. A document is counted with each of its plans."""
+"""The approximate bytes of all cached plans. A document is counted with each of its plans."""
 TREE = 80
-"""Bytes that a plan's document, which it keeps, takes for each character of its text, if names are as long as most."""
+"""Bytes of a cached document per character of its text, for names of usual length."""
 OVERHEAD = 8_000
-"""Bytes that a plan takes beside its document and its SQL."""
+"""Bytes of a plan beside its document and its SQL."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How one operation is answered: what one statement answers, and what the resolvers do."""
+    """How one operation is executed: one statement for some roots, resolvers for the others."""
 
     keys: tuple[str, ...]
     statement: Statement | None
     rest: Part | None
     compiled: Part | None
-    """The fields that the statement answers, for the resolvers to run when it fails."""
+    """The fields of the statement, which the resolvers execute if it fails."""
     texts: tuple[TextPlace, ...] = ()
-    """The texts that it searches by, which need vectors before it runs."""
+    """The search texts, which need vectors before it runs."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some root fields of an operation as an operation of their own."""
+    """Some root fields of an operation, as an operation of their own."""
 
     document: DocumentNode
     definition: OperationDefinitionNode
@@ -82,7 +82,7 @@ class Part:
 
 @dataclass(eq=False)
 class KnownOperation:
-    """One operation of a document, and what its plans have been found to depend on."""
+    """An operation of a document, with what its plans depend on."""
 
     document: DocumentNode
     definition: OperationDefinitionNode
@@ -91,9 +91,9 @@ class KnownOperation:
     """Variables with their input types."""
     signatures: Sequence[GraphQLVariableSignature]
     hidden: Mapping[str, str] = field(default_factory=dict)
-    """Variables that stand for times relative to now in the document, with their texts."""
+    """Variables that replace relative times in the document, with their texts."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """The defaults of variables that hold such times."""
+    """The defaults of variables that contain such times."""
     pins: dict[str, Parameter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -101,34 +101,34 @@ class KnownOperation:
         """query, mutation or subscription."""
         self.name = self.definition.name.value if self.definition.name else None
         self.told = self.name and self.name[:80]
-        """The name as it is written into logs."""
+        """The name for logs."""
         text = self.document.loc
         self.size = MANY if self.fragments or text is None else len(text.source.body)
-        """Characters of its text; where fragments make more of them, it is as large as any."""
+        """The length of its text; the longest possible if fragments multiply it."""
         self.coercions = [(one, coercion(one.type)) for one in self.signatures]
-        """How each variable is coerced; None where it takes more than a function."""
+        """The coercion function of each variable; None if graphql-core coerces it."""
         self.objects = [(name, type_) for name, type_ in self.types if is_input_object_type(get_named_type(type_))]
-        """The variables that are objects of the schema's types, or lists of them."""
+        """The variables of input object types, or lists of them."""
         self.records = any(holds_rows(type_) for _, type_ in self.types)
-        """Whether its variables hold rows to be recorded."""
+        """Whether its variables contain rows to be recorded."""
         self.holds_times = any(may_hold_times(type_) for _, type_ in self.types)
-        """Whether its variables may hold times, which may be relative to its moment."""
-        shaped = self.types if self.kind == "query" else ()  # else nothing is compiled
+        """Whether its variables may contain times, which may be relative."""
+        shaped = self.types if self.kind == "query" else ()  # others are not compiled
         self._shaped = [(name, type_) for name, type_ in shaped if not _has_one_shape(type_)]
 
     def given(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The variables that were sent, with those that stand for what the document says."""
+        """The given variables, with those that replace literals of the document."""
         if not self.hidden and not self.defaults:
             return variables
         return {**self.defaults, **variables, **self.hidden}
 
     def size_with(self, values: VariableValues) -> int:
-        """Characters of its text, and as many as there are values in those of its variables that are objects; large
-        where others should have their turn meanwhile."""
+        """The length of its text, plus the number of values in variables that are objects: a measure of work, by which
+        it is moved to a thread."""
         return self.size + sum(_extent(values.coerced.get(name)) for name, _ in self.objects)
 
     def key(self, variables: Variables, reads: Missing) -> Hashable:
-        """What a plan is kept by; ``reads`` says what the caller may read."""
+        """The key of a plan; ``reads`` is what the caller may not read."""
         shape = tuple([_shape(type_, variables[name]) if name in variables else ... for name, type_ in self._shaped])
         pins = tuple([(name, _pinned(place, variables)) for name, place in self.pins.items()]) if self.pins else ()
         return id(self), reads, shape, pins
@@ -141,9 +141,9 @@ def variable_values(
     max_errors: int = 20,
     suggestions: Suggestions | None = None,
 ) -> VariableValues | list[GraphQLError]:
-    """The coerced variables, or what is wrong with them; plain values, which are most, take a short way.
+    """The coerced variables, or their errors; plain values, the common case, take a fast path.
 
-    Without ``suggestions`` errors tell nothing of what the schema has in place of what was sent.
+    Without ``suggestions`` errors contain no names of the schema.
     """
     given = known.given(given)
     if not known.holds_times:
@@ -166,7 +166,7 @@ def _variable_values(
         value = given.get(name)
         try:
             made = coerce(value) if coerce and value is not None else Undefined
-        except Exception:  # noqa: BLE001 - what a scalar says of it, graphql-core tells where it is
+        except Exception:  # noqa: BLE001 - graphql-core reports it with its place
             made = Undefined
         if made is Undefined:
             return _slowly(schema, known, given, max_errors, suggestions)
@@ -196,12 +196,12 @@ def _pinned(place: Parameter, variables: Variables) -> Any:
     try:
         return place.read(variables)
     except (GatewayError, KeyError, IndexError, TypeError):
-        return None  # not there in this shape, or not usable, in which case the loaders say why
+        return None  # absent in this shape, or invalid, which the loaders report
 
 
 @dataclass
 class Kept:
-    """A plan with the operation that it is for, which keeps its id, and its price while that is known."""
+    """A cached plan with its operation, which keeps the operation's id in use, and its cost if known."""
 
     known: KnownOperation
     plan: Plan
@@ -209,14 +209,14 @@ class Kept:
 
     @property
     def size(self) -> int:
-        """Bytes, about."""
+        """The approximate size in bytes."""
         text = self.known.document.loc
         statement = self.plan.statement
         return OVERHEAD + (TREE * len(text.source.body) if text else 0) + (len(statement.sql) if statement else 0)
 
 
 class Plans:
-    """The plans of a schema's operations: one for all callers who find the same missing."""
+    """The plans of a schema's operations, shared by callers with equal permissions."""
 
     def __init__(
         self,
@@ -228,7 +228,8 @@ class Plans:
         *,
         compiles: bool = True,
     ) -> None:
-        """``measure`` gives an operation's price to a caller, or refuses it. Resolvers answer what is not compiled."""
+        """``measure`` computes an operation's cost for a caller, or refuses it. Resolvers execute what is not
+        compiled."""
         self.compiles = compiles
         self._indexes = indexes
         self._sizes = sizes
@@ -248,23 +249,23 @@ class Plans:
         definition: OperationDefinitionNode,
         fragments: Mapping[str, FragmentDefinitionNode],
     ) -> KnownOperation:
-        """An operation, to be kept with its document."""
+        """An operation, to be stored with its document."""
         made = opened(self._schema, document, definition, fragments)
         nodes = made.definition.variable_definitions or ()
         found = [get_variable_signature(self._schema, node) for node in nodes]
-        signatures = [one for one in found if not isinstance(one, GraphQLError)]  # a valid document has no others
+        signatures = [one for one in found if not isinstance(one, GraphQLError)]  # valid documents have no others
         types = [(one.name, one.type) for one in signatures]
         return KnownOperation(
             made.document, made.definition, made.fragments, types, signatures, made.hidden, made.defaults
         )
 
     def kept(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int] | None:
-        """The plan for an operation with these variables, and its price, for a caller who finds this missing.
+        """The cached plan for an operation with these variables, and its cost, for a caller with these permissions.
 
-        None where there is none, or where the price is to be worked out anew for a large operation.
+        None if there is none, or if the cost of a large operation has to be computed again.
 
         Raises:
-            GraphQLError: A limit refuses the operation, or an argument cannot be read.
+            GraphQLError: A limit is exceeded, or an argument is invalid.
         """
         key = known.key(values.coerced, reads)
         kept = self._kept.get(key)
@@ -280,10 +281,11 @@ class Plans:
         return kept.plan, cost
 
     async def made(self, known: KnownOperation, values: VariableValues, reads: Missing) -> tuple[Plan, int]:
-        """The same for one that is not kept: then it is. A large operation is worked on beside the event loop.
+        """The same for an operation without a cached plan; the plan is cached. Large operations are planned in a
+        thread.
 
         Raises:
-            GraphQLError: A limit refuses the operation, or an argument cannot be read.
+            GraphQLError: A limit is exceeded, or an argument is invalid.
         """
         size = known.size_with(values)
         key = known.key(values.coerced, reads)
@@ -299,7 +301,7 @@ class Plans:
         return plan, self._priced(kept, cost)
 
     def forget_prices(self) -> None:
-        """What operations cost has changed with the database."""
+        """Discards all costs, after a change of the database's size."""
         for kept in self._kept.values():
             kept.cost = None
 
@@ -307,7 +309,7 @@ class Plans:
         return self._measure(self._operation(known, values), reads)
 
     def _priced(self, kept: Kept, cost: int) -> int:
-        """Keeps the price with a plan, unless it may depend on more of the variables than the plan does."""
+        """Stores the cost with a plan, unless it may depend on more values than the plan does."""
         if kept.plan.statement and not kept.plan.rest:
             kept.cost = cost
         return cost
@@ -316,7 +318,7 @@ class Plans:
         return Operation(self._schema, known.definition, known.fragments, values)
 
     def _keep(self, key: Hashable, kept: Kept) -> None:
-        if before := self._kept.pop(key, None):  # planned at the same time
+        if before := self._kept.pop(key, None):  # planned concurrently
             self._size -= before.size
         self._kept[key] = kept
         self._size += kept.size
@@ -328,7 +330,7 @@ class Plans:
     def _make(
         self, known: KnownOperation, variables: VariableValues, reads: Missing
     ) -> tuple[Plan, Mapping[str, Parameter], int]:
-        """A plan, what it depends on, and the price. Nothing that others see is changed."""
+        """A plan, what it depends on, and the cost. Shared state is not changed."""
         operation = self._operation(known, variables)
         cost = self._measure(operation, reads)
         roots = operation.root.fields
@@ -356,7 +358,7 @@ class Plans:
 
 
 def _part(known: KnownOperation, fields: Sequence[Selection]) -> Part | None:
-    """The fields as an operation of their own; its fragments stay."""
+    """The fields as an operation of their own, with its fragments."""
     if not fields:
         return None
     whole = known.definition
@@ -372,7 +374,7 @@ def _part(known: KnownOperation, fields: Sequence[Selection]) -> Part | None:
 
 
 class _Sources(dict[str, Any]):
-    """The variables as they were sent, which only literals of JSON read: to compile one would fix what it holds."""
+    """The variables as given, which only JSON literals read: compiling one would fix its values."""
 
     def get(self, _key: str, _default: Any = None) -> Any:
         raise NotCompilableError("a variable is inside a JSON literal")
@@ -382,12 +384,12 @@ class _Sources(dict[str, Any]):
 
 
 def _has_one_shape(type_: Any) -> bool:
-    """Whether a statement depends on no value of the type: it is always there, and stands in one place."""
+    """Whether statements do not depend on values of the type: it is always given, and has one place."""
     return isinstance(type_, GraphQLNonNull) and is_leaf_type(type_.of_type) and not _is_fixed(type_.of_type)
 
 
 def _shape(type_: Any, value: Any) -> Hashable:
-    """What of a value a statement depends on."""
+    """The part of a value that a statement depends on."""
     if value is None:
         return None
     if isinstance(type_, GraphQLNonNull):
@@ -400,7 +402,7 @@ def _shape(type_: Any, value: Any) -> Hashable:
 
 
 def _opened(type_: Any, name: str, value: Any, read: Callable[[Variables], Any]) -> Any:
-    """The value with places for all that a statement does not depend on."""
+    """The value, with parameters for everything that a statement does not depend on."""
     if isinstance(type_, GraphQLNonNull):
         return _opened(type_.of_type, name, value, read)
     if value is None or _is_fixed(type_):
@@ -415,7 +417,7 @@ def _opened(type_: Any, name: str, value: Any, read: Callable[[Variables], Any])
 
 
 def _extent(value: Any) -> int:
-    """How many values a value has in it, as far as it matters."""
+    """The number of values in a value, up to the largest that matters."""
     pending = [value]
     for one in pending:
         if isinstance(one, dict):
@@ -436,5 +438,5 @@ def _is_object(type_: Any) -> bool:
 
 
 def _is_fixed(type_: Any) -> bool:
-    """Whether values are few, and make other statements: members of enums, and flags."""
+    """Whether the type has few values, which lead to different statements: enum members and flags."""
     return isinstance(type_, GraphQLEnumType) or type_ is GraphQLBoolean or getattr(type_, "name", "") == "Boolean"

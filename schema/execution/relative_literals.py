@@ -1,6 +1,6 @@
-"""Relative times as literals of a document: they become variables, so that each request has its own time.
+"""Relative times in literals of a document become variables, so that each request resolves its own.
 
-A kept plan holds what its document's literals say, and reads variables anew.
+A cached plan contains the document's literals, and reads variables anew.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class OpenedDocument:
     definition: OperationDefinitionNode
     fragments: Mapping[str, FragmentDefinitionNode]
     hidden: Mapping[str, str] = field(default_factory=dict)
-    """Variables that stand for literals, with their texts."""
+    """Variables that replace literals, with their texts."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """What variables are that are not given, where their defaults hold such times."""
+    """Values of omitted variables whose defaults contain such times."""
 
 
 def opened(
@@ -53,7 +53,7 @@ def opened(
     definition: OperationDefinitionNode,
     fragments: Mapping[str, FragmentDefinitionNode],
 ) -> OpenedDocument:
-    """A valid operation with variables in place of such literals; most have none, and are as they were."""
+    """A valid operation with variables in place of relative times; unchanged if it has none."""
     text = document.loc.source.body if document.loc else START
     if START not in text and "\\u" not in text:
         return OpenedDocument(document, definition, fragments)
@@ -83,12 +83,12 @@ def opened(
 
 
 class _Opening(Visitor):
-    """Replaces such literals, and notes the variables that have one in their default."""
+    """Replaces such literals, and collects the variables with one in their default."""
 
     def __init__(self, info: TypeInfo, taken: set[str]) -> None:
         super().__init__()
         self.hidden: dict[tuple[str, str], str] = {}
-        """The names of variables by a text and a type."""
+        """The names of variables by text and type."""
         self.defaults: dict[str, Any] = {}
         self._info = info
         self._names = (name for name in (f"_now{number}" for number in count()) if name not in taken)
@@ -110,12 +110,12 @@ class _Opening(Visitor):
         if not is_relative(node.value) or type_ is None or get_named_type(type_).name != "DateTime":
             return None
         if self._default is not None:
-            assert self._default.default_value is not None  # noqa: S101 - it is what this text stands in
+            assert self._default.default_value is not None  # noqa: S101 - the default that contains this text
             name = self._default.variable.name.value
             self.defaults[name] = value_from_ast_untyped(self._default.default_value)
             return None
         nullable = get_nullable_type(type_)
-        item = nullable.of_type if isinstance(nullable, GraphQLList) else None  # one text in place of a list of one
+        item = nullable.of_type if isinstance(nullable, GraphQLList) else None  # a single text in place of a list
         key = node.value, str(item or type_)
         if key not in self.hidden:
             self.hidden[key] = next(self._names)

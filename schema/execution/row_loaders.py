@@ -30,7 +30,7 @@ class RowLoaders(BatchReader):
     _compiled_failed = False
 
     def related_row(self, parent: Record, relation: RelationField, selection: Selection) -> Any:
-        """The one row that a relation leads to, or None."""
+        """The row of a single relation, or None."""
         key = self.local_key(parent, relation)
         if relation.join.equality and None in key:
             return None
@@ -57,7 +57,7 @@ class RowLoaders(BatchReader):
     async def by_ids(
         self, type_: Type, selections: Sequence[Selection], keys: Sequence[Key], columns: Sequence[str] = ()
     ) -> list[Record | None]:
-        """The rows with these keys, in that order, None where there is none; keys of other ``columns`` if given."""
+        """The rows with these keys, in that order, None for missing ones; keys are values of ``columns`` if given."""
         bind = sql.Binds()
         shape = self.shape(type_, selections, bind)
         shown = self.missing.conditions(type_, "t")
@@ -73,7 +73,7 @@ class RowLoaders(BatchReader):
         return [by_place.get(index + 1) for index in range(len(keys))]
 
     async def root_row(self, type_: Type, root: Root, selection: Selection) -> Record | None:
-        """The row with the id that is asked for, global or bare, or with what else is unique; or the only one."""
+        """The row with the given id, global or bare, or unique key; or the only row."""
         arguments = {name: value for name, value in selection.arguments.items() if value is not None}
         if "id" in arguments and len(arguments) == 1:
             key = parse_id(self.catalogue, "id", type_, arguments["id"])
@@ -87,7 +87,8 @@ class RowLoaders(BatchReader):
         return (await self.records(shape, rows))[0] if rows else None
 
     def row(self, type_: Type, selection: Selection, key: Key) -> Any:
-        """The row with a key or None, with all that meet at this place of the query; for fields of Python's own."""
+        """The row with a key or None, loaded with those at this place of the operation; for fields with Python
+        resolvers."""
 
         async def load(keys: list[Key]) -> Sequence[Any]:
             return await self.rows(type_, selection, keys)
@@ -97,11 +98,11 @@ class RowLoaders(BatchReader):
     async def rows(
         self, type_: Type, selection: Selection, keys: Sequence[Key], columns: Sequence[str] = ()
     ) -> Sequence[Record | None]:
-        """The rows with these keys; with all that is selected below them in one compiled statement, where that can be.
+        """The rows with these keys; with everything selected below them in one compiled statement, if possible.
 
-        Keys are those of other ``columns`` if some are given.
+        Keys are values of ``columns`` if given.
 
-        What can't be said so, and what makes that statement fail, is left to the loaders.
+        Selections that cannot be compiled, or whose statement fails, are left to the loaders.
         """
         nested = any(child.name in type_.relations for child in selection.on(type_.name).values())
         if self.compiles and nested and not self._compiled_failed:
@@ -129,11 +130,11 @@ class RowLoaders(BatchReader):
             self.room.take(len(json))
             cut = statement.cut(told[0]) if told else None
             records[place - 1] = {"__typename": type_.name, WRITTEN: orjson.Fragment(json), CUT: cut}
-            self.reader.rows += rows - 1  # it has counted the row itself
+            self.reader.rows += rows - 1  # the reader has counted the row itself
         return records
 
     def node(self, selection: Selection, id_: str) -> Any:
-        """A row of any type by its global id, with all that meet at this place of the query."""
+        """A row of any type by its global id, loaded with those at this place of the operation."""
 
         async def load(keys: list[Key]) -> Sequence[Any]:
             return await self.nodes("id", [str(key[0]) for key in keys], selection)
@@ -145,7 +146,7 @@ class RowLoaders(BatchReader):
     ) -> list[Record | Exception | None]:
         """Rows of any type by their global ids: one statement per type, all types at once.
 
-        An id that cannot be used is an error in its own place; the others are answered.
+        An invalid id is an error in its own place; the others are answered.
         """
         keys: list[tuple[str, tuple[str, ...], Key] | Exception] = []
         for value in values:
@@ -159,9 +160,10 @@ class RowLoaders(BatchReader):
     async def by_any(
         self, keys: Sequence[tuple[str, tuple[str, ...], Key] | Exception], selection: Selection
     ) -> list[Record | Exception | None]:
-        """Rows by keys of any types, each with its columns, none for the type's own: a statement for each of those.
+        """Rows by keys of any types, each with its columns, none for the type's own key: a statement per type and
+        columns.
 
-        What is an error already stays so in its place.
+        Errors stay in their places.
         """
         rows: list[Record | Exception | None] = [one if isinstance(one, Exception) else None for one in keys]
         wanted: dict[tuple[str, tuple[str, ...]], dict[Key, list[int]]] = {}

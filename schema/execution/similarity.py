@@ -1,4 +1,4 @@
-"""Similarity search in the graph: the arguments and the connection of its roots, and its loaders."""
+"""Similarity search in the graph: arguments and connections of its roots, and its loaders."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from schema.sql import cursors
 from schema.sql.lists import MAX_PAGE, ROOT_PAGE, TOTALS
 
 _VALUES = [key_name(name) for name in ("score", "distance", "key")]
-"""Where a record keeps what a page's statement says beside the row's own fields."""
+"""The key of a record for the values of a page's statement beside the row's own fields."""
 
 
 class SimilaritySearch(Similarity):
-    """A similarity search of a type: what its root takes, and what it answers by the loaders."""
+    """A similarity search of a type: its root's arguments, and its execution by the loaders."""
 
     def __init__(self, catalogue: Catalogue, root: Root) -> None:
         super().__init__(catalogue, root)
@@ -91,7 +91,7 @@ class SimilaritySearch(Similarity):
         return await self._number(loaders, partial(self.total, up_to=up_to), search)
 
     async def _refuse_unlike(self, loaders: Loaders, search: Search) -> None:
-        """Raises if there is no such row, or none with a vector: nothing is similar to it."""
+        """Raises if the given row does not exist or has no vector."""
         bind = sql.Binds()
         ((rows, vectors),) = await loaders.fetch(self.liked(search, bind), bind)
         if not rows:
@@ -132,7 +132,7 @@ class SimilaritySearch(Similarity):
         return taken | flags
 
     def connection(self, node: Any, page_info: Any, totals: Mapping[str, Any]) -> Any:
-        """The type that the root answers with; ``totals`` are its fields that count its rows."""
+        """The root's connection type; ``totals`` are its count fields."""
         name = self._root.name[0].upper() + self._root.name[1:]
         edge: Any = type(f"{name}Edge", (), {"__annotations__": {"score": float | None, "cursor": str, "node": node}})
         edge.score = strawberry.field(description="Cosine similarity to the query vector (-1 to 1; 1 is identical).")

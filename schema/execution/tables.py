@@ -1,7 +1,7 @@
-"""Rows as a table: a connection whose rows and their to-one relations are flat columns, in one statement of Postgres.
+"""Rows as a table: a connection whose rows and their to-one relations are flat columns, in one Postgres statement.
 
-The columns are named by their response keys, those of a relation or an object behind its own: ``deployment.name``.
-Values are written as in an answer of GraphQL, but for what JSON numbers cannot say, of which each form says its own.
+Columns are named by their response keys, prefixed by those of their relation or object: ``deployment.name``. Values
+have the same form as in GraphQL, except for numbers without a JSON form, which depend on the format.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from schema.sql.indexes import Indexes
 from schema.sql.lists import MAX_PAGE, Lists, Slice
 
 MAX_COLUMNS = 800
-"""Columns of a table; Postgres has room for 1,664 expressions in a statement, and a line of JSON has two for each."""
+"""The largest number of columns: Postgres allows 1,664 expressions in a select list, and a JSON line needs two per
+column."""
 TEXT = ColumnKind("text", "{c}", "text", "String")
 
 Statement = tuple[str, Sequence[Any]]
-"""SQL with its values."""
+"""SQL with its parameters."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Column:
 
     @property
     def text(self) -> str:
-        """The value as it stands in CSV: JSON for lists and documents; ``NaN`` and infinities by name."""
+        """The value for CSV: JSON for lists and documents; ``NaN`` and infinities by name."""
         kind = self.kind
         if kind.name in {"boolean", "json", "vector"}:
             return f"({self.value})::text"
@@ -52,16 +53,16 @@ class Column:
 
     @property
     def is_quoted(self) -> bool:
-        """Whether `json` lacks its quotes: of kinds whose texts hold nothing to escape."""
+        """Whether `json` has no quotes: for kinds whose texts need no escaping."""
         return not self.kind.is_list and self.kind.name in {"uuid", "time", "date"}
 
     @property
     def json(self) -> str:
-        """What Postgres writes as JSON text; a number that JSON cannot say by its name, without quotes."""
+        """The value as JSON text; a number without a JSON form by its name, without quotes."""
         kind = self.kind
         if kind.is_list:
             return f"to_json({kind.json(self.value) if kind.labels else self.value})"
-        if kind.name == "json":  # as it was sent, it may have lines of its own
+        if kind.name == "json":  # JSON columns may contain newlines
             return f"translate(({self.value})::text, E'\\n\\r\\t', '   ')"
         if kind.graphql == "Float":
             return f"({self.value})::float8"
@@ -73,8 +74,8 @@ class Column:
 
 
 def _label(kind: ColumnKind, value: str) -> str:
-    """The name of an enum's member by its label; a label that the enum does not know, itself."""
-    assert kind.labels is not None  # noqa: S101 - asked before
+    """The name of an enum's member by its label; an unknown label unchanged."""
+    assert kind.labels is not None  # noqa: S101 - checked before
     pairs = " ".join(
         f"WHEN {literal(one.value)} THEN {literal(one.name)}" for one in kind.labels if one.value != one.name
     )
@@ -83,26 +84,26 @@ def _label(kind: ColumnKind, value: str) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as statements: how many rows it has, and the rows in their order."""
+    """A table as statements: its number of rows, and the rows in their order."""
 
     name: str
     columns: Sequence[Column]
     most: int
-    """Rows that are read at most."""
+    """The largest number of rows that are read."""
     counted: Statement
     """Counts the rows, up to one more than ``most``."""
     _source: str
     _values: Sequence[Any]
 
     def texts(self) -> Statement:
-        """The rows, whose values are texts or are written as such."""
+        """The rows, with values as texts."""
         return f"SELECT {', '.join(one.text for one in self.columns)} FROM {self._source}", self._values
 
     def lines(self) -> Statement:
-        """The rows as JSON objects of one line each: in columns that are its pieces, names and values in turn.
+        """The rows as JSON objects of one line each, as pieces in columns: names and values in turn.
 
-        So no text is put together for a row, which took Postgres as long as all the rest. A value that is null may have
-        quotes around it, in the pieces beside it; a number that is none stands between them as `NaN` or an infinity.
+        Postgres does not concatenate a text per row, which took as long as everything else. A null may have quotes
+        around it, in the adjacent pieces; a number without a JSON form is `NaN` or an infinity between them.
         """
         pieces, before = [], "{"
         for one in self.columns:
@@ -113,12 +114,12 @@ class Table:
 
 
 def not_a_table(why: str) -> GatewayError:
-    """An operation that is no table."""
+    """The error for an operation that cannot be a table."""
     return GatewayError(ErrorCode.NOT_A_TABLE, f"{why} A table is made of one list: its fields and those of one row.")
 
 
 def connection_of(operation: Operation, catalogue: Catalogue) -> Selection:
-    """The connection whose rows an operation asks for.
+    """The connection whose rows an operation selects.
 
     Raises:
         GatewayError: ``NOT_A_TABLE``.
@@ -136,14 +137,14 @@ def connection_of(operation: Operation, catalogue: Catalogue) -> Selection:
 
 
 def size_of(selection: Selection) -> int | None:
-    """How many rows a connection asks for, None for all of them."""
+    """The number of rows that a connection requests, None for all."""
     first, last = selection.arguments.get("first"), selection.arguments.get("last")
     size: int | None = last if first is None else first
     return size
 
 
 class Tables:
-    """Makes tables of connections, for a caller who finds this ``missing``."""
+    """Builds tables of connections, for a caller to whom ``missing`` applies."""
 
     def __init__(self, catalogue: Catalogue, missing: Missing, indexes: Indexes) -> None:
         self._catalogue = catalogue
@@ -151,7 +152,7 @@ class Tables:
         self._lists = Lists(catalogue, missing, indexes)
 
     def table(self, selection: Selection, most: int) -> Table:
-        """The table of a connection, of ``most`` rows or of as many as it asks for.
+        """The table of a connection, of ``most`` rows or of the number requested.
 
         Raises:
             GatewayError: ``NOT_A_TABLE``, ``BAD_USER_INPUT``, ``INVALID_CURSOR``, ``MISSING_IN_DATABASE`` or
@@ -188,7 +189,7 @@ class Tables:
 
 
 class _Rows:
-    """Reads the rows of one table: the page, and beside each row those of its relations."""
+    """Reads the rows of one table: the page, and the relations of each row."""
 
     def __init__(self, catalogue: Catalogue, missing: Missing, lists: Lists) -> None:
         self._catalogue = catalogue
@@ -200,7 +201,7 @@ class _Rows:
         self._numbers = count(1)
 
     def read(self, type_: Type, connection: Selection, slice_: Slice) -> tuple[Sequence[Column], str, Sequence[Any]]:
-        """The columns, the rows as what stands behind FROM, and the values in it."""
+        """The columns, the FROM clause, and its parameters."""
         rows = self._lists.rows(type_, slice_, self._bind, paged=True)
         where = [*self._lists.filters(type_, slice_.where, self._bind), *slice_.before_end(self._bind)]
         start = literal(cursors.start(type_, slice_.order))
@@ -227,7 +228,7 @@ class _Rows:
         return self._columns, f"{read}{''.join(self._beside)}", self._bind.values
 
     def _rows_of(self, connection: Selection) -> list[Selection]:
-        """The fields that say what each row has: ``nodes`` itself, or what is in ``edges``."""
+        """The selections on rows: ``nodes``, or ``node`` in ``edges``."""
         asked = [child for child in connection.fields.values() if child.name != "__typename"]
         if other := [child.key for child in asked if child.name not in {"nodes", "edges"}]:
             raise not_a_table(f"{connection.key}.{other[0]} is beside the rows.")
@@ -248,7 +249,7 @@ class _Rows:
         self._columns.append(Column(name, kind, value))
 
     def _row(self, type_: Type, selection: Selection, row: str, path: str, there: str) -> None:
-        """The columns of a row that goes by an alias; ``there`` says as SQL whether there is one."""
+        """Adds the columns of the row with an alias; ``there`` is SQL of whether the row exists."""
         for key, child in selection.on(type_.name).items():
             name = f"{path}{key}"
             if child.name == "__typename":

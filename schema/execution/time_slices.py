@@ -11,17 +11,18 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 SLICE = 0.005
-"""Seconds of Python after which others have their turn."""
+"""Seconds of Python between two yields to the event loop."""
 BACKGROUND = 0.3
-"""What part of a slice masses of rows have that are recorded: others ask for a row or two beside them."""
+"""The fraction of a slice for rows that are recorded in bulk: other requests wait for a row or two beside them."""
 THREADS = 2
-"""Long calculations at once; more would slow each other and the loop, since one thread of Python runs at a time."""
+"""Concurrent calculations in threads; more would slow each other and the loop, since Python runs one thread at a
+time."""
 
 PART = 250
-"""Rows that are worked on in one piece where they come in masses: about a millisecond."""
+"""Rows that are processed at once in bulk work: about a millisecond."""
 
 MANY = 1_000
-"""Things that are not worked on while everything else waits: some milliseconds."""
+"""The number of items from which work is moved to a thread: some milliseconds."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,17 +33,18 @@ _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="calculation")
 
 
 async def aside(size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What a function returns that works on so many things, none of which changes meanwhile: in a thread if many."""
+    """The result of a function that processes ``size`` items, none of which changes meanwhile: in a thread if there are
+    many."""
     if size < MANY:
         return function(*args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_threads, lambda: function(*args, **kwargs))
 
 
 class TimeSlices:
-    """The turns of all requests on one event loop: one works at a time, and gives the loop back after a slice.
+    """Schedules work of all requests on one event loop: one works at a time, and yields after a slice.
 
-    ``part`` is how much of `SLICE` it is, ``rounds`` how many rounds of the loop the others have then: each takes an
-    answer of theirs a step further.
+    ``part`` is the fraction of `SLICE`; ``rounds`` is how many iterations of the loop follow each slice, in which other
+    requests proceed.
     """
 
     def __init__(self, part: float = 1.0, rounds: int = 1) -> None:
@@ -52,7 +54,7 @@ class TimeSlices:
         self._rounds = rounds
 
     async def one(self) -> None:
-        """Waits for the turn of a piece of work that follows at once: many that are ready together take turns."""
+        """Waits for the turn of one piece of work."""
         async with self._one:
             if self._is_over:
                 await self._give_way()
@@ -67,7 +69,7 @@ class TimeSlices:
         self._since = perf_counter()
 
     async def each(self, items: Iterable[T], work: Callable[[int, T], None]) -> None:
-        """Does a piece of work for each item with its place, in as many slices as it takes."""
+        """Calls ``work`` for each item with its index, yielding after each slice."""
         async with self._one:
             for place, item in enumerate(items):
                 work(place, item)
@@ -75,7 +77,7 @@ class TimeSlices:
                     await self._give_way()
 
     async def parts(self, count: int, work: Callable[[range], None]) -> None:
-        """Does a piece of work for places from 0, some of them at a time."""
+        """Calls ``work`` for ranges of indices from 0, yielding after each slice."""
         ranges = (range(first, min(first + PART, count)) for first in range(0, count, PART))
         await self.each(ranges, lambda _, places: work(places))
 
@@ -86,12 +88,12 @@ _background: _Loops = WeakKeyDictionary()
 
 
 def turns() -> TimeSlices:
-    """The turns on the loop that runs."""
+    """The scheduler of the running loop."""
     return _of_loop(_turns, TimeSlices)
 
 
 def background() -> TimeSlices:
-    """The turns of what works on masses of rows: their slices are short, and no answer waits for the end of one."""
+    """The scheduler for bulk work: its slices are short, and no answer waits for one to end."""
     return _of_loop(_background, lambda: TimeSlices(BACKGROUND, 3))
 
 
@@ -104,7 +106,7 @@ def _of_loop(known: _Loops, make: Callable[[], TimeSlices]) -> TimeSlices:
 
 
 class BatchLevel:
-    """Tells when the rows of a level of an answer are through: what is asked for below them is read together then."""
+    """Tells when the rows of a level are processed: the fields below them are then loaded together."""
 
     def __init__(self) -> None:
         self._working = 0
@@ -112,7 +114,7 @@ class BatchLevel:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Rows are being worked on in the block."""
+        """Marks the block as processing rows."""
         self._working += 1
         self._through.clear()
         try:
@@ -123,14 +125,14 @@ class BatchLevel:
                 self._through.set()
 
     async def through(self) -> None:
-        """Waits until no rows are worked on."""
-        await asyncio.sleep(0)  # for those that begin at the same time
+        """Waits until no rows are processed."""
+        await asyncio.sleep(0)  # for those that start at the same time
         while self._working:
             await self._through.wait()
 
 
 class Loader(Generic[Key, Value]):
-    """Answers keys by one call of ``load`` for all that are asked for at one level; each key once."""
+    """Loads keys by one call of ``load`` for all that are requested at one level; each key once."""
 
     def __init__(self, load: Callable[[list[Key]], Awaitable[Sequence[Value | Exception]]], level: BatchLevel) -> None:
         self._load = load
@@ -154,17 +156,17 @@ class Loader(Generic[Key, Value]):
 
     async def _read(self) -> None:
         await self._level.through()
-        await turns().one()  # there may be thousands at one level, each with a statement of its own
+        await turns().one()  # there may be thousands at one level, each with a statement
         keys, self._asked = self._asked, []
         values: Sequence[Value | Exception]
         try:
             values = await self._load(keys)
-        except Exception as error:  # noqa: BLE001 - it is the error of each that waits
+        except Exception as error:  # noqa: BLE001 - the error of each waiting key
             values = [error] * len(keys)
         for key, value in zip(keys, values, strict=True):
             future = self._found[key]
             if future.done():
-                continue  # nobody waits any more
+                continue  # cancelled
             if isinstance(value, Exception):
                 future.set_exception(value)
             else:

@@ -1,4 +1,4 @@
-"""Root fields that are not derived from models, each with a resolver and a price; `registry` lists them.
+"""Root fields that are not derived from models, each with a resolver and a cost; `registry` lists them.
 
-Uses the catalogue, SQL and the execution of the graph; the fields of the lineage are in `schema.lineage.fields`.
+Uses the catalogue, SQL and execution; the fields of the lineage are in `schema.lineage.fields`.
 """

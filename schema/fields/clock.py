@@ -1,4 +1,4 @@
-"""`now`: the database's clock, which its times are of."""
+"""`now`: the time of the database's clock."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`columnFacts`: the facts that models declare about columns.
 
-Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+Without postponed annotations: Strawberry could not resolve names of classes that a function creates.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ class ShownFacts:
 
 
 def fields_of(type_: Type) -> Iterator[tuple[str, ColumnField]]:
-    """The columns and computed fields of a type, and those of the objects below it, with the type that has each."""
+    """The columns and computed fields of a type and of its objects, each with the type that has it."""
     for leaf in type_.columns.values():
         if leaf.is_own:
             yield type_.name, leaf
@@ -51,7 +51,7 @@ def fields_of(type_: Type) -> Iterator[tuple[str, ColumnField]]:
 
 
 def _asked(models: Catalogue, arguments: Mapping[str, Any]) -> list[Type]:
-    """The types that are asked for, all of them unless said.
+    """The requested types, or all.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``, naming the argument.

@@ -49,7 +49,7 @@ async def _entities(info: Info) -> list[Any] | None:
 def _make_entities(types: Types) -> Any:
     members = tuple(cls for name, cls in types.nodes.items() if types.catalogue[name].is_node)
     union = strawberry.union("_Entity", description="Every type that other subgraphs can extend.")
-    entity: Any = Annotated[Union[members], union]  # noqa: UP007 - of as many as there are
+    entity: Any = Annotated[Union[members], union]  # noqa: UP007 - for a variable number of members
     described = strawberry.argument(description=f"The entities, of any types, at most {MAX_IDS}.")
     taken: Any = Annotated[list[Representation], described]
     return strawberry.field(
@@ -64,14 +64,14 @@ def _of_no_rows(_arguments: Mapping[str, Any]) -> Mapping[str, int]:
 
 
 def federated_fields(sdl: Callable[[], str]) -> dict[str, RootField]:
-    """The root fields of a subgraph, by name; ``sdl`` is what it says of itself."""
+    """The root fields of a subgraph, by name; ``sdl`` returns its SDL."""
 
     @strawberry.type(name="_Service", description="This subgraph.")
     class Service:
         sdl: str = strawberry.field(description="Its schema, with the keys of its entities.")
 
     async def service() -> Any:
-        return {"sdl": await aside(MANY, sdl)}  # a second or two, the first time
+        return {"sdl": await aside(MANY, sdl)}  # takes a second or two, the first time
 
     def make(_types: Types) -> Any:
         return strawberry.field(

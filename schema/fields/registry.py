@@ -27,4 +27,4 @@ FIELDS: dict[str, RootField] = {
     "toolExecutionPlan": TOOL_EXECUTION_PLAN,
     **WEBHOOK_FIELDS,
 }
-"""The root fields beside those of the catalogue, by their GraphQL names."""
+"""The root fields beside those of the catalogue, by GraphQL name."""

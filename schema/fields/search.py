@@ -1,6 +1,6 @@
 """`search`: nodes of any type by name, id or external reference, best first.
 
-Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+Without postponed annotations: Strawberry could not resolve names of classes that a function creates.
 """
 
 import enum
@@ -30,13 +30,13 @@ MAX_HITS = 100
 MAX_TYPES = 100
 HITS = 20
 POINTS = 6
-"""Of a row whose name is compared with the words, and ranked, as nearly all are by a single letter: 12 us."""
+"""Points of a row whose name is compared and ranked, as for nearly all rows with a single letter: 12 us."""
 POINTS_OF_TYPO = 1
-"""Of such a row for each further word that may have a typo."""
+"""Points of such a row for each further word that may have a typo."""
 
 
 def searchable(types: Catalogue) -> dict[str, Type]:
-    """The types that are searched: every table, since each has ids."""
+    """The types that are searched: all tables, since each has ids."""
     return {type_.name: type_ for type_ in types if not type_.is_view}
 
 
@@ -96,7 +96,7 @@ def _types(types: Catalogue, arguments: Mapping[str, Any]) -> list[Type]:
 
 
 def _searched(loaders: Loaders, type_: Type, omissions: list[Record], *, only_in_use: bool) -> Searched | None:
-    """What can be searched of a type, or None; what cannot is added to the omissions."""
+    """What can be searched of a type, or None; the rest is added to the omissions."""
 
     def omit(reason: str) -> None:
         omissions.append({"type": type_.name, "reason": reason})
@@ -138,7 +138,7 @@ def _shown_time(wire: str | None) -> str | None:
 
 
 def _owner(loaders: Loaders, type_: Type) -> str:
-    """The id of the row that one belongs to: what its first reference leads to, such as a model's experiment."""
+    """SQL of the id of a row's first reference, such as a model's experiment."""
     for relation in type_.relations.values():
         target, columns = loaders.catalogue[relation.target], relation.join.local_columns
         owns = not relation.many and relation.join.equality and target is not type_ and target.is_node
@@ -152,21 +152,21 @@ def _owner(loaders: Loaders, type_: Type) -> str:
 
 
 def _words(type_: Type) -> tuple[str, ...]:
-    """What a type is called, of one row and of many, and by the ends of both."""
+    """The names of a type, singular and plural, and their last words."""
     names = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower() for name in (type_.name, type_.plural)]
     ends = [" ".join(name.split()[place:]) for name in names for place in range(1, len(name.split()))]
     return (*names, *ends)
 
 
 def _why(what: str) -> str:
-    """Why something was not searched."""
+    """Why a type or column was not searched."""
     if isinstance(what, Withheld):
         return f"Searching it needs the scope {what.scope}, which the caller does not have."
     return f"{what} does not exist in the connected database."
 
 
 def _time(loaders: Loaders, type_: Type) -> str:
-    """The time by which the newest hit comes first."""
+    """SQL of the time that orders hits, newest first."""
     column = type_.ordered_by
     if column is None or loaders.missing.first(type_, [column]):
         return "NULL::timestamptz"
@@ -174,7 +174,7 @@ def _time(loaders: Loaders, type_: Type) -> str:
 
 
 def _node(hit: Any, info: Info) -> Any:
-    """The row of a hit; what the hit itself says needs no statement."""
+    """The row of a hit; fields of the hit itself need no statement."""
     selection = selection_of(info)
     loaders = info.context.loaders
     if {child.name for child in selection.on(hit["type"]).values()} <= {"id", "__typename"}:
@@ -289,7 +289,7 @@ def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _reads(types: Catalogue, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
-    """The points of the rows whose names are compared, by how many words."""
+    """The points of comparing rows' names with the words."""
     compared: Iterator[int] = (
         min(sizes[type_.name], MAX_COMPARED) for type_ in _types(types, arguments) if type_.search
     )

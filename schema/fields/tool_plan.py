@@ -1,6 +1,6 @@
-"""`toolExecutionPlan`: the order in which given tools can run, and the data that flows between them.
+"""`toolExecutionPlan`: an order in which given tools can run, and the data flow between them.
 
-Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+Without postponed annotations: Strawberry could not resolve names of classes that a function creates.
 """
 
 import math
@@ -26,7 +26,7 @@ from schema.sql.builder import Binds
 MAX_TOOLS = 100
 MAX_SUGGESTED = 10
 MAX_NAMES = 10_000
-"""Names of tools that a misspelt one is compared with."""
+"""Names of tools that an unknown one is compared with."""
 
 _PLAN = """
     WITH plan AS MATERIALIZED (
@@ -46,9 +46,9 @@ _PLAN = """
 
 @dataclass(frozen=True)
 class PlannedTool:
-    """A tool of a plan. ``inputs`` are ``(dependency, producer)`` by id, of producers in the plan.
+    """A tool of a plan. ``inputs`` are ``(dependency, producer)`` ids, of producers in the plan.
 
-    ``latency`` is in milliseconds, ``success`` a share of 1; an error where the database has no such column.
+    ``latency`` is in milliseconds, ``success`` a fraction (0-1); an error if the database lacks the column.
     """
 
     id: str
@@ -61,7 +61,7 @@ class PlannedTool:
 
 
 async def _plan(info: Info) -> Record:
-    """The plan of the tools that are asked for.
+    """The plan of the requested tools.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``, ``UNKNOWN_TOOL``, ``TOOL_NOT_COMPOSABLE``, ``DEPENDENCY_CYCLE`` or
@@ -98,7 +98,7 @@ def _check(asked: Sequence[str]) -> None:
 
 
 async def _tools(loaders: Loaders, asked: Sequence[str]) -> list[PlannedTool]:
-    """The tools that are asked for, by name, and what they can take from whom: one statement."""
+    """The requested tools by name, with their possible inputs: one statement."""
     type_, dependencies = loaders.catalogue["Tool"], loaders.catalogue["ToolDependency"]
     _refuse_missing(loaders, type_, ("tool_id", "name", "composable"))
     _refuse_missing(loaders, dependencies, ("dependency_id", "consumer_tool_id", "producer_tool_id"))
@@ -136,7 +136,7 @@ def _refuse_missing(loaders: Loaders, type_: Type, columns: Sequence[str]) -> No
 
 
 def _id(type_: Type, text: str) -> str | None:
-    """The key in an id of a tool, global or bare; None where it is none, and a name."""
+    """The key in an id of a tool, global or bare; None for a name."""
     try:
         return ids.decode(text, type_.name, type_.key_kinds)[0]
     except ids.MalformedIdError:
@@ -146,7 +146,7 @@ def _id(type_: Type, text: str) -> str | None:
 async def _refuse_unusable(
     loaders: Loaders, asked: Sequence[str], keys: Sequence[str | None], rows: Sequence[Sequence[Any]]
 ) -> None:
-    """Every name must stand for a tool of its own, which the Tool Composer may use."""
+    """Refuses names that are unknown, repeated, or of tools that the Tool Composer may not use."""
     by_name, by_id = {row[1]: row for row in rows}, {row[0]: row for row in rows}
     first: dict[str, int] = {}
     unknown: list[int] = []
@@ -166,7 +166,7 @@ async def _refuse_unusable(
 
 
 async def _unknown(loaders: Loaders, places: Mapping[int, str]) -> GatewayError:
-    """Which tools there are not, each with names that are near to it."""
+    """The error for unknown tools, each with similar names."""
     statement = f"SELECT t.name FROM {loaders.catalogue['Tool'].sql_name} t ORDER BY t.name LIMIT {MAX_NAMES}"
     names = [row[0] for row in await loaders.reader.fetch(statement, ())]
     near = {place: get_close_matches(text[:200].lower(), names, n=3, cutoff=0.5) for place, text in places.items()}
@@ -211,7 +211,7 @@ def _planned(row: Sequence[Any], lacking: Mapping[str, GatewayError]) -> Planned
 
 
 def _layers(tools: Mapping[str, PlannedTool]) -> list[list[PlannedTool]]:
-    """The tools by the longest path that leads to each, in a layer by name.
+    """The tools by the length of the longest path to each, sorted by name in each layer.
 
     Raises:
         GatewayError: ``DEPENDENCY_CYCLE``.
@@ -224,13 +224,13 @@ def _layers(tools: Mapping[str, PlannedTool]) -> list[list[PlannedTool]]:
     except CycleError as error:
         raise _cycle([tools[id_].name for id_ in error.args[1]]) from None
     layers: list[list[PlannedTool]] = [[] for _ in range(1 + max(depths.values()))]
-    for tool in tools.values():  # which come by name
+    for tool in tools.values():  # sorted by name
         layers[depths[tool.id]].append(tool)
     return layers
 
 
 def _cycle(names: list[str]) -> GatewayError:
-    """The error of ``names`` that go round from producer to consumer; it spells them from the first one by name."""
+    """The error for a cycle of ``names``, which are listed from the alphabetically first one."""
     around = names[:-1]
     start = around.index(min(around))
     around = [*around[start:], *around[:start], around[start]]
@@ -243,7 +243,7 @@ def _cycle(names: list[str]) -> GatewayError:
 
 
 def _known(values: Iterable[float | GatewayError | None], result: Any) -> Any:
-    """What ``result`` gives, None where a value is unknown, or the error that keeps one from being known."""
+    """The value of ``result``, None if an input is unknown, or the error of an input."""
     numbers = list(values)
     if error := next((value for value in numbers if isinstance(value, GatewayError)), None):
         return error
@@ -253,7 +253,7 @@ def _known(values: Iterable[float | GatewayError | None], result: Any) -> Any:
 
 
 def _number(value: float | GatewayError | None) -> float:
-    assert isinstance(value, float)  # noqa: S101 - `_known` has looked
+    assert isinstance(value, float)  # noqa: S101 - `_known` has checked it
     return value
 
 

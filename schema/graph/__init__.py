@@ -1,4 +1,4 @@
-"""Strawberry's types, inputs and root fields, made from the catalogue.
+"""Strawberry types, inputs and root fields, built from the catalogue.
 
 May use `schema.execution` and what that may use.
 """

@@ -44,7 +44,7 @@ class FactDirective:
 
 
 def fact_directives(facts: ColumnFacts) -> list[Any]:
-    """The directive of a field with these facts; none for one whose type says what it is."""
+    """The directives of a field with these facts; empty if its type says everything."""
     if facts == NO_FACTS:
         return []
     return [

@@ -1,4 +1,4 @@
-"""The inputs of lists, made from the catalogue: per type a filter, an order, and the fields that it may name."""
+"""The inputs of lists, built from the catalogue: a filter, an order, and an enum of fields per type."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Nulls(enum.Enum):
 
 
 def described(cls: type, fields: dict[str, tuple[Any, str]], description: str) -> Any:
-    """An input class of optional fields, ``{GraphQL name: (annotation, description)}``."""
+    """An input class with optional fields, ``{GraphQL name: (annotation, description)}``."""
     annotations: dict[str, Any] = {}
     for name, (annotation, text) in fields.items():
-        attribute = f"{name}_"  # `in`, `not`, `and` and `or` are words of Python
+        attribute = f"{name}_"  # `in`, `not`, `and` and `or` are Python keywords
         annotations[attribute] = annotation | None
         setattr(cls, attribute, strawberry.field(name=name, description=text, default=UNSET))
     cls.__annotations__ = {**cls.__annotations__, **annotations}
@@ -47,7 +47,7 @@ def upper_snake(name: str) -> str:
 
 
 def reached(catalogue: Catalogue, type_: Type) -> list[RelationField]:
-    """The relations that filters and orders go through: those whose rows need no arguments."""
+    """The relations that filters and orders can use: those to rows without arguments."""
     return [one for one in type_.relations.values() if not catalogue[one.target].arguments]
 
 
@@ -74,7 +74,7 @@ class Inputs:
     def _define_where(self, type_: Type) -> None:
         own = self.where[type_.name]
         fields: dict[str, tuple[Any, str]] = {
-            "and": (list[own], f"All of these hold (at most {MAX_LIST}); an empty list matches everything."),  # type: ignore[valid-type]  # made at run time
+            "and": (list[own], f"All of these hold (at most {MAX_LIST}); an empty list matches everything."),  # type: ignore[valid-type]  # created at run time
             "or": (list[own], f"At least one of these holds (at most {MAX_LIST}); an empty list matches nothing."),  # type: ignore[valid-type]
             "not": (own, "The condition does not hold."),
         }
@@ -126,7 +126,7 @@ class Inputs:
         return described(cls, fields, f"One key by which {type_.name} rows are grouped.")
 
     def _filter(self, kind: ColumnKind) -> Any:
-        """The filter of a kind; one input serves all columns that are asked the same."""
+        """The filter of a kind; columns with equal operators share one input."""
         base = kind.labels.__name__ if kind.labels else kind.graphql
         name = f"{base}ListFilter" if kind.is_list else f"{base}Filter"
         if name not in self._filters:
@@ -152,7 +152,7 @@ def _operand(operator: Operator, scalar: Any) -> Any:
 
 
 def list_arguments(where: Any, order: Any) -> dict[str, Any]:
-    """The arguments by which a list is filtered and ordered."""
+    """The arguments for filtering and ordering a list."""
     return {
         "where": Annotated[where | None, strawberry.argument(description="Only rows that match; all rows by default.")],
         "orderBy": Annotated[
@@ -168,7 +168,7 @@ def list_arguments(where: Any, order: Any) -> dict[str, Any]:
 
 
 def group_argument(group_by: Any) -> Any:
-    """The argument by which an aggregate is grouped."""
+    """The argument for grouping an aggregate."""
     return Annotated[
         list[group_by] | None,
         strawberry.argument(

@@ -1,4 +1,4 @@
-"""Exceptional root fields: the Strawberry field and its price."""
+"""Root fields that are not derived from models: the Strawberry field and its cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schema.graph.types import Types
 
 Arguments = Mapping[str, Any]
 Sizes = Mapping[str, int]
-"""About how many rows each type has, by its name."""
+"""The approximate number of rows of each type, by name."""
 
 
 def _nothing(_catalogue: Catalogue, _arguments: Arguments, _sizes: Sizes) -> int:
@@ -20,15 +20,15 @@ def _nothing(_catalogue: Catalogue, _arguments: Arguments, _sizes: Sizes) -> int
 
 @dataclass(frozen=True)
 class RootField:
-    """A field of the query that no catalogue root describes.
+    """A query field outside the catalogue.
 
-    ``make`` gives the Strawberry field. ``rows`` says from the coerced arguments, which are not checked yet, how
-    many rows at most the field can answer with, by the names of the fields below it that hold them, at whatever depth.
-    ``reads`` are the rows that it compares beyond those.
+    ``make`` returns the Strawberry field. ``rows`` returns, for coerced but not validated arguments, the largest number
+    of rows of each nested field that has rows, by field name at any depth. ``reads`` is the number of rows read beyond
+    those.
     """
 
     make: Callable[[Types], Any]
     rows: Callable[[Arguments], Mapping[str, int]]
     reads: Callable[[Catalogue, Arguments, Sizes], int] = _nothing
     counted: Mapping[str, int] = field(default_factory=dict)
-    """Points of fields below it that count for each of its rows, by their names, where they are selected."""
+    """Points of nested fields per row, by name, if selected."""

@@ -1,4 +1,4 @@
-"""Strawberry types from the catalogue. The module is generic over tables; exceptions are in `schema.fields`."""
+"""Strawberry types from the catalogue. The module is generic over tables; other fields are in `schema.fields`."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from schema.sql.lists import MAX_IDS, MAX_PAGE, NESTED_PAGE, ROOT_PAGE, few_ids
 
 
 class RequestContext:
-    """What resolvers read of a request: the operation as a tree, and the loaders. The gateway's context extends it."""
+    """The context of resolvers: the operation's selection tree, and the loaders. The gateway's context extends it."""
 
     operation: Operation
     loaders: Loaders
     together: Any = None
-    """Of a mutation that is one transaction, its changes."""
+    """The changes of a mutation in one transaction."""
     seen: Any = None
-    """Of such a one, what notes or checks the rows that it concerns (`RowsSeen`)."""
+    """Records or checks the rows affected by such a mutation (`RowsSeen`)."""
 
 
 Info = strawberry.Info[RequestContext, None]
@@ -60,12 +60,12 @@ class Node:
 
     @classmethod
     def resolve_type(cls, record: Record, _info: object, _abstract: object) -> str:
-        """Records carry the name of their type."""
+        """The type name in a record."""
         return str(record["__typename"])
 
     @classmethod
     def is_type_of(cls, _record: object, _info: object) -> bool:
-        """A relation's type is known; nobody needs to ask a record."""
+        """Always true: relations have known types."""
         return True
 
 
@@ -98,17 +98,17 @@ class Connection(Generic[Row]):
 
 
 def read(source: Any, name: str) -> Any:
-    """How fields without a resolver read their source: records are dicts by GraphQL name."""
+    """Reads fields without a resolver: records are dicts by GraphQL name."""
     return source[name] if isinstance(source, dict) else getattr(source, name)
 
 
 def selection_of(info: Info) -> Selection:
-    """What the query asks for at the field that is being resolved."""
+    """The selection of the field that is being resolved."""
     return info.context.operation.at(info.path)
 
 
 def page_arguments(default: int) -> dict[str, Any]:
-    """The arguments by which every connection is read page by page."""
+    """The paging arguments of every connection."""
 
     def argument(type_: Any, description: str) -> Any:
         return Annotated[type_ | None, strawberry.argument(description=description)]
@@ -122,10 +122,10 @@ def page_arguments(default: int) -> dict[str, Any]:
 
 
 class Extras(Protocol):
-    """What types have beside what is in the catalogue."""
+    """Fields and interfaces of types beside the catalogue's."""
 
     def interface(self, type_: Type) -> type[Node]:
-        """The interface that a type of nodes implements; it may be made when the first such type is."""
+        """The interface of a node type; it may be created with the first such type."""
         ...
 
     def __call__(self, types: Types, type_: Type) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Extras(Protocol):
 
 
 class Types:
-    """The Strawberry classes of every type of a catalogue."""
+    """The Strawberry types of a catalogue."""
 
     def __init__(self, catalogue: Catalogue, extras: Extras) -> None:
         self.catalogue = catalogue
@@ -173,7 +173,7 @@ class Types:
         )
 
     def _connection(self, type_: Type) -> Any:
-        """The connection type of a type's rows: a page of them, and what all of them come to."""
+        """The connection type of a type's rows: a page, counts and aggregates."""
         generic: Any = Connection
         cls: Any = types.new_class(f"{type_.name}Connection", (generic[self.nodes[type_.name]],))
         aggregate: Any = self._aggregates.aggregate(type_)
@@ -192,7 +192,7 @@ class Types:
         return annotation if leaf.required else annotation | None
 
     def annotation(self, kind: ColumnKind) -> Any:
-        """The annotation of a kind's values."""
+        """The annotation for values of a kind."""
         scalar = self.enum(kind.labels) if kind.labels else BY_NAME[kind.graphql]
         return list[scalar | None] if kind.is_list else scalar  # type: ignore[valid-type]
 
@@ -215,7 +215,7 @@ class Types:
         return strawberry.field(resolver=resolver, name=made.name, description=made.description)
 
     def own_arguments(self, arguments: Arguments) -> dict[str, Any]:
-        """The annotations of arguments that fill holes in SQL, by name."""
+        """The annotations of arguments that fill placeholders in SQL, by name."""
         return {name: self._own_argument(one) for name, one in arguments.items()}
 
     def _own_argument(self, field: ArgumentField) -> Any:
@@ -226,7 +226,7 @@ class Types:
         return described if argument.default is None else (described, argument.default)
 
     def list_arguments(self, type_: Type, default: int) -> dict[str, Any]:
-        """The annotations of the arguments of a connection of these rows, by name."""
+        """The annotations of the arguments of a connection, by name."""
         asked = list_arguments(self.inputs.where[type_.name], self.inputs.order[type_.name])
         return self.own_arguments(type_.arguments) | page_arguments(default) | asked
 
@@ -244,7 +244,7 @@ class Types:
         )
 
     def query(self, own: Mapping[str, Any]) -> type:
-        """The query type: the catalogue's roots, ``node`` and ``nodes``, and the fields of ``own``, by name."""
+        """The query type: the catalogue's roots, ``node`` and ``nodes``, and the fields in ``own``, by name."""
         cls: Any = type("Query", (), {})
         cls.node = strawberry.field(resolver=_node, description="Any row by its global id; null if there is none.")
         cls.nodes = strawberry.field(
@@ -273,7 +273,7 @@ class Types:
         return strawberry.field(resolver=resolver, name=root.name, description=root.description)
 
     def _row_arguments(self, type_: Type, root: Root) -> dict[str, Any]:
-        """The arguments that name one row: its id, or what else is unique."""
+        """The arguments that identify one row: its id, or a unique key."""
         arguments = self.own_arguments(type_.arguments)
         if not type_.is_node:
             return arguments
@@ -304,7 +304,7 @@ def _bounds(argument: Argument) -> str:
 
 
 def totals(costs: str) -> dict[str, Any]:
-    """The fields of a connection that count its rows, by name; ``costs`` says what that takes."""
+    """The count fields of a connection, by name; ``costs`` describes their cost."""
     exact = Annotated[bool | None, strawberry.argument(description="Count all rows, without the limit.")]
     return {
         "total_count": strawberry.field(
@@ -346,8 +346,8 @@ async def _nodes(
     return await info.context.loaders.nodes("ids", few_ids(ids), selection_of(info))  # type: ignore[return-value]  # records
 
 
-# Resolvers read their arguments from the selection, where the request's cost and the compiler read them too. Strawberry
-# reads them from a signature, which differs by the catalogue.
+# Resolvers read arguments from the selection, like the cost and the compiler. Strawberry reads them from a signature,
+# which is built from the catalogue.
 
 
 def taking(arguments: dict[str, Any], returns: Any, resolve: Callable[[Any, Any], Any]) -> Callable[..., Any]:

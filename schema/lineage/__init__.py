@@ -1,4 +1,4 @@
-"""The lineage: edges from the models' relations, a walk over them by levels, the answers made of it, and its fields.
+"""The lineage: edges from the models' relations, a breadth-first walk over them, its results, and GraphQL fields.
 
-Uses the catalogue, SQL and the lists of relations; of changes only the guards and effects of moves, for `impact`.
+Uses the catalogue, SQL and lists of relations; of changes only guards and effects of transitions, for `impact`.
 """

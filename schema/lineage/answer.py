@@ -1,4 +1,4 @@
-"""The result of a walk: nodes, the edges among them, and its truncations with a cursor each."""
+"""The result of a walk: nodes, the edges among them, and truncations with a cursor each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from schema.lineage.statements import Branch, Spot, nulls
 from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Expansion, Question, Walked, WalkedNode
 
 COUNTED = 1000
-"""How far degrees and what remains are counted unless more is asked for; more is said to be more."""
+"""The default limit of counting degrees and remaining neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An edge of the answer."""
+    """An edge of the result."""
 
     upstream: str
     downstream: str
@@ -32,7 +32,7 @@ Adjacent = dict[str, list[tuple[str, Link]]]
 
 
 def adjacent(links: Iterable[Link], direction: str = BOTH) -> Adjacent:
-    """The edges that lead on from each node in a direction, in the order of the edges; nodes without one are not in."""
+    """The outgoing edges of each node in a direction, in the order of the edges; nodes without any are absent."""
     found: Adjacent = {}
     for link in links:
         if direction != UPSTREAM:
@@ -44,7 +44,7 @@ def adjacent(links: Iterable[Link], direction: str = BOTH) -> Adjacent:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where the walk stopped: a node's neighbours along an edge from a position on, and which limit stopped it."""
+    """A truncation: a node's neighbours along an edge after a position, and the limit that was reached."""
 
     end: End
     spot: Spot
@@ -54,22 +54,22 @@ class Cut:
 
 @dataclass
 class LineageAnswer:
-    """Nodes by depth, edges, and what is not there."""
+    """Nodes by depth, edges, and truncations."""
 
     nodes: list[WalkedNode]
     links: dict[Link, bool]
-    """The edges, and whether each closes a cycle."""
+    """The edges, with whether each closes a cycle."""
     cuts: list[Cut]
     omitted: Counter[str] = field(default_factory=Counter)
-    """What was left out to fit a size, by type."""
+    """Numbers of nodes omitted to fit a size, by type."""
     elsewhere: int = 0
-    """How many nodes are ends of edges and neither in the answer nor known to be in an earlier one."""
+    """The number of nodes at the ends of edges that are neither in the result nor known from an earlier page."""
 
 
 def assemble(
     walked: Walked, question: Question, types: Collection[str] | None, keep: int | None = None
 ) -> LineageAnswer:
-    """The answer with the first ``keep`` nodes of the walk (all by default), of these types."""
+    """The result with the first ``keep`` nodes of the walk (all by default), of these types."""
     found = list(walked.found.values())
     kept = found[:keep]
     ids = {node.id for node in kept}
@@ -108,9 +108,9 @@ def assemble(
 
 
 def _reads_on_at_end(walked: Walked, question: Question, expansion: Expansion) -> bool:
-    """Whether a walk reads on at its last depth: no node is added there, but every edge is named.
+    """Whether edges are read at the walk's last depth: no nodes are added there, but every edge is reported.
 
-    The other end may be a node of another page, which only those who hold the pages know.
+    The other end may be a node of another page, which only the client knows.
     """
     id_ = expansion.spot.id
     return expansion.depth == question.max_depth and id_ in walked.known and id_ not in walked.found
@@ -133,9 +133,9 @@ def _cut(walked: Walked, question: Question, expansion: Expansion, place: int) -
 
 
 def _mark_cycles(links: dict[Link, bool], roots: Sequence[str], direction: str) -> None:
-    """Marks the edges that lead back onto the path, depth first from the starts; without them there is no cycle.
+    """Marks edges that lead back onto the current path, depth first from the starts; without them the graph is acyclic.
 
-    Edges are followed in the walk's direction; those that close a loop of the platform are marked already.
+    Edges are followed in the walk's direction; edges of the platform's own loops are marked already.
     """
     following = adjacent((link for link, closes in links.items() if not closes), direction)
     done: set[str] = set()
@@ -167,17 +167,17 @@ def fitted(
     size: Callable[[LineageAnswer], int],
     max_bytes: int | None,
 ) -> LineageAnswer:
-    """The answer that fits: whole, or with as many nodes of the walk, nearest first, as have room."""
+    """The largest result that fits: complete, or with as many of the nearest nodes as possible."""
     whole = assemble(walked, question, types)
     if max_bytes is None or (most_bytes := size(whole)) <= max_bytes:
         return whole
     fits = assemble(walked, question, types, 0)
-    least, most, least_bytes = 0, len(walked.found), size(fits)  # the first is as small as can be, the second too large
+    least, most, least_bytes = 0, len(walked.found), size(fits)  # the first always fits, the second is too large
     places = {id_: place for place, id_ in enumerate(walked.found)}
     reached = sorted(max(places.get(one.upstream, 0), places.get(one.downstream, 0)) for one in whole.links)
 
     def things(keep: int) -> int:
-        """How many nodes and edges there are with so many nodes: bytes grow with them."""
+        """The number of nodes and edges in the result with ``keep`` nodes, which its bytes grow with."""
         return keep + bisect_left(reached, keep)
 
     tries = 0
@@ -197,12 +197,12 @@ def fitted(
 
 
 def is_complete(answer: LineageAnswer, walked: Walked) -> bool:
-    """Whether nothing is lacking that was asked for."""
+    """Whether the result contains everything requested."""
     return not (answer.cuts or answer.omitted or answer.elsewhere or walked.gone or walked.lacking or walked.is_full)
 
 
 def reason(answer: LineageAnswer, walked: Walked, question: Question) -> str | None:
-    """Why the answer is not complete, in one text; None where it is."""
+    """Why the result is incomplete, as one text; None if it is complete."""
     counts = Counter(cut.limit for cut in answer.cuts)
     said = {
         "maxDepth": f"maxDepth: edges lead on from nodes at depth {question.max_depth}",
@@ -223,7 +223,7 @@ def reason(answer: LineageAnswer, walked: Walked, question: Question) -> str | N
 
 
 def degree_branches(nodes: Sequence[WalkedNode], lacking: Callable[[End], str | None]) -> list[Branch]:
-    """What is counted for the degrees of nodes: a branch per type, side and kind of neighbour."""
+    """The counts for nodes' degrees: a branch per type, direction and kind of neighbour."""
     by_type: dict[str, list[Spot]] = {}
     for node in nodes:
         by_type.setdefault(node.type, []).append(Spot(node.id, node.key))
@@ -238,7 +238,7 @@ def degree_branches(nodes: Sequence[WalkedNode], lacking: Callable[[End], str | 
 
 
 def cut_branches(cuts: Sequence[Cut]) -> tuple[list[Branch], list[list[int]]]:
-    """What is counted for the frontier, and which cut each spot is."""
+    """The counts for the frontier, with the cuts of each branch."""
     groups: dict[Any, list[int]] = {}
     for place, cut in enumerate(cuts):
         groups.setdefault((cut.end.name, nulls(cut.spot.position)), []).append(place)

@@ -1,4 +1,4 @@
-"""The arguments of lineage fields, checked before any SQL."""
+"""The arguments of lineage fields, validated before any SQL."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from schema.sql.arguments import parse_id, type_of
 
 MAX_STARTS = 1000
 MAX_NAMES = 100
-"""Types, or kinds, that one question may name."""
+"""The largest number of types, or kinds, in an argument."""
 MAX_DEPTH, DEPTH = 100, 3
 MAX_PER_NODE, PER_NODE = 1000, 25
 MAX_NODES, NODES = 10_000, 500
 LEAST_BYTES, MAX_BYTES = 4_000, 10_000_000
 MAX_COUNTED, ALL_COUNTED = 100_000, 1_000_000
-"""How far the edges of a node may be counted, and of all nodes together where it is further than by default."""
+"""The largest limit of counting edges of a node, and the sum over all nodes if it exceeds the default."""
 
 
 @dataclass(frozen=True)
 class LineageRequest:
-    """What a lineage field is asked: the walk, what is shown of it, and what ties its cursors to it."""
+    """The arguments of a lineage field: the walk, what is shown of it, and the signature of its cursors."""
 
     question: Question
     types: frozenset[str] | None
@@ -40,10 +40,10 @@ class LineageRequest:
 
 
 def node_id(catalogue: Catalogue, argument: str, value: str) -> str:
-    """A global id of a node of the lineage, in its one form.
+    """A global id of a node of the lineage, in canonical form.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``: it is none.
+        GatewayError: ``BAD_USER_INPUT``: it is not one.
     """
     type_ = type_of(catalogue, argument, value)
     if type_.name not in edges().of:
@@ -54,10 +54,10 @@ def node_id(catalogue: Catalogue, argument: str, value: str) -> str:
 
 
 def start_ids(catalogue: Catalogue, values: Sequence[str]) -> list[str]:
-    """The start ids, each once.
+    """The start ids, without duplicates.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``, naming the one that is wrong.
+        GatewayError: ``BAD_USER_INPUT``, naming the invalid one.
     """
     if not 1 <= len(values) <= MAX_STARTS:
         raise bad_argument("from", f"has {len(values)} ids; pass 1 to {MAX_STARTS}")
@@ -65,7 +65,7 @@ def start_ids(catalogue: Catalogue, values: Sequence[str]) -> list[str]:
 
 
 def number(arguments: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
-    """A number within its bounds.
+    """A number, checked against its bounds.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``.
@@ -78,10 +78,10 @@ def number(arguments: Mapping[str, Any], name: str, default: int, least: int, mo
 
 
 def kinds(arguments: Mapping[str, Any]) -> frozenset[LineageKind] | None:
-    """The kinds that are walked, None for all.
+    """The kinds of edges to walk, None for all.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``: there are none.
+        GatewayError: ``BAD_USER_INPUT``: the list is empty.
     """
     given = arguments.get("through")
     if given is None:
@@ -99,10 +99,10 @@ def _few(argument: str, given: Sequence[Any]) -> None:
 
 
 def shown_types(arguments: Mapping[str, Any]) -> frozenset[str] | None:
-    """The types that are shown, None for all.
+    """The types to show, None for all.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``: there are none, or one of them is not a type of the lineage.
+        GatewayError: ``BAD_USER_INPUT``: the list is empty, or a type is not part of the lineage.
     """
     given = arguments.get("types")
     if given is None:
@@ -117,7 +117,7 @@ def shown_types(arguments: Mapping[str, Any]) -> frozenset[str] | None:
 
 
 def direction(arguments: Mapping[str, Any], default: str = BOTH) -> str:
-    """Which way the walk goes."""
+    """The direction of the walk."""
     value = arguments.get("direction")
     return default if value is None else str(getattr(value, "value", value))
 
@@ -125,7 +125,7 @@ def direction(arguments: Mapping[str, Any], default: str = BOTH) -> str:
 def request_of(
     catalogue: Catalogue, arguments: Mapping[str, Any], *, nodes: int = NODES, per_node: int = PER_NODE
 ) -> LineageRequest:
-    """The arguments of a walk; ``nodes`` and ``per_node`` are the limits unless the query gives others.
+    """The arguments of a walk; ``nodes`` and ``per_node`` are the default limits.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.

@@ -1,4 +1,4 @@
-"""Cursors of a lineage's frontier: a node's edges of one kind from a position on, tied to the walk they belong to."""
+"""Cursors of a lineage's frontier: a node's edges of one kind after a position, bound to their walk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MARK = "lineage"
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Where a walk goes on: a node and an edge, behind a position, and the depth of the node."""
+    """Where a walk continues: a node and an edge, a position, and the node's depth."""
 
     end: End
     spot: Spot
@@ -28,21 +28,21 @@ class Resumed:
 
 
 def walk_signature(parts: Sequence[object]) -> str:
-    """What ties a cursor to a walk: a short digest of the arguments that decide what is reached."""
+    """The signature that binds a cursor to a walk: a short digest of the arguments that determine what is reached."""
     return hashlib.sha256(orjson.dumps(parts, default=str)).hexdigest()[:16]
 
 
 def encode(signature: str, end: End, id_: str, depth: int, position: Position | None) -> str:
-    """The cursor of a node's neighbours along an edge, behind a position or from the first."""
+    """The cursor of a node's neighbours along an edge, after a position or from the start."""
     value = [_MARK, signature, end.name, id_, depth, None if position is None else list(position)]
     return pack(orjson.dumps(value))
 
 
 def decode(catalogue: Catalogue, signature: str, place: int, cursor: str) -> Resumed:
-    """What a cursor says.
+    """The content of a cursor.
 
     Raises:
-        GatewayError: ``INVALID_CURSOR``: it is no cursor of a lineage, or one of another walk.
+        GatewayError: ``INVALID_CURSOR``: it is not a lineage cursor, or belongs to another walk.
     """
     argument = f"after[{place}]"
     no_cursor = invalid(argument, "is no cursor of a lineage; pass a `frontier.cursor`")

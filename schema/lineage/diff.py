@@ -1,4 +1,4 @@
-"""Changes of a lineage between two moments, from the times of rows and the recorded changes."""
+"""Changes of a lineage between two times, from timestamps of rows and the record of changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_EVENTS = 1000
 
 @dataclass(frozen=True)
 class NodeChange:
-    """A node that changed: a recorded move, or an update of which nothing else is known."""
+    """A changed node: a recorded transition, or an update without details."""
 
     node: WalkedNode
     at: str
@@ -33,7 +33,7 @@ class NodeChange:
 
 @dataclass
 class LineageChanges:
-    """What was added, went out of use and changed; ``unknown`` says what cannot be told."""
+    """Nodes and edges that were added, retired and changed; ``unknown`` lists what cannot be determined."""
 
     added: list[WalkedNode]
     removed: list[WalkedNode]
@@ -45,7 +45,7 @@ class LineageChanges:
 
 @dataclass(frozen=True)
 class _Times:
-    """Of a row: when it came to be relative to the interval, and when within it it was updated or went out of use."""
+    """The times of a row: its creation relative to the interval, and its update or end within it."""
 
     came: str | None
     updated: str | None
@@ -53,7 +53,7 @@ class _Times:
 
 
 class DiffReader:
-    """Differences read on one snapshot."""
+    """Reads differences on one snapshot."""
 
     def __init__(self, catalogue: Catalogue, missing: Missing, reader: Reader) -> None:
         self._catalogue = catalogue
@@ -61,7 +61,7 @@ class DiffReader:
         self._reader = reader
 
     async def between(self, answer: LineageAnswer, since: datetime, until: datetime) -> LineageChanges:
-        """What happened to the nodes and edges of an answer after ``since``, up to ``until``."""
+        """The changes of a result's nodes and edges after ``since``, up to ``until``."""
         times = await self._times(answer.nodes, since, until)
         added = [node for node in answer.nodes if times[node.id].came == "within"]
         removed = [node for node in answer.nodes if times[node.id].ended is not None]
@@ -87,7 +87,7 @@ class DiffReader:
         )
 
     def _untold(self, nodes: Sequence[WalkedNode]) -> list[str]:
-        """Whose recorded changes the caller may not read."""
+        """The types whose recorded changes the caller may not read."""
         withheld = {node.type: self._missing.unrecorded.get(node.type) for node in nodes}
         return [
             f"Recorded changes of {name} rows are shown only to callers with the scope {what.scope}."
@@ -136,7 +136,7 @@ class DiffReader:
         return [when if came else "NULL::text", within(first(UPDATED)), within(first(tuple(ENDS)))]
 
     async def _events(self, nodes: Sequence[WalkedNode], since: datetime, until: datetime) -> list[NodeChange] | None:
-        """The changes of nodes that the gateway has recorded; None where it keeps no record here."""
+        """The recorded changes of nodes; None if the database has no record."""
         type_ = self._catalogue.record
         if self._missing.table(type_):
             return None
@@ -158,7 +158,7 @@ _WIRE = "to_char({c} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 
 def _unknown(nodes: Sequence[WalkedNode], times: Mapping[str, _Times], *, told: bool) -> list[str]:
-    """What the database does not tell."""
+    """What the database does not record."""
     said = [
         "Rows that were deleted leave no trace: what is not there today is neither in `added` nor in `removed`.",
         "When an edge between two older rows was set is not recorded: edges are as old as their younger end.",

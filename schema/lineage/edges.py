@@ -1,6 +1,6 @@
-"""Edges as data: every relation that is an edge, from both ends, with the label and state of nodes.
+"""Edges as data: every relation that is an edge, from both ends, with labels and states of nodes.
 
-Read once from the models; the walk knows no table by name.
+Derived from the models; the walk names no table.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from schema.catalogue.records import Missing
 
 @dataclass(frozen=True)
 class End:
-    """An edge as one of its ends sees it: from a row of ``type`` to rows of ``target``, found by ``join``.
+    """An edge seen from one of its ends: from a row of ``type`` to rows of ``target``, found by ``join``.
 
-    ``downstream``: the target is the downstream end. ``name`` is unique: ``Model.experiment``, and with a ``~`` behind
-    it as the other end sees the same.
+    ``downstream``: the target is the downstream end. ``name`` is unique: ``Model.experiment``, and with a ``~``
+    appended for the other end.
     """
 
     name: str
@@ -35,7 +35,7 @@ class End:
 
 
 class Edges:
-    """The ends of all edges, by the type that they are seen from: tables, and such SELECTs as have edges."""
+    """The ends of all edges, by the type that they start from: tables, and derived SELECTs with edges."""
 
     def __init__(self) -> None:
         self.of: dict[str, tuple[End, ...]] = {}
@@ -53,13 +53,13 @@ class Edges:
 
     @property
     def types(self) -> list[str]:
-        """The types whose rows are nodes of the lineage."""
+        """The types that are nodes of the lineage."""
         return list(self.of)
 
 
 def _ends(type_: str, field: str, target: str, edge: EdgeSpec, ways: tuple[Join, Join]) -> Iterator[End]:
     kind = edge.kind
-    assert isinstance(kind, LineageKind)  # noqa: S101 - there is no other vocabulary of edges
+    assert isinstance(kind, LineageKind)  # noqa: S101 - edges have no other vocabulary
     downstream = not edge.target_is_upstream
     name = f"{type_}.{field}"
     yield End(name, type_, target, ways[0], kind, downstream, edge.closes_loop)
@@ -73,7 +73,7 @@ def edges() -> Edges:
 
 
 STATES = ("status", "overall_status", "state", "gate")
-"""Columns that say in which state a row without a lifecycle is, the first of them that a table has."""
+"""Columns with the state of a row without a lifecycle; the first that a table has is used."""
 ENDS = {
     "deleted_at": "DELETED",
     "deprecated_at": "DEPRECATED",
@@ -81,17 +81,17 @@ ENDS = {
     "deactivated_at": "INACTIVE",
     "deactivation_date": "INACTIVE",
 }
-"""Columns of when a row went out of use, with the state of it where nothing else says one."""
+"""Columns with the end of a row, and the state that each implies without a state column."""
 IN_USE = "is_active"
-"""The column that says whether a row is in use: where there is one, it alone does, since the times may be stale."""
+"""The column that says whether a row is in use; it takes precedence over times, which may be stale."""
 LABEL_LENGTH = 120
 
 
 @dataclass(frozen=True)
 class Face:
-    """What is shown of a type's nodes: SQL over ``{row}`` of the label and of the state, NULL where it has none.
+    """How a type's nodes are shown: SQL over ``{row}`` of the label and the state, NULL if it has none.
 
-    ``ended`` is SQL of whether a row is out of use, None for a type whose rows have no end.
+    ``ended`` is SQL of whether a row has ended, None for a type whose rows do not end.
     """
 
     label: str
@@ -102,7 +102,7 @@ class Face:
 
 
 def face(type_: Type, missing: Missing) -> Face:
-    """How nodes of a type are shown, with the columns that the database has."""
+    """How nodes of a type are shown, by the columns that the database has."""
     there = [column.name for column in type_.table.columns if not missing.first(type_, [column.name])]
     leaves = (type_.leaf(name) for name in type_.label)
     named = ", ".join(f"{leaf.sql}::text" for leaf in leaves if not missing.first(type_, leaf.columns))
@@ -127,7 +127,7 @@ def face(type_: Type, missing: Missing) -> Face:
 
 
 def _in_use(columns: Sequence[str]) -> str:
-    """The state of a row of which only its end is known: ACTIVE, or how it ended."""
+    """SQL of the state of a row with an end column only: ACTIVE, or how it ended."""
     if IN_USE in columns:
         return f"CASE {{row}}.{IN_USE} WHEN true THEN 'ACTIVE' WHEN false THEN 'INACTIVE' END"
     ends = "".join(
@@ -137,7 +137,7 @@ def _in_use(columns: Sequence[str]) -> str:
 
 
 def state_name(type_: Type, face_: Face, text: str | None) -> str | None:
-    """A state as the graph names it: that of its lifecycle, the member of its enum, or the text as it is."""
+    """A state as the graph names it: by lifecycle, by enum, or the text itself."""
     if face_.state_column is None:
         return text
     if face_.lifecycle is not None:

@@ -8,28 +8,28 @@ from dataclasses import dataclass
 from schema.lineage.answer import Adjacent, Link, adjacent
 
 STEPS = 200_000
-"""How many edges are tried before the search is given up, where many of them lead nowhere."""
+"""Edges that are tried before a search stops."""
 
 
 @dataclass(frozen=True)
 class Path:
-    """A way from one node to another: its nodes, and the edge between each two."""
+    """A path from one node to another: its nodes, and the edges between them."""
 
     nodes: Sequence[str]
     links: Sequence[Link]
 
 
 class GivenUpError(Exception):
-    """Too many edges were tried."""
+    """The limit of tried edges was reached."""
 
 
 def paths(
     start: str, target: str, links: Iterable[Link], away: Mapping[str, int], longest: int, direction: str
 ) -> Iterator[Path]:
-    """All paths of at most ``longest`` edges in the order of their lengths; ``away`` are least distances to the target.
+    """All paths of at most ``longest`` edges in the order of their lengths; ``away`` are distances to the target.
 
     Raises:
-        GivenUpError: There are too many edges to try.
+        GivenUpError: The limit of tried edges was reached.
     """
     if start not in away:
         return
@@ -46,7 +46,7 @@ def paths(
 def _of_length(
     start: str, target: str, following: Adjacent, away: Mapping[str, int], length: int, steps: Iterator[int]
 ) -> Iterator[Path]:
-    """The paths of exactly so many edges, depth first; a path ends where it first meets the target."""
+    """The paths of exactly ``length`` edges, depth first; a path ends where it first meets the target."""
     nodes, taken = [start], list[Link]()
     choices = [iter(following.get(start, ()))]
     while choices:

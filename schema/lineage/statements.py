@@ -1,7 +1,8 @@
-"""Statements of a walk: the starts, a level's neighbours and how many there are, each one UNION ALL over the edges.
+"""Statements of a walk: the start rows, and the neighbours of a level or their counts, each one UNION ALL over the
+edges.
 
-Every branch asks for all nodes of one type along one edge: keys as arrays, a page of neighbours per node by LATERAL,
-in the order of the index behind the relation.
+Every branch reads the neighbours of all nodes of one type along one edge: keys as arrays, a page per node by LATERAL,
+in the order of the relation's index.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from schema.sql import builder as sql
 from schema.sql.lists import Lists
 
 Position = tuple[str | None, ...]
-"""Where a neighbour stands among the others of its node and edge: the texts of its order's values."""
+"""The position of a neighbour among those of its node and edge: the texts of its order's values."""
 Key = tuple[str, ...]
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 _COLUMN = re.compile(r"\{row\}\.([a-z_][a-z0-9_]*)")
@@ -29,9 +30,10 @@ _COLUMN = re.compile(r"\{row\}\.([a-z_][a-z0-9_]*)")
 
 @dataclass(frozen=True)
 class Window:
-    """The moments that reached nodes must lie in, as far as they have a time: from ``since`` to before ``until``.
+    """The interval that times of reached nodes must be in, if they have a time: ``since`` inclusive, ``until``
+    exclusive.
 
-    With ``only_in_use``, rows that have ended are not reached. The ``starts``, keys by type, always are.
+    With ``only_in_use``, ended rows are not reached. The ``starts``, keys by type, are always included.
     """
 
     since: datetime | None = None
@@ -42,7 +44,7 @@ class Window:
     def predicates(
         self, type_: Type, order: Sequence[OrderTerm], bind: sql.Binds, ended: str | None = None
     ) -> list[list[str]]:
-        """The ways to be within it, disjoint, each with an index's range; one way without conditions for all.
+        """Disjoint alternatives of conditions, each with an index range; one without conditions for all rows.
 
         ``ended`` is SQL over ``{row}`` of whether a row has ended.
         """
@@ -74,7 +76,7 @@ class Window:
 
 
 def _one_of(type_: Type, keys: Sequence[Key], bind: sql.Binds) -> str:
-    """Whether the row ``t`` has one of these keys."""
+    """SQL of whether the row ``t`` has one of these keys."""
     arrays = ", ".join(bind([key[place] for key in keys], "text[]") for place in range(len(type_.key)))
     names = ", ".join(f"c{place}" for place in range(len(type_.key)))
     casts = ", ".join(f"c{place}::{type_.column_kind(column).pg_type}" for place, column in enumerate(type_.key))
@@ -96,7 +98,7 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A node that is asked for its neighbours along an edge, from the first or behind a position."""
+    """A node whose neighbours along an edge are read, from the start or after a position."""
 
     id: str
     key: Key
@@ -105,9 +107,9 @@ class Spot:
 
 @dataclass(frozen=True)
 class Branch:
-    """One branch of a statement: spots of one type, asked along one edge, or to be counted along several to one type.
+    """One branch of a statement: spots of one type, read along one edge, or counted along several to one type.
 
-    The positions of its spots, where they have any, have their nulls at the same places.
+    The positions of its spots, if any, have nulls at the same indices.
     """
 
     ends: tuple[End, ...]
@@ -120,7 +122,7 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A row that an edge leads to, as a statement answers it."""
+    """A neighbour as a statement returns it."""
 
     id: str
     label: str | None
@@ -129,7 +131,7 @@ class Neighbour:
 
 
 class Statements:
-    """The statements of one walk over a database that may lack some of what the models know."""
+    """The statements of one walk, for a database that may lack part of the models."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -144,7 +146,7 @@ class Statements:
         return self._faces[type_.name]
 
     def lacking(self, end: End) -> str | None:
-        """What the database lacks of what an edge reads."""
+        """The first object that an edge reads and the database lacks."""
         here, there = self._catalogue[end.type], self._catalogue[end.target]
         return (
             self._missing_of(there)
@@ -153,7 +155,7 @@ class Statements:
         )
 
     def _missing_of(self, type_: Type) -> str | None:
-        """What the rows of a type cannot do without: its table, or all that its SELECT reads."""
+        """The first missing object that the rows of a type require: its table, or what its SELECT reads."""
         if what := self._missing.table(type_):
             return what
         words = set(_WORD.findall(type_.select or ""))
@@ -169,7 +171,7 @@ class Statements:
     # -- nodes by their keys ---------------------------------------------------------------------------------------
 
     def nodes(self, keys: Mapping[str, Sequence[Key]]) -> tuple[str, list[Any]]:
-        """Rows (type, place of the key, id, label, state), and a row without a type whose id is the moment.
+        """Rows (type, place of the key, id, label, state), and a row without a type whose id is the time.
 
         Raises:
             GatewayError: ``MISSING_IN_DATABASE`` or ``FORBIDDEN_FIELD``: rows of one of the types cannot be read.
@@ -194,7 +196,7 @@ class Statements:
     # -- neighbours ------------------------------------------------------------------------------------------------
 
     def neighbours(self, branches: Sequence[Branch], limit: int, window: Window) -> tuple[str, list[Any]]:
-        """Rows (branch, place of the spot in it, id, label, state, position), up to ``limit`` and one more a spot."""
+        """Rows (branch, place of the spot in it, id, label, state, position), up to ``limit`` and one more per spot."""
         bind = _Binds()
         arrays: dict[Any, str] = {}
         selects: list[str] = []
@@ -214,7 +216,7 @@ class Statements:
         return " UNION ALL ".join(selects), bind.values
 
     def counts(self, branches: Sequence[Branch], cap: int, window: Window) -> tuple[str, list[Any]]:
-        """Rows (branch, place of the spot in it, count): its different neighbours, counted up to ``cap``."""
+        """Rows (branch, place of the spot in it, count): distinct neighbours, counted up to ``cap``."""
         bind = _Binds()
         arrays: dict[Any, str] = {}
         selects: list[str] = []
@@ -242,7 +244,7 @@ class Statements:
         type_ = self._catalogue[branch.end.type]
 
         def array(values: tuple[str | None, ...]) -> str:
-            if values not in arrays:  # the same nodes are asked along many edges
+            if values not in arrays:  # the same nodes are read along many edges
                 arrays[values] = bind(list(values), "text[]")
             return arrays[values]
 
@@ -261,9 +263,9 @@ class Statements:
 
 
 def _by_keys(type_: Type, bound: Sequence[str], row: str, more: Sequence[str] = ()) -> str:
-    """The rows of a type that have these keys, with each key's place as ``q.ord``; ``more`` is bound beside the keys.
+    """The rows of a type with these keys, with each key's place as ``q.ord``; ``more`` is bound beside the keys.
 
-    Of a SELECT they are the rows that it lists, not one for every key that is asked for.
+    For a SELECT these are the rows that it lists, not one per requested key.
     """
     names = [*(f"c{place}" for place in range(len(type_.key))), *more]
     keys = f"unnest({', '.join(bound)}) WITH ORDINALITY AS q({', '.join(names)}, ord)"
@@ -287,7 +289,7 @@ def _of_columns(expressions: Sequence[str], page: str) -> tuple[list[str], list[
 
 
 def _merged(rows: str, select: Sequence[str], page: sql.Page, bind: sql.Binds, ways: Sequence[Sequence[str]]) -> str:
-    """One page of the rows that any of disjoint conditions finds: each way reads its own, and the first of all stay."""
+    """One page of the rows of disjoint alternatives: each reads its own page, and the first rows of all remain."""
     if len(ways) == 1:
         return sql.page(rows, select, page, bind, where=ways[0])
     first = len(select)
@@ -303,11 +305,11 @@ _NOW = "to_char({c} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 
 def nulls(position: Position | None) -> tuple[bool, ...] | None:
-    """Where a position has nulls; those with the same can be asked together."""
+    """The indices of a position's nulls; positions with equal ones can share a branch."""
     return None if position is None else tuple(value is None for value in position)
 
 
 def key_of(catalogue: Catalogue, id_: str) -> tuple[Type, Key]:
-    """The type and key of a global id that the database or an earlier answer gave."""
+    """The type and key of a global id from the database or from an earlier response."""
     type_ = catalogue[id_.split(":", 1)[0]]
     return type_, ids.decode(id_, type_.name, type_.key_kinds)

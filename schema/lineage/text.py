@@ -1,4 +1,4 @@
-"""A lineage as text: an outline of nodes below the nodes that they were reached from, the same for the same answer."""
+"""A lineage as text: an outline of nodes under the nodes that they were reached from, deterministic for a result."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ INDENT = "  "
 
 
 def outline(answer: LineageAnswer, head: str, foot: str) -> str:
-    """The outline: each node once, below the nearest one that it is linked to; all other edges as references.
+    """The outline: each node once, under the nearest node that it is linked to; other edges as references.
 
-    ``->`` leads downstream, ``<-`` upstream; ``=`` marks an edge to a node that has its line elsewhere.
+    ``->`` leads downstream, ``<-`` upstream; ``=`` marks an edge to a node that is listed elsewhere.
     """
     nodes = {node.id: node for node in answer.nodes}
     around = adjacent(link for link in answer.links if link.upstream in nodes and link.downstream in nodes)
@@ -39,7 +39,7 @@ def outline(answer: LineageAnswer, head: str, foot: str) -> str:
 
 
 def _placed(answer: LineageAnswer, around: Adjacent) -> tuple[list[str], Adjacent]:
-    """The nodes at the top, and what hangs below each node: nearest first, so that the one above has its place."""
+    """The top nodes, and the children of each node: nearest first, so that a parent is placed before its children."""
     depths: dict[str, int] = {}
     below: Adjacent = {node.id: [] for node in answer.nodes}
     tops = []

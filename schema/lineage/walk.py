@@ -1,7 +1,8 @@
-"""The walk: breadth first by sets on one snapshot, one statement per level, with minimal depths and all truncations.
+"""The walk: breadth first, set-based, on one snapshot, one statement per level, with minimal depths and all
+truncations.
 
-Nodes of the last level are asked for their neighbours too, of which none is added: that finds the edges among the
-nodes of the answer, and what lies beyond.
+The neighbours of the last level are read, too, but not added: that yields the edges among the nodes of the result, and
+the frontier.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from schema.sql.cursors import invalid
 from schema.sql.lists import Lists
 
 MAX_READ = 50_000
-"""Neighbours that a walk reads, new or known: about a second of the database. Beyond, one more a node and an edge."""
+"""Neighbours that a walk reads, new or known: about a second of the database. Beyond, one more per node and edge."""
 
 UPSTREAM, DOWNSTREAM, BOTH = "UPSTREAM", "DOWNSTREAM", "BOTH"
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a walk is asked: where it starts, which way and how far it goes, and what it may read."""
+    """The parameters of a walk: its starts, direction and depth, and its limits."""
 
     starts: Sequence[str]
     direction: str = BOTH
@@ -43,9 +44,9 @@ class Question:
     until: datetime | None = None
     resumed: Sequence[Resumed] = ()
     max_read: int = MAX_READ
-    """How many neighbours are read, of whatever nodes."""
+    """The largest number of neighbours read in total."""
     only_in_use: bool = False
-    """Whether rows that have ended are left out."""
+    """Whether ended rows are omitted."""
 
     def follows(self, end: End) -> bool:
         """Whether an edge is walked from this end."""
@@ -68,7 +69,7 @@ class WalkedNode:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """What was read of a node's neighbours along one edge: some of them in order, and whether there are more."""
+    """A node's neighbours along one edge: the first in order, and whether there are more."""
 
     end: End
     spot: Spot
@@ -79,7 +80,7 @@ class Expansion:
 
 @dataclass
 class Walked:
-    """What a walk has found. ``known`` are the nodes of earlier pages, with their depths."""
+    """The result of a walk. ``known`` are the nodes of earlier pages, with their depths."""
 
     as_of: str = ""
     found: dict[str, WalkedNode] = field(default_factory=dict)
@@ -88,12 +89,12 @@ class Walked:
     gone: list[str] = field(default_factory=list)
     lacking: set[str] = field(default_factory=set)
     read: int = 0
-    """How many neighbours were read."""
+    """The number of neighbours that were read."""
     is_full: bool = False
-    """Whether there were more than it may read."""
+    """Whether the limit of neighbours was exceeded."""
 
     def has(self, id_: str, depth: int) -> bool:
-        """Whether a node is in this answer or an earlier one, at that depth or nearer."""
+        """Whether a node is in this result or an earlier page, at that depth or nearer."""
         if id_ in self.found:
             return self.found[id_].depth <= depth
         return id_ in self.known and self.known[id_] <= depth
@@ -113,10 +114,10 @@ class Walk:
         self.walked = Walked()
 
     async def run(self) -> Walked:
-        """Walks.
+        """Runs the walk.
 
         Raises:
-            GatewayError: ``INVALID_CURSOR``: a position of a cursor holds what no row can have.
+            GatewayError: ``INVALID_CURSOR``: the position in a cursor has impossible values.
         """
         question, walked = self._question, self.walked
         level = await self._begin()
@@ -136,7 +137,8 @@ class Walk:
         return walked
 
     async def _begin(self) -> list[WalkedNode]:
-        """Reads the starts, and the nodes of the cursors where the walk goes on. The first level, unless it goes on."""
+        """Reads the starts, and the nodes of the cursors to continue from. Returns the first level; empty if it
+        continues."""
         question, walked = self._question, self.walked
         depths = dict.fromkeys(question.starts, 0)
         for one in question.resumed:
@@ -182,7 +184,7 @@ class Walk:
                 yield Branch((end,), spots)
 
     def _ends_of(self, type_name: str) -> list[End]:
-        """The ends that are walked from nodes of a type; what the database lacks is remembered."""
+        """The ends that are walked from nodes of a type; objects that the database lacks are recorded."""
         if type_name not in self._ends:
             walked = []
             for end in edges().of[type_name]:
@@ -195,10 +197,10 @@ class Walk:
         return self._ends[type_name]
 
     async def _expand(self, branches: Sequence[Branch], depth: int) -> list[Expansion]:
-        """Reads the neighbours; in the order of the nodes, and of the edges of each.
+        """Reads the neighbours, in the order of the nodes, and of the edges of each.
 
-        Where they could be more than the walk may read, some of each are read first, and then more of those that have
-        more: nothing is read twice.
+        If they could exceed the limit, some of each are read first, then more of those that have more; nothing is read
+        twice.
         """
         if not branches:
             return []
@@ -217,11 +219,11 @@ class Walk:
         return expansions
 
     def _share(self, spots: int, most: int) -> int:
-        """How many neighbours of each may be read, of ``most``, with the one that tells of more."""
+        """The number of neighbours to read per spot, of ``most``, with one to detect more."""
         return min(most, (self._question.max_read - self.walked.read) // spots - 1)
 
     async def _read(self, branches: Sequence[Branch], limit: int, depth: int) -> list[Expansion]:
-        """So many neighbours of each, from the first or behind positions."""
+        """Reads up to ``limit`` neighbours per spot, from the start or after positions."""
         rows = await self._fetch(branches, limit)
         self.walked.read += len(rows)
         return await aside(len(rows), _expansions, branches, rows, limit, depth)
@@ -234,7 +236,7 @@ class Walk:
             raise invalid("after", "holds values that its columns cannot have") from error
 
     def _grow(self, expansions: Sequence[Expansion], depth: int) -> list[WalkedNode]:
-        """Adds the neighbours that are new, or nearer than they were known to be, as long as there is room."""
+        """Adds neighbours that are new, or nearer than known, up to the limit of nodes."""
         walked = self.walked
         level: list[WalkedNode] = []
         for expansion in expansions:
@@ -250,7 +252,7 @@ class Walk:
 
 
 def _expansions(branches: Sequence[Branch], rows: Sequence[Sequence[Any]], limit: int, depth: int) -> list[Expansion]:
-    """What was read of a level, in the order of the nodes, and of the edges of each."""
+    """The expansions of a level, in the order of the nodes, and of the edges of each."""
     answers: dict[tuple[int, int], list[Neighbour]] = {}
     for branch, place, id_, label, state, position in rows:
         answers.setdefault((branch, place), []).append(Neighbour(id_, label, state, tuple(position)))
@@ -272,7 +274,7 @@ def _expansions(branches: Sequence[Branch], rows: Sequence[Sequence[Any]], limit
 
 
 def _behind(expansion: Expansion) -> Resumed:
-    """Where an expansion is read on."""
+    """The position after an expansion."""
     spot = Spot(expansion.spot.id, expansion.spot.key, expansion.neighbours[-1].position)
     return Resumed(expansion.end, spot, expansion.depth)
 
@@ -283,7 +285,7 @@ def _joined(first: Expansion, further: Expansion) -> Expansion:
 
 
 def window(catalogue: Catalogue, question: Question) -> Window:
-    """What a walk may reach, which its starts are free of."""
+    """The restrictions on reached rows, from which the starts are exempt."""
     if question.since is None and question.until is None and not question.only_in_use:
         return Window()
     starts: dict[str, list[Key]] = {}
@@ -294,7 +296,7 @@ def window(catalogue: Catalogue, question: Question) -> Window:
 
 
 def _resuming(resumed: Sequence[Resumed]) -> Iterator[Branch]:
-    """Nodes that are asked along one edge, behind positions with the same nulls."""
+    """Branches of nodes that are read along one edge, after positions with nulls at the same indices."""
     groups: dict[Any, list[Resumed]] = {}
     for one in resumed:
         groups.setdefault((one.end.name, nulls(one.spot.position)), []).append(one)

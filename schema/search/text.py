@@ -1,10 +1,10 @@
-"""The statement of `search`: every searchable type's hits, scored and merged by Postgres, with nothing but plain SQL.
+"""The statement of `search`: hits of all searchable types, scored and merged by Postgres in plain SQL.
 
-A value is compared in lower case, composed, its separators as spaces; Postgres folds both sides. The words of the text
-must all be found, in any order, beside each other or in several of the row's values. Only where that finds less than a
-page, words of letters may differ by a typo; a regular expression of all words that one letter makes of another says so,
-so that no extension is needed. A text that is what a type is called finds its newest rows. Where nothing is found at
-all, rows that have some of the words may be asked for, those with most of them first.
+Values are compared in lower case, composed (NFC), with separators as spaces; Postgres folds both sides. All words of
+the text must be found, in any order, in one value or in several values of the row. Only if that finds less than a page,
+words of letters may have a typo: a regular expression matches all words at that distance, so that no extension is
+needed. A text that is the name of a type finds its newest rows. If nothing is found at all, rows with some of the words
+may be requested, those with most of them first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from schema.sql.builder import Binds, order_by, same_key
 from schema.sql.builder import first as first_rows
 
 MAX_COMPARED = 20_000
-"""Rows of a type whose names are compared, the newest; of all types together less than an operation may cost."""
+"""The largest number of rows of a type whose names are compared, newest first; for all types together below the cost
+limit."""
 
 _SEPARATORS = "-_/:.("
 _TO_SPACES = str.maketrans(_SEPARATORS, " " * len(_SEPARATORS))
@@ -33,18 +34,19 @@ _SPECIAL = frozenset(punctuation)
 _FUZZY_LENGTHS = range(4, 33)
 _PREFIX_FROM = 5
 _TWICE_FROM = 8
-"""Letters from which a word may have a typo at all, go on in the value, and have a typo in each half."""
+"""Least letters of a word that may have a typo, of a word that may be a prefix of the value's, and of a word that may
+have a typo in each half."""
 
 
 NAMES = 2
-"""Names of a type: of one row and of many."""
+"""The names of a type, singular and plural."""
 OTHER_WAYS = 2
-"""Of finding a row, beside its names and its references: by its id, and by what its type is called."""
+"""Ways of finding a row beside its names and references: by its id, and by the name of its type."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """What is searched for."""
+    """The text that is searched for."""
 
     raw: str
 
@@ -54,31 +56,31 @@ class Text:
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """What spaces separate, each once, as values are compared: ``disc-risk`` is ``disc risk``."""
+        """The distinct words, folded as values are: ``disc-risk`` is ``disc risk``."""
         words = (word.translate(_TO_SPACES).strip() for word in self.raw.split())
         return tuple({word.lower(): word for word in words if word}.values())
 
     @cached_property
     def patterns(self) -> list[str]:
-        """A regular expression for each word with a typo; empty where none can have one."""
+        """A regular expression for each word with a typo; empty if no word can have one."""
         words = dict.fromkeys(part for word in self.words for part in normalize("NFC", word.lower()).split())
         if not any(_is_fuzzy(word) for word in words):
             return []
         patterns = (_with_typo(word) if _is_fuzzy(word) else _literal(word) for word in words)
-        return sorted(patterns, key=len)  # the quick ones first: few rows get to the slow ones
+        return sorted(patterns, key=len)  # cheap ones first: few rows reach the others
 
     @cached_property
     def pieces(self) -> list[list[str]]:
-        """Of each part of a word that may have a typo, pieces of which every value has one that fits the patterns.
+        """For each part of a word with a typo, substrings of which every matching value has at least one.
 
-        They are compared first, as ``LIKE`` does it, which takes a fraction of a regular expression's time.
+        They are tested first, by ``LIKE``, which takes a fraction of a regular expression's time.
         """
         words = dict.fromkeys(part for word in self.words for part in normalize("NFC", word.lower()).split())
         return [_pieces(part) for word in words if _is_fuzzy(word) for part in _parts(word)]
 
 
 def _is_fuzzy(word: str) -> bool:
-    """Only words of letters: a version or an identifier with a typo is another one."""
+    """Only words of letters: a version or an identifier with a typo is a different one."""
     return word.isalpha() and len(word) in _FUZZY_LENGTHS
 
 
@@ -87,19 +89,20 @@ def _literal(word: str) -> str:
 
 
 def _with_typo(word: str) -> str:
-    """Matches the words that differ from this one by a letter (another, one more or less, two exchanged)."""
+    """A regular expression for words that differ by one letter (replaced, inserted, deleted, two exchanged)."""
     found = "".join(f"(?:{_one_typo(part)})" for part in _parts(word))
     return f" {found}" + ("" if len(word) >= _PREFIX_FROM else "(?: |$)")
 
 
 def _parts(word: str) -> tuple[str, ...]:
-    """The parts of a word that may have a typo each; letters exchanged where they meet are another one in both."""
+    """The parts of a word that may each have a typo; an exchange across the boundary is a typo in both."""
     half = len(word) // 2
     return (word,) if len(word) < _TWICE_FROM else (word[:half], word[half:])
 
 
 def _pieces(part: str) -> list[str]:
-    """Texts of which one is in whatever a typo makes of a part: a half of it, or both, exchanged where they meet."""
+    """Substrings of which every variant of a part has one: either half, or both, with their adjacent letters
+    exchanged."""
     half = len(part) // 2
     return [part[:half], part[half:], part[: half - 1] + part[half] + part[half - 1] + part[half + 1 :]]
 
@@ -114,9 +117,9 @@ def _one_typo(part: str) -> str:
 
 @dataclass(frozen=True)
 class Searched:
-    """A type with what of it is searched: names by pattern, references by their exact value, the key.
+    """A type with its searched columns: names by pattern, references by equality, the key.
 
-    ``order`` is its newest first; ``bounded`` says that it has too many rows to compare them all.
+    ``order`` is newest first; ``bounded`` says that there are too many rows to compare all.
     """
 
     type: Type
@@ -128,15 +131,15 @@ class Searched:
     state: str = "NULL::text"
     label: str = "NULL::text"
     owner: str = "NULL::text"
-    """SQL over ``t``: its state, what it is called, and the id of the row that it belongs to."""
+    """SQL over ``t``: its state, its name, and the id of the row that it belongs to."""
     where: str = ""
-    """SQL over ``t`` of the rows that are searched; all by default."""
+    """SQL over ``t``: which rows are searched; all by default."""
     words: tuple[str, ...] = ()
-    """What the type is called, in lower case: its names first, then their ends, as in ``monitoring alerts``."""
+    """The names of the type, in lower case, and then their last words, as in ``monitoring alerts``."""
 
     @property
     def head(self) -> str:
-        """What a hit says of a row ``t``, whatever was found in it."""
+        """The select items of a hit on row ``t``, independent of where it matched."""
         row_id = self.type.columns["id"].over("t")
         return (
             f"'{self.type.name}'::text AS type, {row_id} AS id, {self.at} AS at, {self.state} AS state, "
@@ -145,13 +148,13 @@ class Searched:
 
     @property
     def table(self) -> str:
-        """The rows that may be found by whatever of them."""
+        """The rows that can be found."""
         name = self.type.sql_name
         return f"(SELECT t.* FROM {name} t WHERE {self.where})" if self.where else name
 
     @property
     def rows(self) -> str:
-        """Those whose names are compared."""
+        """The rows whose names are compared."""
         table = self.table
         if not self.bounded:
             return table
@@ -159,29 +162,29 @@ class Searched:
 
 
 class SearchStatement:
-    """Puts the statement together; the values are binds, so that one text follows from the number of words."""
+    """Builds the statement; values are binds, so that its text depends only on the number of words."""
 
     def __init__(self, text: Text, first: int, *, any_words: bool = False) -> None:
         self.bind = Binds()
         self._text = text
         self.any_words = any_words and len(text.words) > 1
-        """Whether a row needs no more than some of the words, where none has all: a row says which it lacks then."""
+        """Whether rows need only some of the words, if none has all; each row then reports the missing ones."""
         self._limit = self.bind(first + 1, "bigint")
 
     def build(self, searched: Sequence[Searched]) -> str:
-        """Rows of ``(type, id, field, value, score, at, state, owner)``, best first, one more than a page has, with
-        `any_words` also the places of the words that a row lacks.
+        """Rows of ``(type, id, field, value, score, at, state, owner)``, best first, one more than a page, with
+        `any_words` also the indices of missing words.
 
-        Empty for no types.
+        Empty without types.
         """
         exact = [arm for one in searched for arm in (*self._by_key(one), *self._by_reference(one), *self._by_type(one))]
         named = [one for one in searched if one.names]
-        if named:  # a bind that no part of the statement used would have no type
+        if named:  # an unused bind would have no type
             self._bind_words()
         sure = [*exact, *([self._all_sure(named)] if named else [])]
         if not sure:
             return ""
-        # a row is found once by each of its values and by each other way: the best so many times more are enough
+        # a row can match by each value and in each way, so that this multiple of the best matches suffices
         copies = max(len(one.names) + len(one.references) for one in searched) + OTHER_WAYS
         best = f"SELECT * FROM ({' UNION ALL '.join(sure)}) a ORDER BY {_ORDER}, place LIMIT {self._limit} * {copies}"
         ctes = (
@@ -209,13 +212,13 @@ class SearchStatement:
         self._pieces = [self.bind([f"%{one}%" for one in some], "text[]") for some in text.pieces]
 
     def _folded(self, text: str) -> str:
-        """A text as values are compared, folded once for the whole statement."""
+        """A text folded like values, computed once per statement."""
         return f"(SELECT {_fold(self.bind(text, 'text'))})"
 
     # -- exact -----------------------------------------------------------------------------------------------------
 
     def _by_key(self, one: Searched) -> list[str]:
-        """The row whose id the text is, global or bare."""
+        """The row whose id is the text, global or bare."""
         try:
             key = ids.decode(self._text.raw, one.type.name, one.type.key_kinds)
         except ids.MalformedIdError:
@@ -241,7 +244,7 @@ class SearchStatement:
         return arms
 
     def _by_type(self, one: Searched) -> list[str]:
-        """The newest rows of a type that the text names: ``monitoring alerts``, or by their end, ``alerts``."""
+        """The newest rows of a type that the text names: ``monitoring alerts``, or by the last word, ``alerts``."""
         name = " ".join(self._text.lower.translate(_TO_SPACES).split())
         if name not in one.words:
             return []
@@ -259,7 +262,7 @@ class SearchStatement:
         return f"SELECT {columns} FROM {_rows(one)} WHERE {_all('w.n', 'LIKE', self._inside)}"
 
     def _near(self, one: Searched) -> str:
-        """The best rows of a type with typos: those with most words as they are, then the shortest names."""
+        """The best rows of a type with typos: those with most exact words, then the shortest names."""
         exact = _portion("w.n", "LIKE", self._inside)
         share = _share(self._raw, f"coalesce(t.{one.names[0]}::text, w.n)")
         score = _rounded(f"0.1 + 0.2 * {exact} + 0.9 * {share}")
@@ -267,14 +270,14 @@ class SearchStatement:
         return (
             f"(SELECT {one.head}, {_values(one)}, {score} AS score"
             f" FROM {_rows(one)} WHERE (SELECT count(*) FROM sure) < {self._limit}"
-            # in this order: of what is joined by AND Postgres begins with what it takes for cheaper
+            # in this order: Postgres evaluates conditions joined by AND by their estimated cost
             f" AND CASE WHEN {' AND '.join(f'w.n LIKE ANY ({some})' for some in self._pieces)}"
             f" THEN {_all('w.n', '~', self._typos)} AND NOT ({_all('w.n', 'LIKE', self._inside)}) ELSE false END"
             f" ORDER BY score DESC, {newest} LIMIT {self._limit})"
         )
 
     def _with_some(self, named: Sequence[Searched]) -> str:
-        """What was found, and where that is nothing rows with some of the words."""
+        """The matches, or if there are none, rows with some of the words."""
         near = self._all_near(named) if named and self._typos else "(SELECT * FROM sure LIMIT 0)"
         some = f" UNION ALL {self._all_some(named)}" if named else ""
         return (
@@ -283,7 +286,7 @@ class SearchStatement:
         )
 
     def _some(self, one: Searched) -> str:
-        """The best rows of a type that lack words: those with most of them, then the shortest names."""
+        """The best rows of a type with missing words: those with most of them, then the shortest names."""
         score = _rounded(
             f"0.08 * {_portion('w.n', 'LIKE', self._inside)}"
             f" + 0.1 * {_share(self._raw, f'coalesce(t.{one.names[0]}::text, w.n)')}"
@@ -298,7 +301,7 @@ class SearchStatement:
         )
 
     def _by_value(self, arms: Sequence[str]) -> str:
-        """The rows ``r`` of the arms by each of their values ``v``, as it is compared: ``w.low`` and ``w.n``."""
+        """The rows ``r`` of the branches, once per value ``v``, folded as ``w.low`` and ``w.n``."""
         return (
             f"({' UNION ALL '.join(arms)}) r"
             " CROSS JOIN LATERAL unnest(r.fields, r.texts) WITH ORDINALITY AS v(field, value, place)"
@@ -318,18 +321,18 @@ class SearchStatement:
         return f"SELECT {_HEAD}, v.field, v.value, {score} AS score, v.place FROM {rows} WHERE v.value IS NOT NULL"
 
     def _all_near(self, named: Sequence[Searched]) -> str:
-        """Each row with the value that most of the words fit."""
+        """Each row with the value that most of the words match."""
         rows = self._by_value([self._near(one) for one in named])
         return _fitting(rows, f"{_portion('w.n', '~', self._typos)} DESC, v.place")
 
     def _all_some(self, named: Sequence[Searched]) -> str:
-        """The same of rows that lack words."""
+        """The same for rows with missing words."""
         rows = self._by_value([self._some(one) for one in named])
         return _fitting(rows, f"{_portion('w.n', 'LIKE', self._inside)} DESC, v.place", ", r.lacks")
 
 
 def _fitting(rows: str, fit: str, more: str = "") -> str:
-    """Each row once, with the value that comes first by ``fit``, and ``more`` of its columns."""
+    """Each row once, with the value that is first by ``fit``, and ``more`` of its columns."""
     columns = f"{_HEAD}, v.field, v.value, r.score, v.place{more}"
     values = f"SELECT DISTINCT ON (r.type, r.id) {columns} FROM {rows} WHERE v.value IS NOT NULL"
     return f"(SELECT * FROM ({values} ORDER BY r.type, r.id, {fit}) n)"
@@ -341,7 +344,7 @@ _ORDER = 'score DESC, at DESC NULLS LAST, type COLLATE "C", id COLLATE "C"'
 
 
 def _rows(one: Searched) -> str:
-    """The rows ``t`` with their values as they are compared, ``w.n``; OFFSET 0 lets that be computed once a row."""
+    """The rows ``t`` with their folded values, ``w.n``; OFFSET 0 computes these once per row."""
     names = ", ".join(f"t.{column}" for column in one.names)
     whole = f"(SELECT concat_ws(' ', {names}) AS x OFFSET 0) s"
     return f"{one.rows} t CROSS JOIN LATERAL (SELECT {_spaced(_fold('s.x'))} AS n FROM {whole} OFFSET 0) w"
@@ -354,12 +357,12 @@ def _values(one: Searched) -> str:
 
 
 def _rounded(score: str) -> str:
-    """As it is answered, so that what looks equal is ordered as equal."""
+    """Rounded as in the response, so that equal scores are ordered as equal."""
     return f"round(({score})::numeric, 4)::float8"
 
 
 def _share(text: str, value: str) -> str:
-    """How much of a value the text is, 0 to 0.1: a shorter value is a closer one."""
+    """The fraction of a value that the text covers, scaled to 0 to 0.1: shorter values match better."""
     return f"0.1 * least(1.0, length({text})::float8 / greatest(length({value}), 1))"
 
 
@@ -368,26 +371,26 @@ def _all(text: str, operator: str, patterns: Sequence[str]) -> str:
 
 
 def _portion(text: str, operator: str, patterns: Sequence[str]) -> str:
-    """The share of the patterns that a text fits."""
+    """The fraction of the patterns that a text matches."""
     found = " + ".join(f"({text} {operator} {pattern})::int" for pattern in patterns)
     return f"({found})::float8 / {len(patterns)}"
 
 
 _FOLDED = {"\u00df": "ss", "\u03c2": "\u03c3", "\u0307": ""}
-"""What lower case leaves apart: sharp s, the sigma at the end of a word, and the dot that a dotted I may leave."""
+"""Characters that lower() leaves distinct: sharp s, final sigma, and the combining dot of a dotted I."""
 
 
 def _fold(value: str) -> str:
-    """A value without regard to case and composition; most are plain, and need no more than lower case."""
+    """A value without case and composition; most are ASCII, and need lower() alone."""
     folded = f"lower(normalize({value}, NFC))"
     for letter, plain in _FOLDED.items():
         folded = f"replace({folded}, '{letter}', '{plain}')"
-    plain = f'lower(({value}) COLLATE "C")'  # a fifth of the time: others go through wide characters and back
+    plain = f'lower(({value}) COLLATE "C")'  # a fifth of the time: other collations convert to wide characters and back
     return f"CASE WHEN octet_length({value}) = length({value}) THEN {plain} ELSE {folded} END"
 
 
 def _spaced(value: str) -> str:
-    """A folded value with spaces for separators; ``translate()`` would take ten times as long."""
+    """A folded value with separators as spaces; ``translate()`` would take ten times as long."""
     for separator in _SEPARATORS:
         value = f"replace({value}, '{separator}', ' ')"
     return f"(' ' || {value})"

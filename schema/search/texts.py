@@ -1,7 +1,7 @@
-"""Search texts: their vectors are made before the operation runs, and kept here meanwhile.
+"""Search texts: their vectors are requested before the operation runs, and provided to it here.
 
-To make a vector of a text takes another service, which the schema does not know. Whoever runs an operation asks for the
-vectors of its `TextPlace`s beforehand; the SQL of both executors reads them, or the error that stands in their place.
+Vectors come from another service, which the schema does not call. The caller of an operation requests the vectors of
+its `TextPlace`s beforehand; the SQL of both executors reads them, or the error in their place.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from schema.sql.parameters import Variables, filled
 
 EMBEDDING, TEXT = "embedding", "text"
 MAX_TEXT = 4_000
-"""Characters of a text, about 1,000 tokens."""
+"""The longest text in characters, about 1,000 tokens."""
 
 
 @dataclass(frozen=True)
 class TextPlace:
-    """A text of an operation: the root that searches by it, and the text or the place of a variable."""
+    """A search text of an operation: the root, and the text or the parameter of a variable."""
 
     root: str
     text: Any
 
     def read(self, variables: Variables) -> str:
-        """The text itself."""
+        """The text."""
         text: str = filled(self.text, variables)
         return text
 
@@ -53,7 +53,7 @@ _VECTORS: ContextVar[Vectors | None] = ContextVar("vectors", default=None)
 
 
 def places(catalogue: Catalogue, fields: Mapping[str, Selection]) -> tuple[TextPlace, ...]:
-    """The texts that root fields search by, by nothing else beside."""
+    """The texts of root fields that search by a text alone."""
     found = []
     for one in fields.values():
         root = catalogue.roots.get(one.name)
@@ -65,8 +65,8 @@ def places(catalogue: Catalogue, fields: Mapping[str, Selection]) -> tuple[TextP
 
 
 def _argument(selection: Selection, name: str) -> Any:
-    """A text, the place of a variable, or a literal of another kind; None where there is none. The other arguments of
-    the field may be unreadable."""
+    """A text, the parameter of a variable, or a literal of another kind; None if it is not given. Other arguments of
+    the field may be invalid."""
     for node in selection.nodes[0].arguments or ():
         if node.name.value != name or isinstance(node.value, NullValueNode):
             continue
@@ -78,7 +78,7 @@ def _argument(selection: Selection, name: str) -> Any:
 
 @contextmanager
 def searching_by(vectors: Vectors) -> Iterator[None]:
-    """What runs within the block searches by these vectors."""
+    """A context in which searches use these vectors."""
     token = _VECTORS.set(vectors)
     try:
         yield
@@ -87,7 +87,7 @@ def searching_by(vectors: Vectors) -> Iterator[None]:
 
 
 def checked(text: str) -> str:
-    """A text that can be searched by.
+    """A valid search text.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``: it is empty or too long.
@@ -103,7 +103,7 @@ def vector_of(root: str, text: str) -> Sequence[float]:
     """The vector of a text.
 
     Raises:
-        GatewayError: It has none, for want of a service that makes one.
+        GatewayError: There is none, since no service is available.
     """
     found = (_VECTORS.get() or {}).get((root, checked(text)), NoVector(ErrorCode.EMBEDDINGS_NOT_CONFIGURED))
     if isinstance(found, NoVector):

@@ -1,11 +1,11 @@
 """Similarity search for both executors: its arguments and its SQL.
 
-The rows whose vectors are nearest to a given one come by pgvector's HNSW or IVFFlat index. Both answer approximately,
-and their scans can end before a page is full. Without an index that scans on (pgvector before 0.8), or where `exact` is
-asked for, every vector is compared. How the index searches is a matter of settings, which hold for the statement alone.
+The rows with the nearest vectors are found by pgvector's HNSW or IVFFlat index. Both are approximate, and their scans
+can end before a page is full. Without an index with iterative scans (pgvector before 0.8), or with `exact`, every
+vector is compared. The parameters of index scans are settings for the statement alone.
 
-Only the direction of a vector counts. pgvector multiplies 32-bit numbers, which lose very short and very long vectors,
-so that they are brought to the length 1 first; vectors of zeros point nowhere and are in no list.
+Only the direction of a vector matters. pgvector computes with 32-bit floats, which lose very short and very long
+vectors, so vectors are normalized first; zero vectors have no direction and are in no list.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from schema.sql.parameters import Parameter, applied
 
 @dataclass(frozen=True)
 class Search:
-    """The arguments of a similarity search, checked; what comes from variables may be a place.
+    """The validated arguments of a similarity search; values of variables may be parameters.
 
-    ``vector`` is the text of one, or None for that of ``like``, the key of a row; ``what`` tells searches apart.
+    ``vector`` is the text of a vector, or None for that of the row with key ``like``; ``what`` identifies the search in
+    cursors.
     """
 
     limit: int
@@ -46,9 +47,9 @@ class Search:
     """The texts of the distance and the key at the cursor, None without one."""
     where: Mapping[str, Any] | None
     index: VectorIndex | None
-    """The index that is asked; None where every vector is compared."""
+    """The index that is used; None if every vector is compared."""
     normalizes: bool
-    """Whether the database brings vectors to the length 1."""
+    """Whether the database normalizes vectors."""
 
     @property
     def exact(self) -> bool:
@@ -57,18 +58,18 @@ class Search:
 
     @property
     def fills(self) -> bool:
-        """Whether a full page is certain to have the nearest rows: every vector was compared with. An index that is
-        asked knows no more than what it has come by, an HNSW index along its graph, an IVFFlat index in some lists."""
+        """Whether a full page certainly has the nearest rows, because every vector was compared. Index scans may miss
+        rows: HNSW off its path in the graph, IVFFlat in lists that are not probed."""
         return self.index is None or self.index.reads_all
 
     @property
     def settings(self) -> dict[str, str]:
-        """What its page is read under."""
+        """The settings for its page."""
         return {} if self.index is None else self.index.settings(self.limit)
 
 
 def together(these: Mapping[str, str], those: Mapping[str, str]) -> dict[str, str]:
-    """The settings of two searches in one statement: the larger numbers."""
+    """The combined settings of two searches in one statement: the larger numbers."""
     both = {**these, **those}
     return {name: max(these.get(name, ""), value, key=_size) for name, value in both.items()}
 
@@ -93,7 +94,7 @@ class Similarity:
     # -- arguments -------------------------------------------------------------------------------------------------
 
     def search(self, arguments: Mapping[str, Any], indexes: Indexes) -> Search:
-        """Checks the arguments.
+        """Validates the arguments.
 
         Raises:
             GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
@@ -136,7 +137,7 @@ class Similarity:
         longest = max(map(abs, embedding))
         if not longest:
             raise bad_argument("embedding", "has only zeros, so it has no direction: no row is similar to it")
-        near = [value / longest for value in embedding]  # whose squares are numbers, too
+        near = [value / longest for value in embedding]  # the squares must not overflow
         length = math.sqrt(math.fsum(value * value for value in near))
         return f"[{','.join(repr(value / length) for value in near)}]"
 
@@ -151,43 +152,44 @@ class Similarity:
         return cursors.decode("after", cursor, self.type, self._named(what))
 
     def cursor_start(self, search: Search) -> str | Parameter:
-        """What all cursors of a search begin with."""
+        """The common beginning of all cursors of a search."""
         start: str | Parameter = applied(lambda what: cursors.start(self.type, self._named(what)), search.what)
         return start
 
     def _named(self, what: str) -> tuple[OrderTerm, ...]:
-        """The order by its names alone, the first of which ties a cursor to what is searched for."""
+        """The names of the order, the first of which binds a cursor to its search."""
         return self.order("", f"distance:{what}")
 
     # -- SQL -------------------------------------------------------------------------------------------------------
 
     def target(self, search: Search, bind: sql.Binds) -> str:
-        """The vector that is searched by."""
+        """The vector that is compared with."""
         if search.vector is not None:
             return bind(search.vector, f"text::{self.column.kind.pg_type}")
         vector = self._normal(search, "s")
         return f"(SELECT {vector} {self._liked(search, bind)} AND {self._points('s')})"
 
     def _normal(self, search: Search, row: str) -> str:
-        """A row's vector at the length 1."""
+        """A row's vector, normalized."""
         value = f"{row}.{self.nearest.vector}"
         return f"l2_normalize({value})" if search.normalizes else value
 
     def _points(self, row: str) -> str:
-        """Whether a row's vector points anywhere; its length is a number of 64 bits."""
+        """Whether a row's vector is not zero; its length is a 64-bit float."""
         return f"vector_norm({row}.{self.nearest.vector}) > 0"
 
     def _liked(self, search: Search, bind: sql.Binds) -> str:
         return f"FROM {self.type.sql_name} s WHERE s.{self.type.key[0]} = {bind(search.like, 'text::uuid')}"
 
     def liked(self, search: Search, bind: sql.Binds) -> str:
-        """How many rows there are by whose vector to search, and how many have one: one each, if all is well."""
+        """The number of rows with the key to search by, and of those with a vector: one each, if the search is
+        valid."""
         vectors = f"count(*) FILTER (WHERE {self._points('s')}) AS vectors"
         return f"SELECT count(*) AS rows, {vectors} {self._liked(search, bind)}"
 
     def sample(self) -> str:
-        """Some rows: the texts that their vectors may have been made of, and the vectors as texts. Takes how many
-        ($1), and how many characters the texts may have ($2)."""
+        """Some rows with the texts that their vectors may have been made of, and the vectors as texts. Binds: the
+        number of rows ($1), and the longest text in characters ($2)."""
         texts = [text.replace("{row}", "t") for text in self.nearest.texts]
         usable = [f"length({text}) BETWEEN 1 AND $2" for text in texts]
         where = [f"t.{self.nearest.vector} IS NOT NULL", self._points("t"), *usable]
@@ -195,16 +197,16 @@ class Similarity:
         return f"SELECT {items} FROM {self.type.sql_name} t{sql.conditions(where)} LIMIT $1"
 
     def order(self, value: str, name: str = "distance") -> tuple[OrderTerm, ...]:
-        """Nearest first by a distance, then by key."""
+        """By distance ascending, then by key."""
         nearest = OrderTerm(name, value, "double precision", (self.nearest.vector,), descending=False, nullable=False)
         return (nearest, *self.type.key_order((), descending=False))
 
     def distance(self, search: Search, target: str) -> str:
-        """From the row to the target; no index orders by it."""
+        """The distance from the row to the target, in a form that no index orders by."""
         return f"(({self._normal(search, 't')} <=> {target}) + 0)"
 
     def conditions(self, search: Search, lists: Lists, bind: sql.Binds) -> list[str]:
-        """What the rows must fulfil to be in the list, however near they are."""
+        """The conditions of rows to be in the list, apart from their similarity."""
         where = [f"t.{self.nearest.vector} IS NOT NULL", self._points("t")]
         where += [self.nearest.filters[flag][0].replace("{row}", "t") for flag in search.flags]
         if search.like is not None:
@@ -212,18 +214,18 @@ class Similarity:
         return [*where, *lists.filters(self.type, search.where, bind)]
 
     def page(self, search: Search, select: Sequence[str], lists: Lists, bind: sql.Binds) -> str:
-        """One row more than the page has, before the least similarity cuts it: items that are called ``f0`` and so on,
-        the score (cosine similarity, null where there is none), and the texts of the distance and the key."""
+        """One row more than the page, before the least similarity is applied: items named ``f0`` and so on, the score
+        (cosine similarity, null if undefined), and the texts of the distance and the key."""
         target = self.target(search, bind)
         distance = self.distance(search, target)
         where = self.conditions(search, lists, bind)
         if search.like is not None:
             where.append(f"{target} IS NOT NULL")
         where += self._behind(search, distance, bind)
-        # An index can give the order by distance alone, so the rows that tie with the last are sorted out outside. The
-        # limit is written out: a plan for any limit would rather sort the table.
+        # An index can order by distance alone, so rows tied with the last are sorted outside. The limit is a literal: a
+        # generic plan for any limit would sort the table.
         most = search.limit + 1
-        by = distance if search.exact else f"(t.{self.nearest.vector} <=> {target})"  # as the index has it
+        by = distance if search.exact else f"(t.{self.nearest.vector} <=> {target})"  # the index's operator
         items = ", ".join([*select, f"{distance} AS distance", f"t.{self.type.key[0]} AS key"])
         near = (
             f"SELECT {items} FROM {self.type.sql_name} t{sql.conditions(where)} "
@@ -234,14 +236,14 @@ class Similarity:
         return f"SELECT {values} FROM ({near}) n ORDER BY n.distance, n.key LIMIT {most}"
 
     def _behind(self, search: Search, distance: str, bind: sql.Binds) -> list[str]:
-        """What lies behind the cursor; one branch, since no value is null and all ascend."""
+        """The condition for rows after the cursor; a single row comparison, since no value is null and all ascend."""
         if search.position is None:
             return []
         parts = [applied(partial(_part, place), search.position) for place in range(2)]
         return sql.after(self.order(distance), parts, "t", bind)
 
     def left(self, search: Search, lists: Lists, bind: sql.Binds) -> str:
-        """Counts the rows behind the cursor, whatever the index finds of them."""
+        """Counts the rows after the cursor, without the index."""
         distance = self.distance(search, self.target(search, bind))
         where = [*self.conditions(search, lists, bind), *self._behind(search, distance, bind)]
         return sql.count(self.type.sql_name, where=where)
@@ -255,7 +257,7 @@ class Similarity:
         return sql.count(self.type.sql_name, where=where, up_to=up_to)
 
     def least(self, search: Search, bind: sql.Binds) -> str:
-        """The least similarity that is asked for."""
+        """The least requested similarity."""
         return bind(applied(repr, search.least), "text::double precision")
 
 

@@ -1,4 +1,4 @@
 """Fragments of SQL and their parameters: filters, orders, cursors, aggregates, lists.
 
-May use `schema.catalogue` and `schema.scopes`; both executors build on it, so that they mean the same.
+May use `schema.catalogue` and `schema.scopes`; both executors are built on it, and so return the same.
 """

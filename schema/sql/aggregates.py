@@ -1,4 +1,5 @@
-"""Aggregates: counts, sums and percentiles of the rows of a list, by groups and time buckets, per parent in one go."""
+"""Aggregates: counts, sums and percentiles of the rows of a list, by groups and time buckets, for all parents in one
+statement."""
 
 from __future__ import annotations
 
@@ -87,20 +88,20 @@ def aggregated(leaf: ColumnField) -> bool:
 
 @dataclass(frozen=True)
 class Summary:
-    """One aggregate of a list: its statement, and how a row of the result becomes a record."""
+    """An aggregate of a list: its statement, and the conversion of a result row to a record."""
 
     type: Type
     keys: tuple[tuple[ColumnField, str], ...]
-    """The leaves that are grouped by, with the expression of the group."""
+    """The leaves of the groups' keys, with the key's expression."""
     measures: tuple[tuple[ColumnField, str], ...]
-    """The leaves that are aggregated, with the name of the function."""
+    """The aggregated leaves, with the names of the functions."""
 
     def statement(
         self, rows: str, where: Sequence[str], bind: Binds, write: Callable[[ColumnKind, str], str] = ColumnKind.sql
     ) -> str:
-        """The groups of one list of ``rows`` over the alias ``t``: keys, count, measures, as ``a0``, ``a1`` and so on.
+        """The groups of one list of ``rows`` with the alias ``t``: keys, count, measures, as ``a0``, ``a1`` and so on.
 
-        ``write`` gives a value the form in which it is read: the wire's, or that of JSON.
+        ``write`` gives the form of values: wire form, or JSON.
         """
         groups = [expression for _, expression in self.keys]
         select = [write(leaf.kind, expression) for leaf, expression in self.keys]
@@ -114,7 +115,7 @@ class Summary:
         return f"{source} GROUP BY {by} ORDER BY {by} LIMIT {bind(MAX_GROUPS + 1, 'bigint')}"
 
     def record(self, values: Sequence[Any]) -> dict[str, Any]:
-        """A row of the result as the aggregate types read it."""
+        """A result row for the aggregate types."""
         column = self.type.sql_name
         keys = len(self.keys)
         record: dict[str, Any] = {
@@ -146,10 +147,10 @@ def _measure(leaf: ColumnField, function: str, write: Callable[[ColumnKind, str]
 
 
 def summary(type_: Type, selection: Selection) -> Summary:
-    """What an `aggregate` field asks for.
+    """The aggregate that a field selects.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``, naming the key that cannot be grouped by.
+        GatewayError: ``BAD_USER_INPUT``, naming an invalid key.
     """
     asked: Sequence[Mapping[str, Any]] = selection.arguments.get("groupBy") or ()
     if len(asked) > MAX_KEYS:
@@ -183,14 +184,14 @@ def _key(leaf: ColumnField, bucket: Any, path: str) -> str:
 
 
 def groups(found: list[dict[str, Any]]) -> list[dict[str, Any]] | GatewayError:
-    """The groups of one list, or the error that there are too many to answer all of them."""
+    """The groups of one list, or the error that there are too many."""
     if len(found) <= MAX_GROUPS:
         return found
     return too_many()
 
 
 def too_many() -> GatewayError:
-    """The error of an aggregate of more groups than are answered."""
+    """The error for too many groups."""
     return GatewayError(ErrorCode.GROUP_LIMIT, limit=MAX_GROUPS)
 
 
@@ -198,23 +199,24 @@ _REFUSAL = re.compile(r"groups of ([\w.]+): \d")
 
 
 def refusal(path: Sequence[str]) -> str:
-    """What a compiled statement fails with, before the number of groups, where the aggregate at a path has too many."""
+    """The message with which a compiled statement fails, before the number of groups, if the aggregate at a path has
+    too many."""
     return f"groups of {'.'.join(path)}: "
 
 
 def refused(error: Exception) -> frozenset[tuple[str, ...]]:
-    """The path of the aggregate by which a compiled statement has failed, if it has failed by one."""
+    """The path of the aggregate whose groups failed a compiled statement; empty for other errors."""
     return frozenset(tuple(found.split(".")) for found in _REFUSAL.findall(str(error)))
 
 
 class AggregateTypes:
-    """The types of aggregates, per type of the graph."""
+    """The aggregate types, per type of the graph."""
 
     def __init__(self, annotation: Any) -> None:
         self._annotation = annotation
 
     def aggregate(self, type_: Type) -> Any:
-        """``ModelAggregate``: the group's keys, the count, and a field for each number and time."""
+        """``ModelAggregate``: the group's keys, the count, and a field per number and time."""
         annotations: dict[str, Any] = {"group": self._group(type_), "count": int}
         cls: Any = type(f"{type_.name}Aggregate", (), {})
         cls.group = strawberry.field(description="The keys of the group; null for fields that are not grouped by.")

@@ -1,4 +1,4 @@
-"""Arguments checked before any SQL: ids of a type, and the values that fill the holes of SQL fields."""
+"""Arguments, validated before any SQL: ids of a type, and values for placeholders of SQL fields."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from schema.sql.filters import text_of
 from schema.sql.parameters import Parameter, applied
 
 Given = Sequence[tuple[ArgumentField, str | Parameter | None]]
-"""The values of arguments as Postgres reads their texts."""
+"""The values of arguments, as texts for Postgres."""
 
 
 def given(catalogue: Catalogue, arguments: Arguments, asked: Mapping[str, Any]) -> Given:
     """The values of a field's own arguments.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``, naming the argument that is missing or out of range.
+        GatewayError: ``BAD_USER_INPUT``, naming a missing or invalid argument.
     """
     return [(one, _value(catalogue, one, asked.get(name))) for name, one in arguments.items()]
 
 
 def bound(values: Given, bind: Binds) -> dict[str, str]:
-    """Placeholders by the names of the holes."""
+    """Binds by placeholder."""
     return {one.hole: bind(value, one.bound_as) for one, value in values}
 
 
@@ -59,13 +59,13 @@ _UUID = ("uuid",)
 
 
 def parse_id(catalogue: Catalogue, argument: str, type_: Type, value: str) -> tuple[str, ...]:
-    """The key in an id of that type, global or bare.
+    """The key in an id of the type, global or bare.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``, with an example of a right one.
+        GatewayError: ``BAD_USER_INPUT``, with an example of a valid one.
     """
     if type_.key_kinds == _UUID and ids.is_uuid(bare := value.removeprefix(f"{type_.name}:")):
-        return (bare,)  # as most are, and as the database writes it
+        return (bare,)  # the usual form, canonical already
     named = ids.type_of(value)
     if named != type_.name and named in catalogue.types and "text" not in type_.key_kinds:
         raise bad_argument(argument, f"{value[:80]!r} is an id of {named}; an id of {type_.name} is expected")
@@ -76,7 +76,7 @@ def parse_id(catalogue: Catalogue, argument: str, type_: Type, value: str) -> tu
 
 
 def type_of(catalogue: Catalogue, argument: str, value: str) -> Type:
-    """The type that a global id names.
+    """The type in a global id.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``: there is no such type.

@@ -1,7 +1,7 @@
 """SQL statements of the graph, built from the catalogue's fragments: pages, rows by key, counts.
 
-Values enter as typed binds only. The same builders serve the loaders, which bind values, and a compiler, which binds
-places to be filled by each request.
+Values enter as typed binds alone. The builders serve the loaders, which bind values, and the compiler, which binds
+parameters that each request fills.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Binds:
     values: list[Any] = field(default_factory=list)
 
     def __call__(self, value: Any, pg_type: str) -> str:
-        """Binds a value; returns its placeholder, cast to its type."""
+        """Binds a value; returns its placeholder with a cast."""
         self.values.append(value)
         return f"${len(self.values)}::{pg_type}"
 
@@ -30,8 +30,8 @@ class Binds:
 class Page:
     """A slice of an ordered list: ``limit`` rows after (or before) a position.
 
-    ``position`` holds the texts of the order's values at the cursor, None for a NULL; ``order`` is already turned
-    round when the page is read backward.
+    ``position`` holds the texts of the order's values at the cursor, None for a NULL; ``order`` is already reversed if
+    the page is read backward.
     """
 
     order: tuple[OrderTerm, ...]
@@ -40,21 +40,22 @@ class Page:
 
 
 def order_by(order: Sequence[OrderTerm], row: str) -> str:
-    """``row.created_at DESC NULLS LAST, row.id DESC``; nulls are said only where they differ from the default."""
+    """``row.created_at DESC NULLS LAST, row.id DESC``; NULLS is omitted where it is the default."""
     return ", ".join(f"{term.over(row)}{' DESC' if term.descending else ''}{_nulls(term)}" for term in order)
 
 
 def _nulls(term: OrderTerm) -> str:
     if term.descending == term.nulls_at_start:
-        return ""  # Postgres's own: NULLS FIRST when descending, NULLS LAST when ascending
+        return ""  # Postgres's default: NULLS FIRST when descending, NULLS LAST when ascending
     return " NULLS FIRST" if term.nulls_at_start else " NULLS LAST"
 
 
 def after(order: Sequence[OrderTerm], position: Sequence[str | None], row: str, bind: Binds) -> list[str]:
-    """The predicates of the rows behind a position, as branches that each follow the order's index.
+    """The predicates of the rows after a position, as branches that each can use the order's index.
 
-    A row is behind when its first terms are equal and the next one is further; the branches are disjoint. Where all
-    the rest goes one way and no value is null, one row comparison says the same as a branch per term.
+    A row is after the position if its first terms are equal and the next one is greater in the order; the branches are
+    disjoint. If all remaining terms have the same direction and no nulls, one row comparison replaces a branch per
+    term.
     """
     values = [None if value is None else _value(term, value, bind) for term, value in zip(order, position, strict=True)]
     branches: list[str] = []
@@ -86,7 +87,7 @@ def _value(term: OrderTerm, value: str, bind: Binds) -> str:
 def _null_branches(
     terms: Sequence[OrderTerm], values: Sequence[str | None], row: str, equal: Sequence[str]
 ) -> list[str]:
-    """A comparison never finds nulls; where they come last, they are behind every value."""
+    """Branches for nulls, which no comparison matches; if they are last, they are after every value."""
     branches = []
     before = list(equal)
     for term, value in zip(terms, values, strict=True):
@@ -103,9 +104,10 @@ def _and(conditions: Sequence[str], last: str) -> str:
 def page(
     rows: str, select: Sequence[str], page_: Page, bind: Binds, *, where: Sequence[str] = (), row: str = "t"
 ) -> str:
-    """One page of ``rows`` (a table, or a SELECT in brackets); ``where`` and ``select`` speak of the alias ``row``."""
+    """One page of ``rows`` (a table, or a SELECT in parentheses); ``where`` and ``select`` refer to the alias
+    ``row``."""
     limit = bind(page_.limit, "bigint")
-    select = select or ["NULL"]  # rows of no columns would be no rows to the driver
+    select = select or ["NULL"]  # the driver does not return rows without columns
     return _page(f"FROM {rows} {row}", select, page_, limit, bind, where, row)
 
 
@@ -118,7 +120,7 @@ def first(
     row: str = "t",
     limit: int = 1,
 ) -> str:
-    """The first rows of an order, as part of another statement."""
+    """The first rows of an order, as a subquery."""
     return _page(f"FROM {rows} {row}", select, Page(order, limit), str(limit), Binds(), where, row)
 
 
@@ -127,8 +129,8 @@ def _page(
 ) -> str:
     parts = _parts(page_, row)
     if len(parts) > 1:
-        # Append runs its parts one after another, since a part with a limit runs in no parallel worker, and the limit
-        # around it ends before a part that is not needed
+        # Append executes its children in sequence, since a LIMIT excludes parallel workers, and the outer LIMIT stops
+        # before children that are not needed
         made = [_page(source, select, part, limit, bind, [*where, *more], row) for part, more in parts]
         return f"SELECT * FROM (({') UNION ALL ('.join(made)})) u LIMIT {limit}"
     ((page_, more),) = parts
@@ -139,7 +141,7 @@ def _page(
     branches = after(page_.order, page_.position, row, bind)
     if len(branches) == 1:
         return f"SELECT {', '.join(select)} {source}{conditions([*where, branches[0]])}{order} LIMIT {limit}"
-    # each branch evaluates the selection itself (a system column is not one of a subquery's), and its order beside it
+    # each branch computes the select list itself (subqueries have no system columns), with its order beside it
     ordering = [f"{term.over(row)} AS o{i}" for i, term in enumerate(page_.order)]
     union = " UNION ALL ".join(
         f"(SELECT {', '.join([*select, *ordering])} {source}{conditions([*where, branch])}{order} LIMIT {limit})"
@@ -151,8 +153,8 @@ def _page(
 
 
 def _parts(page_: Page, row: str) -> list[tuple[Page, list[str]]]:
-    """The page itself; or, where an index has the nulls of the order's first term at the other end, a page of the rows
-    with a value and one of those without, in their order. With each, what its rows fulfil beside the page's."""
+    """The page itself; or, if an index has the nulls of the first term at the other end, a page of the rows with a
+    value and one of those without, in their order. Each with its additional conditions."""
     if not (page_.order[1:] and page_.order[0].apart and page_.order[0].may_be_null):
         return [(page_, [])]
     head, rest, position = page_.order[0], page_.order[1:], page_.position
@@ -170,26 +172,26 @@ def _parts(page_: Page, row: str) -> list[tuple[Page, list[str]]]:
 
 
 def planned_by_value(value: Any, bind: Binds) -> str:
-    """A condition that always holds, and has Postgres plan a prepared statement for the values of each request.
+    """A condition that is always true, and makes Postgres plan a prepared statement for the values of each execution.
 
-    For any value it guesses that ``column > $1`` leaves a third of the rows, and ``column = $1`` as many as any value.
-    Under a LIMIT, which a page and a bounded count have, a scan of the whole table looks cheap then, and is taken for a
-    value that is rare. With the value this condition is a constant and gone; without, it has a query that looks dear,
-    and that nobody runs: the plan for any value is never taken.
+    A generic plan assumes that ``column > $1`` matches a third of the rows, and ``column = $1`` the average number per
+    value. Under a LIMIT, as in pages and bounded counts, a sequential scan then looks cheap, and is chosen for rare
+    values, too. With known values this condition folds to a constant; in a generic plan it contains a subquery with a
+    high estimated cost that is never executed, so that the generic plan is never chosen.
     """
     known = bind(applied(lambda _: True, value), "boolean")
     return f"({known} OR (SELECT count(*) FROM generate_series(1, 1000000000)) = 0)"
 
 
 def conditions(where: Sequence[str]) -> str:
-    """The predicates as a WHERE clause, nothing where there are none."""
+    """The predicates as a WHERE clause, empty without any."""
     return f" WHERE {' AND '.join(f'({condition})' for condition in where)}" if where else ""
 
 
 def parents(type_: Type, columns: Sequence[str], keys: Sequence[tuple[str | None, ...]], bind: Binds) -> str:
-    """The parents of a batch as a relation ``k``: these columns of theirs, and ``ord``, each parent's place.
+    """The parents of a batch as a relation ``k``: these columns, and ``ord``, each parent's index.
 
-    The keys come as text, as they were selected; a column of text per key, cast to the column's own type.
+    Keys are bound as text, as they were selected: one array per column, cast to the column's type.
     """
     arrays = ", ".join(bind([key[i] for key in keys], "text[]") for i in range(len(columns)))
     names = ", ".join(f"c{i}" for i in range(len(columns)))
@@ -198,15 +200,15 @@ def parents(type_: Type, columns: Sequence[str], keys: Sequence[tuple[str | None
 
 
 def per_parent(statement: str, parents_: str) -> str:
-    """Runs a statement over ``k`` for every parent; its rows come after ``ord`` in the statement's own order.
+    """Runs a statement over ``k`` for every parent; rows are ordered by ``ord``, then by the statement's order.
 
-    Only a nested loop can run a lateral subquery with a limit, so the rows of one parent stay in order.
+    A lateral subquery with a LIMIT always runs in a nested loop, which preserves the order per parent.
     """
     return f"SELECT k.ord, r.* FROM {parents_} CROSS JOIN LATERAL ({statement}) r"
 
 
 def count(rows: str, *, where: Sequence[str] = (), up_to: int | None = None) -> str:
-    """How many rows there are, of all or of one parent; one more than ``up_to`` where there are more."""
+    """The number of rows; one more than ``up_to`` if there are more."""
     if up_to is None:
         return f"SELECT count(*) AS count FROM {rows} t{conditions(where)}"
     return f"SELECT count(*) AS count FROM (SELECT FROM {rows} t{conditions(where)} LIMIT {up_to + 1}) c"
@@ -220,7 +222,7 @@ def exists_up_to(
     *,
     where: Sequence[str] = (),
 ) -> str:
-    """Whether any row stands at a position or before it in that order: what lies on the other side of a page."""
+    """Whether there is a row at or before a position in the order: on the other side of a page."""
     backward = [term.reversed() for term in order]
     at = " AND ".join(
         f"{term.over('t')} IS NULL" if value is None else f"{term.over('t')} = {_value(term, value, bind)}"
@@ -232,9 +234,9 @@ def exists_up_to(
 
 
 def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None, ...]], bind: Binds) -> str:
-    """The rows with these keys, each with ``ord``, the place of its key in ``keys``.
+    """The rows with these keys, each with ``ord``, the index of its key in ``keys``.
 
-    Labels of an enum are compared as text: one that the database does not know is no row, not an error.
+    Enum labels are compared as text: an unknown label matches no row, and is no error.
     """
     arrays = [bind([key[i] for key in keys], "text[]") for i in range(len(type_.key))]
     names = ", ".join(f"c{i}" for i in range(len(type_.key)))
@@ -242,7 +244,8 @@ def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None,
     source = f"unnest({', '.join(arrays)}) WITH ORDINALITY AS k({names}, ord)"
     if not type_.is_derived:
         return f"SELECT {', '.join(['k.ord', *select])} FROM {source} JOIN {type_.source({})} t ON {on}"
-    # a join is not pushed into a SELECT with groups, a condition is: OFFSET 0 keeps the lateral query one of its own
+    # a join is not pushed into a SELECT with groups, a condition is: OFFSET 0 keeps the lateral subquery from being
+    # flattened
     rows = f"SELECT {', '.join(select)} FROM {type_.source({'keys': 'ARRAY[k.c0]'})} t WHERE {on} OFFSET 0"
     return per_parent(rows, source)
 
@@ -256,7 +259,7 @@ def by_columns(
     bind: Binds,
     where: Sequence[str] = (),
 ) -> str:
-    """The first row with each of these values of some columns, with ``ord``, the place of them in ``keys``."""
+    """The first row for each of these values of some columns, with ``ord``, the index of the values in ``keys``."""
     arrays = [bind([key[i] for key in keys], "text[]") for i in range(len(columns))]
     names = ", ".join(f"c{i}" for i in range(len(columns)))
     on = [same_key(type_, column, f"k.c{i}") for i, column in enumerate(columns)]
@@ -265,7 +268,7 @@ def by_columns(
 
 
 def same_key(type_: Type, column: str, text: str, row: str = "t") -> str:
-    """Whether a column of the row is part of a key, given as text."""
+    """The condition that a column of the row equals a part of a key, given as text."""
     kind = type_.column_kind(column)
     if kind.pg_type in {"uuid", "integer", "date"}:
         return f"{row}.{column} = {text}::{kind.pg_type}"

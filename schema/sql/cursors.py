@@ -1,7 +1,7 @@
-"""Cursors: their common encoding, and keyset cursors, which hold the values of an order at a row.
+"""Cursors: their common encoding, and keyset cursors, which hold a row's values of an order.
 
-A cursor is the URL-safe base64, without padding, of a JSON array. A keyset cursor is tied to its type and order, to no
-parent and no filter.
+A cursor is the URL-safe base64, without padding, of a JSON array. A keyset cursor is bound to its type and order, but
+not to a parent or a filter.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ def pack(json: bytes) -> str:
 
 
 def unpack(cursor: str) -> list[Any] | None:
-    """The array that a cursor holds; None for a text that is no cursor."""
+    """The array in a cursor; None for an invalid one."""
     try:
         value = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError:  # of base64, of JSON, and of texts that are neither
+    except ValueError:  # of base64, of JSON, and of UTF-8
         return None
     return value if isinstance(value, list) else None
 
 
 def start(type_: Type, order: Sequence[OrderTerm]) -> str:
-    """What all cursors of an order begin with: JSON up to the values."""
+    """The beginning of all cursors of an order: JSON up to the values."""
     return orjson.dumps([type_.name, signature(order)]).decode()[:-1] + ","
 
 
@@ -42,14 +42,14 @@ def encode(start_: str, values: Sequence[str | None]) -> str:
 
 
 def sql(start_: str, values: Sequence[str]) -> str:
-    """The same as a SQL expression: ``start_`` is the SQL of its beginning, ``values`` are that of the texts."""
+    """The cursor as a SQL expression: ``start_`` is the SQL of its beginning, ``values`` are SQL of the texts."""
     texts = " || ',' || ".join(f"coalesce(to_json({value})::text, 'null')" for value in values)
     text = f"{start_} || '[' || {texts} || ']]'"
     return f"translate(encode(convert_to({text}, 'UTF8'), 'base64'), E'+/=\\n', '-_')"
 
 
 def nulls(cursor: str) -> tuple[bool, ...]:
-    """Which values of a cursor are NULL, on which a statement depends; empty for a text that is no cursor."""
+    """Which values of a cursor are NULL, which determines the statement; empty for an invalid cursor."""
     match unpack(cursor):
         case [_, _, list() as values]:
             return tuple(value is None for value in values)
@@ -57,10 +57,10 @@ def nulls(cursor: str) -> tuple[bool, ...]:
 
 
 def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) -> tuple[str | None, ...]:
-    """The values that a cursor of this type and order holds.
+    """The values in a cursor of this type and order.
 
     Raises:
-        GatewayError: ``INVALID_CURSOR``, for a text that is no cursor, or one of another type or order.
+        GatewayError: ``INVALID_CURSOR``: it is invalid, or of another type or order.
     """
     match unpack(cursor):
         case [type_name, ordering, list() as values] if are_texts(values):
@@ -81,7 +81,7 @@ def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) 
 
 
 def are_texts(values: Sequence[Any]) -> bool:
-    """Whether these are texts of values as Postgres writes them, or None for NULL."""
+    """Whether these are texts, or None for NULL."""
     return all(value is None or (isinstance(value, str) and "\x00" not in value) for value in values)
 
 
@@ -90,5 +90,5 @@ def invalid(argument: str, why: str) -> GatewayError:
 
 
 def signature(order: Sequence[OrderTerm]) -> str:
-    """``-created_at,-id``: what ties a cursor to its order; ``!`` behind a name means nulls first."""
+    """``-created_at,-id``: binds a cursor to its order; ``!`` after a name means nulls first."""
     return ",".join(f"{'-' if term.descending else ''}{term.name}{'!' if term.nulls_first else ''}" for term in order)

@@ -1,4 +1,4 @@
-"""Entities of Apollo Federation: representations as keys, by the global id or another unique key."""
+"""Entities of Apollo Federation: representations as keys, by global id or another unique key."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from schema.errors import bad_argument
 from schema.sql.lists import MAX_IDS
 
 ENTITIES = "_entities"
-"""The root field that answers them."""
+"""The root field that resolves them."""
 REPRESENTATIONS = "representations"
 """Its argument."""
 
 
 class EntityKey(NamedTuple):
-    """A row that a representation names: by its global id, or by columns that are unique together."""
+    """The row that a representation identifies: by its global id, or by columns that are unique together."""
 
     type_name: str
     columns: tuple[str, ...]
-    """Empty where it is by the id."""
+    """Empty for the global id."""
     values: tuple[str, ...]
-    """Texts, as Postgres reads them."""
+    """Texts for Postgres."""
 
 
 @cache
 def natural_keys(catalogue: Catalogue) -> Mapping[str, Sequence[Mapping[str, str]]]:
-    """What rows are named by beside their ids, by type: the fields of each key, with their columns."""
+    """The unique keys beside the id, by type: fields with their columns."""
     found: dict[str, list[Mapping[str, str]]] = {}
     for root in catalogue.roots.values():
         type_ = catalogue[root.target]
@@ -42,10 +42,10 @@ def natural_keys(catalogue: Catalogue) -> Mapping[str, Sequence[Mapping[str, str
 
 
 def entity_keys(catalogue: Catalogue, representations: Sequence[Any], place: int | None = None) -> list[EntityKey]:
-    """The rows that these representations name; ``place`` is that of the only one.
+    """The rows that representations identify; ``place`` is the index of a single one.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``: one is none, or they are too many.
+        GatewayError: ``BAD_USER_INPUT``: one is invalid, or there are too many.
     """
     if len(representations) > MAX_IDS:
         raise bad_argument(
@@ -83,7 +83,7 @@ def _global_id(name: str, id_: str, argument: str) -> str:
 
 
 def _text(type_: Type, field: str, column: str, value: Any, argument: str) -> str:
-    """A part of a key as Postgres reads it."""
+    """A part of a key as text for Postgres."""
     kind = type_.column_kind(column)
     try:
         return _read(kind, value)
@@ -94,7 +94,7 @@ def _text(type_: Type, field: str, column: str, value: Any, argument: str) -> st
 
 
 def _read(kind: ColumnKind, value: Any) -> str:
-    """Raises ValueError or TypeError where a value is none of its kind."""
+    """Raises ValueError or TypeError for a value of another kind."""
     if kind.labels:
         return str(next(one.value for one in kind.labels if one.name == value)) if _names(kind, value) else _none()
     match kind.graphql:

@@ -1,7 +1,7 @@
 """Filters: the `where` input of each type and its SQL. Types are exact, and every value is a typed bind.
 
-`ne`, `notIn` and `not` treat null as a value: a row whose column is null is unequal to everything. Every other operator
-finds rows that have a value.
+`ne`, `notIn` and `not` treat null as a value: a row whose column is null is unequal to every value. All other operators
+match only rows with a value.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from schema.sql.parameters import Parameter, applied
 MAX_DEPTH = 10
 MAX_LIST = 1000
 MAX_JOINED = 6
-"""Relations that Postgres may plan as joins of one query: the time that it takes to find their order grows with the
-fourth power of how many there are."""
+"""Relations that Postgres may plan as joins of one query: the time to find their order grows with the fourth power of
+their number."""
 
 Build = Callable[[str, Any, "Bind"], str]
-"""``(column, value, bind) -> predicate``; ``bind`` makes a value of the column's kind a placeholder."""
+"""``(column, value, bind) -> predicate``; ``bind`` binds a value with the column's type."""
 
 
 @dataclass(frozen=True)
 class Bind:
-    """Binds values as text, cast to a type: one form for every driver, and numbers keep their digits."""
+    """Binds values as text with a cast: one form for every driver, and numbers keep their digits."""
 
     binds: Binds
     pg_type: str
@@ -53,12 +53,12 @@ class Bind:
 
 
 def text_of(value: Any) -> str:
-    """A GraphQL value as Postgres reads its text; members of enums are their labels."""
+    """A GraphQL value as text for Postgres; enum members as their labels."""
     match value:
         case bool():
             return "true" if value else "false"
         case datetime():
-            return value.astimezone(UTC).isoformat()  # a time without a zone is UTC here
+            return value.astimezone(UTC).isoformat()  # a time without a zone is UTC
         case date():
             return value.isoformat()
         case str() | int():
@@ -70,7 +70,7 @@ def text_of(value: Any) -> str:
 
 
 def as_sent(value: Any) -> str:
-    """The same for what is compared with what was sent before: a time relative to now is the text that says it."""
+    """The text of a value for comparison with earlier requests: a relative time is its own text."""
     return value.sent if isinstance(value, RelativeTime) else text_of(value)
 
 
@@ -80,7 +80,7 @@ def _texts_of(values: list[Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: what it takes (`value`, `list`, `flag`, `text` or `json`), what it means, in words and in SQL."""
+    """An operator: its operand (`value`, `list`, `flag`, `text` or `json`), its description, and its SQL."""
 
     name: str
     takes: str
@@ -97,7 +97,8 @@ def _unequal(column: str, value: Any, bind: Bind) -> str:
 
 
 def _among(column: str, values: Any, bind: Bind) -> str:
-    """Texts of times mean what a session's settings say, so that Postgres would read a list of them for each row."""
+    """Compares with an array of casts for times: the cast of a text depends on session settings, so that a list would
+    be parsed per row."""
     listed = bind.many(values)
     return f"{column} IN (SELECT unnest({listed}))" if bind.pg_type in _BY_SETTINGS else f"{column} = ANY ({listed})"
 
@@ -110,7 +111,7 @@ def _is_null(column: str, value: Any, _bind: Bind) -> str:
 
 
 def _is_json_null(column: str, value: Any, _bind: Bind) -> str:
-    """Both are null in an answer; a column may be json, which has no operators of its own."""
+    """Both SQL NULL and JSON null are null in responses; a column may be json, which has no operators."""
     stored = f"{column}::jsonb {'=' if value else '<>'} 'null'"
     return f"{column} IS NULL OR {stored}" if value else stored
 
@@ -176,13 +177,13 @@ def _json(value: Any) -> str:
 
 
 def _closed(pattern: str) -> str:
-    """A pattern that ends in a lone escape character is an error to Postgres; it means the character itself."""
+    """A pattern that ends in a lone escape character is an error in Postgres; it is taken literally."""
     trailing = len(pattern) - len(pattern.rstrip("\\"))
     return pattern + "\\" if trailing % 2 else pattern
 
 
 def operators(kind: ColumnKind) -> tuple[Operator, ...]:
-    """What can be asked of a column of this kind."""
+    """The operators of a column of this kind."""
     if kind.is_list:
         return LISTS
     match kind.graphql:
@@ -204,11 +205,11 @@ def filtered(leaf: ColumnField) -> bool:
 
 
 CLOSED = frozenset({"eq", "ne", "in", "notIn", "has", "hasAny", "hasAll"})
-"""The operators that ask for whole values, which in a closed vocabulary are its words."""
+"""Operators that compare whole values, which must be words of a closed vocabulary."""
 
 
 class Asked(NamedTuple):
-    """A filter and the path of its argument; a ``#`` in it counts a level."""
+    """A filter with the path of its argument; a ``#`` in it counts a level."""
 
     where: Mapping[str, Any]
     path: str
@@ -218,10 +219,10 @@ class Asked(NamedTuple):
 class Where:
     """Turns coerced `where` arguments into predicates over a row alias.
 
-    ``missing`` says which column of a table the database lacks; a filter by it is a named error. ``order`` is that of
-    the rows of which a relation leads to the first. ``lacks_label`` says which label an enum of the database lacks: no
-    value equals it, and none comes before it or behind it. ``vocabulary`` are the words that a text column can have,
-    empty where any may come: to ask for another is an error.
+    ``missing`` returns the error for columns that the database lacks. ``order`` returns the order that determines the
+    row of a single relation. ``lacks_label`` says whether an enum of the database lacks a label: no value equals it, or
+    is less or greater. ``vocabulary`` returns the possible words of a text column, empty if it is open: other words are
+    an error.
     """
 
     catalogue: Catalogue
@@ -232,12 +233,12 @@ class Where:
     vocabulary: Callable[[Type, ColumnField], Sequence[str]] = lambda _type, leaf: leaf.facts.values
     _aliases: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
     _joined: int = 0
-    """Relations so far that become joins of the query at hand."""
+    """Relations that have become joins of the current query."""
     compared: Any = None
-    """A value that a column is compared with, if any is."""
+    """Some value that a column is compared with, if any."""
 
     def predicates(self, type_: Type, where: Mapping[str, Any] | None, row: str, path: str = "where") -> list[str]:
-        """The predicates that all must hold for a row.
+        """The predicates that a row must satisfy.
 
         Raises:
             GatewayError: ``BAD_USER_INPUT`` naming the path of the argument, or ``MISSING_IN_DATABASE``.
@@ -245,10 +246,10 @@ class Where:
         return self._conjunction(type_, [Asked(where or {}, path)], row)
 
     def _conjunction(self, type_: Type, asked: Sequence[Asked], row: str) -> list[str]:
-        """The predicates of filters that all must hold for a row.
+        """The conjunction of filters, as predicates.
 
-        What they ask of the one row that a relation leads to is asked of it at once: it is joined once, and a view
-        behind it is worked out once.
+        Conditions on the row of the same single relation are combined: it is joined once, and a view behind it is
+        computed once.
         """
         found: list[str] = []
         ones: dict[str, list[Asked]] = {}
@@ -269,7 +270,7 @@ class Where:
         return found
 
     def _parts(self, asked: Asked) -> Iterator[tuple[str, Any, str]]:
-        """What a filter asks, each with its path: what stands in an `and` is asked beside the rest."""
+        """The parts of a filter, each with its path; those inside an `and` are merged with the others."""
         where, path = asked
         if path.count(".") > 4 * MAX_DEPTH or path.count("#") > MAX_DEPTH:
             raise bad_argument(_shown(path), f"is nested too deeply; at most {MAX_DEPTH} levels of filters")
@@ -310,7 +311,7 @@ class Where:
             yield operator.build(leaf.value_over(row), checked, bind)
 
     def _known(self, kind: ColumnKind, values: list[Any]) -> list[Any]:
-        """The labels among the values that the database has."""
+        """The values whose labels the database has."""
         return [one for one in values if not self.lacks_label(kind, text_of(one))]
 
     def _checked(self, operator: Operator, path: str, operand: Any) -> Any:
@@ -326,7 +327,7 @@ class Where:
     def _quantified(
         self, type_: Type, relation: RelationField, value: Mapping[str, Any], row: str, path: str
     ) -> Iterator[str]:
-        """What is asked of the rows that a relation leads to."""
+        """The predicates on the rows of a relation."""
         for quantifier, where in value.items():
             every = quantifier == "every"
             exists = self._exists(type_, relation, [Asked(where or {}, f"{path}.{quantifier}")], row, fail=every)
@@ -335,7 +336,7 @@ class Where:
     def _exists(
         self, type_: Type, relation: RelationField, asked: Sequence[Asked], row: str, *, fail: bool = False
     ) -> str:
-        """Whether there is a row behind a relation for which these filters hold, or, to ``fail``, do not."""
+        """Whether a relation has a row that satisfies these filters, or, with ``fail``, one that does not."""
         target = self.catalogue[relation.target]
         if error := self.missing(type_, relation.join.local_columns) or self.missing(
             target, relation.join.remote_columns
@@ -350,20 +351,20 @@ class Where:
             self._joined = joined
         on = relation.join.on(row, alias)
         source = f"SELECT FROM {target.source({})} {alias} WHERE {on}"
-        if not relation.unique:  # the row that the relation leads to, not any that could be it
+        if not relation.unique:  # the row that the relation returns, rather than any that matches
             order = self.order(target, relation.join.equal)
             one = first(target.source({}), [f"{alias}.*"], order, where=[on], row=alias)
             source = f"SELECT FROM ({one}) {alias} WHERE true"
         found = f"({_all(inner)}) IS NOT TRUE" if fail else _all(inner)
         exists = f"EXISTS ({source} AND {found})"
-        return f"({exists}) IS TRUE" if apart else exists  # which the planner leaves a query of its own
+        return f"({exists}) IS TRUE" if apart else exists  # keeps the planner from flattening the subquery
 
 
 def known_word(words: Sequence[str], field_: str, path: str, value: Any) -> Any:
-    """The value, a text or a list of them, whose words a closed vocabulary has.
+    """The value, a text or a list of texts, checked against a closed vocabulary.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT`` with the vocabulary as ``values``, and the word that was probably meant.
+        GatewayError: ``BAD_USER_INPUT`` with the vocabulary as ``values``, and the closest word.
     """
     for word in value if isinstance(value, list) else [value]:
         if word is not None and word not in words:
@@ -375,12 +376,12 @@ def known_word(words: Sequence[str], field_: str, path: str, value: Any) -> Any:
 
 
 def few(values: Sequence[Any] | None) -> int:
-    """About how many values a list has, as prices tell lists apart: ten, a hundred or a thousand."""
+    """The approximate length of a list, by which costs differ: ten, a hundred or a thousand."""
     return next((size for size in (10, 100) if len(values or ()) <= size), MAX_LIST)
 
 
 def joins(catalogue: Catalogue, type_: Type, *asked: Mapping[str, Any] | None) -> int:
-    """How many relations the statement joins for filters that all must hold, if there is room: see `Where`."""
+    """The number of relations that the statement joins for a conjunction of filters, if there is room: see `Where`."""
     count = 0
     ones: dict[str, list[Mapping[str, Any]]] = {}
     pending = list(asked)
@@ -406,7 +407,7 @@ def _joins(catalogue: Catalogue, relation: RelationField, *asked: Mapping[str, A
 
 
 def equal_columns(type_: Type, where: Mapping[str, Any] | None) -> Iterator[str]:
-    """The columns that a filter compares with one value: all rows that it finds have that one."""
+    """The columns that a filter compares with one value, which all matching rows share."""
     for name, value in (where or {}).items():
         if name == "and":
             for one in value or ():
@@ -418,7 +419,7 @@ def equal_columns(type_: Type, where: Mapping[str, Any] | None) -> Iterator[str]
 
 
 def compared(type_: Type, where: Mapping[str, Any] | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What must hold of the columns of every row that a filter finds: their fields, each with its operators."""
+    """The necessary conditions of a filter on columns: their fields, each with its operators."""
     for name, value in (where or {}).items():
         if name == "and":
             for one in value or ():
@@ -428,8 +429,8 @@ def compared(type_: Type, where: Mapping[str, Any] | None) -> Iterator[tuple[str
 
 
 def compared_with_usual(type_: Type, where: Mapping[str, Any] | None) -> Iterator[tuple[Rare, int, str, Any]]:
-    """What a filter compares those columns with whose unusual values are found elsewhere: where they are, the place of
-    the comparison among the column's, its operator and its value; see `only_rare`."""
+    """The comparisons of a filter with unusual values of columns whose unusual rows are listed elsewhere: that list,
+    the index of the comparison among the column's, its operator and its value; see `only_rare`."""
     for rare in type_.rare:
         name = type_.leaf(rare.column).name
         values = (value for field_, value in compared(type_, where) if field_ == name)
@@ -439,7 +440,7 @@ def compared_with_usual(type_: Type, where: Mapping[str, Any] | None) -> Iterato
 
 
 def only_rare(operator: str, usual: Sequence[str | int | bool], operand: Any) -> bool:
-    """Whether a comparison finds none of some usual values; where that is not certain, it may."""
+    """Whether a comparison certainly matches none of some usual values."""
     values: list[Any] = [getattr(one, "value", one) for one in (operand if isinstance(operand, list) else [operand])]
     if not all(isinstance(value, type(one)) for value in values for one in usual):
         return False
@@ -456,7 +457,7 @@ def only_rare(operator: str, usual: Sequence[str | int | bool], operand: Any) ->
 
 
 def json_paths(where: Any, path: str = "where") -> Iterator[tuple[str, str]]:
-    """The arguments of a filter whose text only the database can check, with their texts."""
+    """The SQL/JSON paths in a filter, which only the database can validate, with their argument paths."""
     if isinstance(where, list):
         for place, one in enumerate(where):
             yield from json_paths(one, f"{path}[{place}]")

@@ -1,7 +1,7 @@
-"""Indexes of the connected database that serve an order, and the form of the order that Postgres recognises.
+"""Indexes of the connected database that serve an order, and the form of ORDER BY that matches them.
 
-Postgres takes an index for an order only where the nulls stand at the same end. Where they stand at the other one, rows
-with a value are read in the index's order, and rows without one before or behind them (`sql.page`).
+Postgres uses an index for an order only if nulls are at the same end. Otherwise rows with a value are read in the
+index's order, and rows without one before or after them (`sql.page`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _NOT_NULL = re.compile(r"\((\w+) IS NOT NULL\)")
 
 @dataclass(frozen=True)
 class Served:
-    """How an index serves an order: ``equal`` of its columns are given, and the order's first ``terms`` come from it
-    in order. Rows that are equal in these are sorted by the rest, a few at a time.
+    """How an index serves an order: ``equal`` of its columns are fixed, and the order's first ``terms`` come from it.
+    Rows that are equal in these are sorted by the rest, a few at a time.
 
-    ``apart``: rows without a value of the first term are read by themselves.
+    ``apart``: rows without a value of the first term are read separately.
     """
 
     index: Index
@@ -32,7 +32,7 @@ class Served:
 
 
 class Indexes:
-    """The indexes of a database, and the columns that refuse null there."""
+    """The indexes of a database, and its NOT NULL columns."""
 
     def __init__(self, facts: Facts) -> None:
         self._indexes = facts.indexes
@@ -41,17 +41,17 @@ class Indexes:
         self._searched = facts.searched
         self._large = facts.large
         self.names = frozenset(index.name for indexes in facts.indexes.values() for index in indexes)
-        """The names of all indexes that are known."""
+        """The names of all indexes."""
         self.normalizes = facts.normalizes
 
     def serves(
         self, type_: Type, order: Sequence[OrderTerm], equal: Collection[str] = (), *, walked: bool = False
     ) -> Served | None:
-        """The index that serves an order best, or None where all rows must be sorted for its first page.
+        """The index that serves an order best, or None if all rows must be sorted for the first page.
 
-        ``equal`` are columns that every row has one and the same value in: the parent's, or those of a filter. The
-        index that begins with most of them is best, since it reads no other rows. A view has no indexes: those of the
-        table that it has rows for, or is ``walked`` in, serve it.
+        ``equal`` are columns that all rows share a value in: the parent's key, or those of a filter. The index that
+        begins with most of them is best, since it reads no other rows. Views have no indexes: those of the table that a
+        view has a row for, or is ``walked`` in, are used.
         """
         at = _place(type_, walked=walked)
         if at is None:
@@ -64,15 +64,15 @@ class Indexes:
         return max(filter(None, found), key=lambda one: (one.equal, one.terms, not one.apart), default=None)
 
     def is_large(self, type_: Type) -> bool:
-        """Whether a scan of all rows takes far longer than planning a statement."""
+        """Whether a sequential scan takes far longer than planning a statement."""
         return type_.sql_name in self._large
 
     def nearest(self, type_: Type, column: str) -> VectorIndex | None:
-        """The index by which a type's vectors are searched; None where all of them are compared."""
+        """The vector index of a column; None if all vectors are compared."""
         return self._searched.get((type_.sql_name, column))
 
     def leading(self, type_: Type) -> Mapping[str, bool]:
-        """The columns that lead an index of all rows, and whether each is unique alone."""
+        """The columns that lead a full index, with whether each is unique by itself."""
         found: dict[str, bool] = {}
         for index in () if type_.is_view else self._indexes.get(type_.sql_name, ()):
             column = index.columns[0].name
@@ -81,17 +81,17 @@ class Indexes:
         return found
 
     def first_column(self, type_: Type, name: str) -> str | None:
-        """The column that the index of this name begins with."""
+        """The first column of the index with a name."""
         named = (index for index in self._indexes.get(type_.sql_name, ()) if index.name == name)
         return next((index.columns[0].name for index in named), None)
 
     def follow(
         self, type_: Type, order: tuple[OrderTerm, ...], equal: Collection[str] = (), *, walked: bool = False
     ) -> tuple[OrderTerm, ...]:
-        """The same order, marked so that its SQL is one that an index serves, and asks for no nulls in vain.
+        """The order in the form of an index that serves it, without NULLS clauses for columns without nulls.
 
-        Where none serves it, rows without a value are still read by themselves if they are many: they alone fill a page
-        that begins with them, by the key, and the others need not be sorted. Not below a parent, whose rows are few.
+        If none serves it, rows without a value are still read separately if they are many: they alone fill a page that
+        begins with them, by key, and the others need not be sorted. Not below a parent, which has few rows.
         """
         if at := _place(type_, walked=walked):
             table, columns = at
@@ -110,7 +110,7 @@ class Indexes:
 
 
 def _place(type_: Type, *, walked: bool) -> tuple[str, Mapping[str, str] | None] | None:
-    """The table whose indexes serve a type's orders, and the names of the type's columns there if they are others."""
+    """The table whose indexes serve a type's orders, and the names of the type's columns there if they differ."""
     if not type_.is_view:
         return type_.sql_name, None
     at = type_.walk if walked else type_.over
@@ -118,7 +118,7 @@ def _place(type_: Type, *, walked: bool) -> tuple[str, Mapping[str, str] | None]
 
 
 def _in_table(term: OrderTerm, columns: Mapping[str, str]) -> OrderTerm:
-    """The term as one of the table's; of no column where that has none."""
+    """The term over the table's column; over none if it has no such column."""
     name = columns.get(term.column or "")
     return (
         replace(term, columns=(), value="") if name is None else replace(term, columns=(name,), value=f"{{row}}.{name}")
@@ -155,7 +155,7 @@ def _served(index: Index, order: Sequence[OrderTerm], equal: Collection[str]) ->
 
 
 def _has_all(index: Index, first: OrderTerm, equal: Collection[str], *, apart: bool) -> bool:
-    """Whether every row that is asked for is in the index, as far as rows without a value are not."""
+    """Whether every requested row is in the index, apart from rows without a value."""
     if index.predicate is None:
         return True
     column = _NOT_NULL.fullmatch(index.predicate)

@@ -1,5 +1,5 @@
-"""The statements of every list of the graph as the loaders send them, so that Postgres can be asked what it makes of
-each: of a type's first page, of a relation's rows, and of how these are found."""
+"""The statements of every list of the graph, as the loaders send them, for EXPLAIN: of a type's first page, of a
+relation's rows, and of their lookup."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, Lists
 
 @dataclass(frozen=True)
 class ListStatement:
-    """A list by its field (``models``, ``Experiment.models``): the rows of ``type`` that are equal to the parent's in
-    some columns.
+    """A list by its field (``models``, ``Experiment.models``): the rows of ``type`` with the parent's values in some
+    columns.
 
-    ``page`` is its first page, None where there is one row at most; ``lookup`` counts its rows, None without a parent.
-    Each comes with its values.
+    ``page`` is its first page, None for a single row; ``lookup`` counts its rows, None without a parent. Each with its
+    parameters.
     """
 
     field: str
@@ -42,7 +42,8 @@ def of_relation(
     keys: Sequence[tuple[str | None, ...]] | None = None,
     limit: int = NESTED_PAGE,
 ) -> ListStatement:
-    """What a relation by equal columns leads to, for parents with these keys; without any, for one without values."""
+    """The list of a relation by equal columns, for parents with these keys; without any, for a parent without
+    values."""
     local, equal = relation.join.local_columns, relation.join.equal
     target = lists.catalogue[relation.target]
     where = [relation.join.on("k", "t")]
@@ -68,7 +69,7 @@ def tables(lists: Lists) -> Iterator[Type]:
 
 
 def relations(lists: Lists) -> Iterator[tuple[Type, RelationField]]:
-    """The relations by equal columns that lead to tables, with the type that they are of."""
+    """The relations by equal columns to tables, with the type that has each."""
     there = {type_.name for type_ in tables(lists)}
     for parent in lists.catalogue:
         for relation in parent.relations.values():

@@ -1,4 +1,4 @@
-"""Lists for both executors: their arguments, checked before any SQL, and missing objects of the database."""
+"""Lists for both executors: their arguments, validated before any SQL, and missing objects of the database."""
 
 from __future__ import annotations
 
@@ -33,61 +33,61 @@ Position = tuple[Any, ...]
 Decode = Callable[[str, Any, Type, Sequence[OrderTerm]], Position]
 
 Pinned = Callable[[Any, Callable[[Any], Any], str], Any]
-"""``(value, function, what)``: what a function makes of a value, where the text of a statement depends on that."""
+"""``(value, function, what)``: the result of a function for a value that determines the text of a statement."""
 
 
 def now(value: Any, function: Callable[[Any], Any], _what: str) -> Any:
-    """What a function makes of a value that is known."""
+    """The result of a function for a known value."""
     return function(value)
 
 
 @dataclass(frozen=True)
 class Slice:
-    """The arguments of a connection, checked."""
+    """The validated arguments of a connection."""
 
     limit: int
     backward: bool
     order: tuple[OrderTerm, ...]
     positions: Mapping[str, Position]
-    """Where the cursors stand that were given, by their arguments: `after`, `before` or both."""
+    """The positions of the cursors, by argument: `after`, `before` or both."""
     where: Mapping[str, Any] | None
     given: Given
     of_all: bool = False
-    """Whether any of the type's rows can be in it: they have no parent, and no filter names their key."""
+    """Whether any row of the type can be in it: there is no parent, and no filter on the key."""
     walked: bool = False
-    """Whether its pages are read off the table that the type's rows are walked in."""
+    """Whether its pages are read from the table that the type's rows are walked in."""
 
     @property
     def position(self) -> Position | None:
-        """Where reading begins, None at the list's end."""
+        """The position where reading begins, None at the list's end."""
         return self.positions.get("before" if self.backward else "after")
 
     @property
     def end(self) -> Position | None:
-        """Where reading ends at the latest, None at the list's other end."""
+        """The position where reading ends at the latest, None at the list's other end."""
         return self.positions.get("after" if self.backward else "before")
 
     @property
     def page(self) -> sql.Page:
-        """The page to read: one row more than asked tells whether there are more."""
+        """The page to read: one row more than requested, to detect more."""
         order = tuple(term.reversed() for term in self.order) if self.backward else self.order
         return sql.Page(order, self.limit + 1, self.position)
 
     def before_end(self, bind: sql.Binds) -> list[str]:
-        """What rows of the page must fulfil, beside what all of the list do, over the alias ``t``."""
+        """The conditions on rows of the page, beside those of the list, over the alias ``t``."""
         if self.end is None:
             return []
         order = [term.reversed() for term in self.page.order]
         return [" OR ".join(f"({branch})" for branch in sql.after(order, self.end, "t", bind))]
 
     def behind_end(self, rows: str, bind: sql.Binds, where: Sequence[str]) -> str | None:
-        """Whether any of the list's ``rows`` stand at the end of the page or behind it; None where it has none."""
+        """Whether there are rows at or after the end of the page; None without an end."""
         if self.end is None:
             return None
         return sql.exists_up_to(rows, [term.reversed() for term in self.page.order], self.end, bind, where=where)
 
     def before_start(self, rows: str, bind: sql.Binds, where: Sequence[str]) -> str | None:
-        """Whether any of the list's ``rows`` stand before the page; None where it begins at an end of the list."""
+        """Whether there are rows before the page; None if it begins at an end of the list."""
         if self.position is None:
             return None
         return sql.exists_up_to(rows, self.page.order, self.position, bind, where=where)
@@ -97,7 +97,7 @@ def few_ids(values: Sequence[str]) -> Sequence[str]:
     """The ids of a request for rows by id.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``: they are too many.
+        GatewayError: ``BAD_USER_INPUT``: there are too many.
     """
     if len(values) > MAX_IDS:
         raise bad_argument("ids", f"{len(values)} ids are too many; pass at most {MAX_IDS} at once")
@@ -105,7 +105,7 @@ def few_ids(values: Sequence[str]) -> Sequence[str]:
 
 
 class Lists:
-    """What lists of a catalogue's rows are, in a database that may lack some of it."""
+    """The lists of a catalogue's rows, in a database that may lack part of them."""
 
     def __init__(self, catalogue: Catalogue, missing: Missing, indexes: Indexes) -> None:
         self.catalogue = catalogue
@@ -113,7 +113,7 @@ class Lists:
         self.indexes = indexes
 
     def order(self, type_: Type, equal: Collection[str] = ()) -> tuple[OrderTerm, ...]:
-        """The default order of a type, without a column that the database lacks, as an index serves it; ``equal`` are
+        """The default order of a type, without columns that the database lacks, in the form of an index; ``equal`` are
         columns in which all rows have one value."""
         order = tuple(term for term in type_.order if self.missing.first(type_, term.columns) is None)
         return self.indexes.follow(type_, order, equal)
@@ -127,7 +127,8 @@ class Lists:
         *,
         equal: Collection[str] = (),
     ) -> Slice:
-        """Checks a connection's arguments before any SQL; ``equal`` are columns that its rows share with their parent.
+        """Validates a connection's arguments before any SQL; ``equal`` are columns that its rows share with their
+        parent.
 
         Raises:
             GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
@@ -154,19 +155,19 @@ class Lists:
         return replace(found, order=tuple(term.reversed() for term in followed) if backward else followed, walked=True)
 
     def _walks(self, type_: Type, slice_: Slice) -> bool:
-        """Whether the greatest of all rows come first, and an index has them so."""
-        if type_.walk is None or not slice_.of_all or not slice_.order:  # no order: no column of it may be read
+        """Whether the greatest of all rows are first, and an index has that order."""
+        if type_.walk is None or not slice_.of_all or not slice_.order:  # without order: no column of it may be read
             return False
         order = slice_.page.order
         greatest = order[0].column == type_.walk.by and order[0].descending and not order[0].nulls_first
         return greatest and self.indexes.serves(type_, order, walked=True) is not None
 
     def rows(self, type_: Type, slice_: Slice, bind: sql.Binds, pinned: Pinned = now, *, paged: bool = False) -> str:
-        """What a list's rows are selected from: its pages, where ``paged``, or all of them.
+        """The FROM item of a list's rows: for its pages if ``paged``, or for all of them.
 
-        ``pinned`` looks at a value on which the text depends.
+        ``pinned`` observes the values that determine the text.
         """
-        # a page is walked to; a list beyond any page is read from the view itself, which is faster
+        # pages are walked; a whole list is read from the view itself, which is faster
         if paged and slice_.walked and type_.walk and slice_.limit <= MAX_PAGE:
             return f"({type_.walk.select})"
         for rare, place, operator, operand in compared_with_usual(type_, slice_.where) if slice_.of_all else ():
@@ -181,7 +182,7 @@ class Lists:
     def _asked_order(
         self, type_: Type, asked: Sequence[Mapping[str, Any]] | None, equal: Collection[str]
     ) -> tuple[OrderTerm, ...]:
-        """The order that is asked for, or the default one."""
+        """The requested order, or the default."""
         if not asked:
             return self.order(type_, equal)
         terms = orders.order(self.catalogue, type_, asked, "orderBy", self.order)
@@ -195,7 +196,7 @@ class Lists:
     def filters(
         self, type_: Type, where: Mapping[str, Any] | None, bind: sql.Binds, *, of_all: bool = True
     ) -> list[str]:
-        """What rows must fulfil, over the alias ``t``; they are taken ``of_all`` rows of the type, or of a parent's."""
+        """The conditions on rows, over the alias ``t``; ``of_all`` rows of the type, or of a parent's."""
 
         def missing(filtered: Type, columns: tuple[str, ...]) -> GatewayError | None:
             what = self.missing.table(filtered) or self.missing.first(filtered, columns)
@@ -210,21 +211,21 @@ class Lists:
         return conditions
 
     def count_up_to(self, total: Selection) -> int | None:
-        """How far a ``totalCount`` or a ``totalCountIsExact`` counts; None for all rows."""
+        """The limit up to which a ``totalCount`` or ``totalCountIsExact`` counts; None for all rows."""
         return None if total.arguments.get("exact") else self.missing.count_up_to
 
     def unsaid_totals(self, connection: Selection) -> list[Selection]:
-        """The ``totalCount`` fields of a list that may not count all rows where nothing in the answer would say so."""
+        """The ``totalCount`` fields of a list whose counts may stop at a limit without the response saying so."""
         fields = connection.fields.values()
         if any(child.name == "totalCountIsExact" for child in fields):
             return []
         return [child for child in fields if child.name == "totalCount" and self.count_up_to(child) is not None]
 
     def refuse_missing(self, type_: Type, below: tuple[str, RelationField] | None = None) -> None:
-        """Whether rows can be read at all: from their table, and along the relation from a parent's type.
+        """Checks that rows can be read: from their table, and along the relation from a parent's type.
 
         Raises:
-            GatewayError: ``MISSING_IN_DATABASE``, naming what is.
+            GatewayError: ``MISSING_IN_DATABASE``, naming the missing object.
         """
         if what := self.missing.table(type_):
             raise missing_object(what)
@@ -238,10 +239,10 @@ class Lists:
                 raise missing_object(what)
 
     def lookup(self, type_: Type, root: Root, asked: Mapping[str, Any], bind: sql.Binds) -> list[str]:
-        """What the one row must fulfil that the arguments of a root name, none of them its id.
+        """The conditions on the row that the arguments of a root identify by a unique key.
 
         Raises:
-            GatewayError: ``BAD_USER_INPUT``, with the ways to ask, or ``MISSING_IN_DATABASE``.
+            GatewayError: ``BAD_USER_INPUT``, with the possible keys, or ``MISSING_IN_DATABASE``.
         """
         columns = _lookup(root, asked)
         if what := self.missing.first(type_, columns.values()):
@@ -256,7 +257,7 @@ class Lists:
 
 
 def _lookup(root: Root, asked: Mapping[str, Any]) -> Mapping[str, str]:
-    """The columns that the arguments of a root name, all of one lookup."""
+    """The columns of the unique key that the arguments of a root give."""
     for one in root.lookups:
         if one.keys() == asked.keys():
             return one

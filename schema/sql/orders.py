@@ -1,4 +1,4 @@
-"""Orders: the SQL of `orderBy`. Every order ends with the key, so that it is total and can be paged by cursors."""
+"""Orders: the SQL of `orderBy`. Every order ends with the key, so that it is total and cursors are unambiguous."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schema.errors import bad_argument
 from schema.sql.builder import first
 
 Default = Callable[[Type, Collection[str]], tuple[OrderTerm, ...]]
-"""The default order of a type's rows that have one value in each of some columns (`Lists.order`)."""
+"""Returns the default order of a type's rows that share a value in some columns (`Lists.order`)."""
 
 MAX_TERMS = 8
 MAX_DEPTH = 4
@@ -20,7 +20,7 @@ SAID_OF_FIELDS = ("direction", "nulls")
 
 
 def sortable(leaf: ColumnField) -> bool:
-    """Whether rows can be ordered (and grouped) by a leaf: not by JSON, lists, embeddings, or what every type has."""
+    """Whether rows can be ordered (and grouped) by a leaf: not by JSON, lists, embeddings, or fields of every type."""
     return leaf.is_own and not leaf.kind.is_list and leaf.kind.graphql not in {"JSON", "Vector"}
 
 
@@ -30,7 +30,7 @@ def order(
     """The terms of an `orderBy`, completed by the key in the direction of the last term.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT`` naming the term that is wrong.
+        GatewayError: ``BAD_USER_INPUT`` naming the invalid term.
     """
     if len(asked) > MAX_TERMS:
         raise bad_argument(path, f"has {len(asked)} terms; pass at most {MAX_TERMS}")
@@ -44,10 +44,10 @@ def order(
 
 
 def _said(asked: Mapping[str, Any], outside: Mapping[str, str | None], path: str) -> dict[str, str | None]:
-    """The direction and the place of nulls of a term, of which one may be said at any depth of it.
+    """The direction and the nulls of a term, which may be given at any level of its nesting.
 
     Raises:
-        GatewayError: ``BAD_USER_INPUT``: one thing is said outside, and another one here.
+        GatewayError: ``BAD_USER_INPUT``: two levels give different values.
     """
     found = dict(outside)
     for name in SAID_OF_FIELDS:
@@ -62,7 +62,7 @@ def _said(asked: Mapping[str, Any], outside: Mapping[str, str | None], path: str
 
 
 def of_field(type_: Type, asked: Mapping[str, Any]) -> OrderTerm:
-    """The term that names a field of the rows themselves."""
+    """The term for a field of the rows themselves."""
     return _of_field(type_, asked, {name: asked[name].value for name in SAID_OF_FIELDS if asked.get(name) is not None})
 
 
@@ -97,7 +97,7 @@ def _term(
 def _through(
     catalogue: Catalogue, relation: RelationField, inner: OrderTerm, depth: int, default: Default
 ) -> OrderTerm:
-    """A term of the row that a to-one relation leads to; no row counts as null."""
+    """A term over the row of a single relation; a missing row counts as null."""
     target = catalogue[relation.target]
     alias = f"s{depth}"
     order = () if relation.unique else default(target, relation.join.equal)

@@ -1,7 +1,7 @@
 """Parameters: values that a compiled statement leaves open, and each request binds.
 
-Code that makes SQL of arguments applies its functions by `applied`, and so serves both executors: to the loaders values
-are values, to the compiler those that came from variables are places.
+Code that makes SQL from arguments applies functions by `applied`, and so serves both executors: the loaders pass
+values, the compiler passes parameters for values of variables.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ Variables = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """Where a value will stand: how it is read from the variables of a request.
+    """A value to be read from the variables of a request.
 
-    ``name`` tells places of one operation apart: ``where.auc.gt`` is that value in the variable ``$where``.
+    ``name`` identifies it in its operation: ``where.auc.gt`` is that value in the variable ``$where``.
     """
 
     name: str
     read: Callable[[Variables], Any]
 
     def then(self, function: Callable[[Any], Any]) -> Parameter:
-        """The place of what a function makes of the value."""
+        """The parameter for the result of a function."""
         read = self.read
         return Parameter(self.name, lambda variables: function(read(variables)))
 
 
 def applied(function: Callable[[Any], Any], value: Any) -> Any:
-    """What a function makes of a value, now or once it is known."""
+    """The result of a function for a value, now or once it is known."""
     if isinstance(value, Parameter):
         return value.then(function)
-    if _holds_places(value):  # a list of the document with a variable among its items
+    if _holds_places(value):  # a literal list with a variable among its items
         return Parameter(_name(value), lambda variables: function(filled(value, variables)))
     return function(value)
 
 
 def filled(value: Any, variables: Variables) -> Any:
-    """The value with what stands in its places."""
+    """The value with its parameters replaced."""
     match value:
         case Parameter():
             return value.read(variables)

@@ -1,4 +1,4 @@
-"""The mutations that keep receivers: each once for its key, recorded, and with others in one transaction if asked."""
+"""The mutations that manage receivers: idempotent, recorded, and optionally in one transaction with others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from schema.webhooks.manager import WebhookManager, check
 from schema.webhooks.types import LIFECYCLE_TYPE, MAX_VALUES, Webhook, WebhookFormat, shown
 
 HOURS = 24.0
-"""For how long two secrets sign unless it is said."""
+"""The default time, in hours, for which two secrets sign."""
 _AUDIT = """
     INSERT INTO gateway.recordings
         (mutation, node_type, inserted, updated, kept, actor, request_id, digest, details)
@@ -35,7 +35,7 @@ _AUDIT = """
     RETURNING recording_id::text
 """
 _LENGTHS = {"name": 100, "url": 2_000, "messageId": 100}
-"""Characters of the texts of inputs."""
+"""The longest text of an input, in characters."""
 
 
 @strawberry.type(description="A webhook was made, changed or removed.")
@@ -58,19 +58,19 @@ WebhookResult = Annotated[
 
 @dataclass
 class _Done:
-    """What came of a change: the new secret, and how many messages are sent again."""
+    """The outcome of a change: the new secret, and the number of queued messages."""
 
     secret: str | None = None
     resent: int | None = None
 
 
 Perform = Callable[[WebhookManager, Run, Mapping[str, Any], str], Awaitable[_Done]]
-"""Makes a change as an input asks for it, in the name of a caller."""
+"""Executes a change for an input, on behalf of a caller."""
 
 
 @dataclass
 class WebhookStep:
-    """A change of a receiver as it is asked for; it is made as often as others get in the way."""
+    """A validated change of a receiver; it is executed again after conflicts."""
 
     name: str
     given: Mapping[str, Any]
@@ -82,16 +82,16 @@ class WebhookStep:
 
     @property
     def meaning(self) -> Any:
-        """What a key stands for."""
+        """The content of the request that an idempotency key stands for."""
         return [self.name, self.given]
 
     @property
     def subjects(self) -> Mapping[str, Sequence[Key]]:
-        """Rows that are locked before any step is made: none of the graph's."""
+        """Rows that are locked before any step: none."""
         return {}
 
     async def make(self, attempt: Attempt) -> WebhookChanged:
-        """Makes the change.
+        """Executes the change.
 
         Raises:
             Refused: `InvalidInput`.
@@ -119,7 +119,7 @@ class WebhookStep:
         return self.made
 
     def stored(self) -> Any:
-        """What came of it as JSON: never the secret."""
+        """The outcome as JSON: never the secret."""
         return {"resent": self.made.resent}
 
     def replayed(self, stored: Any) -> WebhookChanged:
@@ -132,7 +132,7 @@ class WebhookStep:
 # -- what each of them takes and does ----------------------------------------------------------------------------------
 
 _FIELDS = {"id": "messageId"}
-"""Fields of inputs, by what the store calls them, where that is another name."""
+"""Names of inputs in the store, where they differ."""
 
 
 async def _create(manager: WebhookManager, run: Run, given: Mapping[str, Any], caller: str) -> _Done:
@@ -172,7 +172,7 @@ def _by_name(change: Callable[[Run, str], Awaitable[None]]) -> Perform:
 
 
 def _plain(input_: Mapping[str, Any]) -> dict[str, Any]:
-    """What an input says beside its key and whether it is a dry run, as JSON."""
+    """An input as JSON, without its key and ``dryRun``."""
     asked = {name: value for name, value in input_.items() if name not in {"idempotencyKey", "dryRun"}}
     for name, length in _LENGTHS.items():
         if isinstance(value := asked.get(name), str):
@@ -186,7 +186,7 @@ def _plain(input_: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _labels(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Filters as the arguments of a subscription are kept: enums by their labels."""
+    """Filters as they are stored: enums by their labels."""
     kept = {name: value for name, value in filters.items() if value is not None}
     return {
         name: [getattr(one, "value", one) for one in value] if isinstance(value, list) else value
@@ -322,11 +322,11 @@ async def _run(
     manager: WebhookManager,
     around: Surroundings,
 ) -> Any:
-    """Makes a change; ``field_`` is its response key.
+    """Executes a change; ``field_`` is its response key.
 
     Raises:
         GatewayError: ``WEBHOOKS_OFF``, ``CHANGES_UNAVAILABLE`` or ``CONFLICT``.
-        DatabaseError: The database failed otherwise; nothing was changed.
+        DatabaseError: The database failed; nothing was changed.
     """
     together, caller = around.together, around.caller
     try:

@@ -1,4 +1,4 @@
-"""What the graph needs of whoever sends webhooks, and who may ask for it."""
+"""The graph's interface to the sender of webhooks, and its permissions."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from schema.scopes import WEBHOOKS
 
 
 class WebhookManager(Protocol):
-    """Keeps receivers, by the same rules for mutations as for the command line.
+    """Manages receivers, by the same rules for mutations and the command line.
 
-    Methods raise a `WebhookError` that says what of the input cannot be used.
+    Methods raise a `WebhookError` that names the invalid input.
     """
 
     @property
     def enabled(self) -> bool:
-        """Whether this gateway may be the one that sends."""
+        """Whether this gateway may send webhooks."""
 
     async def create(
         self, run: Run, name: str, url: str, topic: str, filters: Mapping[str, Any], format_: str, by: str | None = None
     ) -> str:
-        """Makes a receiver; returns its secret, once."""
+        """Creates a receiver; returns its secret, once."""
 
     async def change(self, run: Run, name: str, url: str | None, filters: Mapping[str, Mapping[str, Any]]) -> None:
-        """Has its messages posted elsewhere, or others of its topic; ``filters`` are by topic, one at most."""
+        """Changes the URL or the filters of a receiver; ``filters`` are by topic, one at most."""
 
     async def rotate(self, run: Run, name: str, hours: float) -> str:
-        """Gives it a new secret; returns it, once."""
+        """Gives a receiver a new secret; returns it, once."""
 
     async def send_again(self, run: Run, name: str, id_: str | None) -> int:
-        """Has dead messages sent again, one or all; how many."""
+        """Queues dead messages again, one or all; returns their number."""
 
     def reading(self) -> AbstractAsyncContextManager[Run]:
-        """What reads receivers and messages, in the gateway's own rights."""
+        """Reads receivers and messages, with the gateway's own rights."""
 
 
 def check(manager: WebhookManager) -> None:
-    """Refuses where nothing would be sent.
+    """Refuses if webhooks are not sent.
 
     Raises:
         GatewayError: ``WEBHOOKS_OFF``.
@@ -51,7 +51,7 @@ def check(manager: WebhookManager) -> None:
 
 
 def check_reader(context: Any) -> None:
-    """Refuses who may not read of webhooks, and where there are none.
+    """Refuses callers who may not read webhooks, and if none are sent.
 
     Raises:
         GatewayError: ``FORBIDDEN_FIELD`` or ``WEBHOOKS_OFF``.

@@ -1,4 +1,4 @@
-"""`webhooks` and `webhookMessages`: receivers, and what they have not taken."""
+"""`webhooks` and `webhookMessages`: receivers, and messages that were not delivered."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from schema.webhooks.manager import check_reader
 from schema.webhooks.types import Webhook, WebhookMessage, shown, shown_message
 
 MOST = 1_000
-"""Messages of an answer."""
+"""The most messages of a response."""
 SHOWN = 100
-"""Messages of one that asks for no number."""
+"""The default number of messages."""
 
 
 async def _webhooks(info: Info) -> list[Webhook]:

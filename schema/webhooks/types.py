@@ -1,4 +1,4 @@
-"""Receivers and messages as the graph shows them; secrets are in none of them."""
+"""Receivers and messages as types of the graph; neither contains secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from db.store.webhooks import Endpoint, KeptMessage
 from schema.catalogue.scalars import JSON, DateTime
 
 MAX_VALUES = 100
-"""Values of a filter of what is told."""
+"""The largest number of values of a filter."""
 
 
 @strawberry.enum(description="What a webhook is told of.")
@@ -59,7 +59,7 @@ def _moment(at: datetime | None) -> Any:
 
 
 def shown(one: Endpoint) -> Webhook:
-    """A receiver."""
+    """A receiver for its type."""
     return Webhook(
         name=one.name,
         url=one.url,
@@ -76,7 +76,7 @@ def shown(one: Endpoint) -> Webhook:
 
 
 def shown_message(one: KeptMessage) -> WebhookMessage:
-    """A message."""
+    """A message for its type."""
     return WebhookMessage(
         message_id=one.id,
         row=one.row,
@@ -96,4 +96,4 @@ def _lifecycle_type() -> Any:
 
 
 LIFECYCLE_TYPE: Any = _lifecycle_type()
-"""The types whose changes can be followed, as an enum of the graph."""
+"""The types with a lifecycle, as an enum of the graph."""

@@ -1,6 +1,6 @@
-"""Code of single groups: effects, checks, and special mutations.
+"""The code of single lifecycles: effects, checks, and mutations that are more than transitions.
 
-Importing this binds those of every module here.
+Importing it registers those of all its modules.
 """
 
 from importlib import import_module

@@ -11,7 +11,7 @@ from schema.changes.engine import Moved, Row, Sql, Work
 from schema.changes.registry import check, effect
 
 ROLLING = 100
-"""Measurements that a tool's rolling figures are of."""
+"""The number of recent measurements in a tool's moving averages."""
 
 
 @check
@@ -54,7 +54,7 @@ async def measure_tool(work: Work, moved: Moved) -> None:
     A step that never started measures nothing.
     """
     step = await work.again(moved.row)
-    # the tool first, so that two steps that end at once count each other
+    # the tool first, so that steps that end concurrently count each other
     tools = await work.find("Tool", "t.tool_id = $1::text::uuid", step["tool_id"])
     measured = await work.fetch(_MEASURED, step["step_id"], step["tool_id"])
     if not measured and step["latency_ms"] is not None:
@@ -81,7 +81,7 @@ async def measure_tool(work: Work, moved: Moved) -> None:
 
 
 async def _measured(work: Work, step: Row, moved: Moved) -> str:
-    """Writes the measurement; returns its key."""
+    """Inserts the measurement; returns its key."""
     episodes = await work.fetch(
         "SELECT composition_id FROM composer_episodes WHERE episode_id = $1::text::uuid", step["episode_id"]
     )

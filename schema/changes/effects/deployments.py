@@ -1,4 +1,4 @@
-"""Deployments and services: effects of a roll-out, rollback along the chain, health reports."""
+"""Deployments and services: effects of a rollout, rollback along the chain, health reports."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from schema.error_codes import BlockerCode
 
 ENVIRONMENTS = ("development", "staging", "production")
 MAX_ERROR_RATE = "0.01"
-"""Of a deployment, a fraction (0-1)."""
+"""The largest error rate of a healthy deployment, as a fraction (0-1)."""
 DEGRADED_PERCENT, UNHEALTHY_PERCENT = "1", "5"
-"""Of a serving metric, percentages (0-100)."""
+"""Bounds of the error rate in serving metrics, in percent (0-100)."""
 DEGRADED_P99_MS = "250"
 
 
-# The active deployments that one stands in for: of the same environment, and of models that stand for one another.
+# The active deployments that one replaces: of the same environment, and of versions of the same model.
 _REPLACED = f"""
     t.status = 'active' AND t.id <> $1::text::uuid AND EXISTS (
         SELECT FROM ml_deployments AS d
@@ -44,7 +44,7 @@ _REPLACED = f"""
 """
 _NEWEST = "t.deployed_at DESC NULLS LAST, t.id DESC"
 
-# Whether the first of two deployments could be rolled back to the second.
+# Whether the rollback chain of the first deployment contains the second.
 _LEADS_BACK = """
     WITH RECURSIVE chain (id) AS (
         SELECT $1::text::uuid
@@ -71,7 +71,7 @@ async def drain_replaced(work: Work, moved: Moved) -> None:
 
 
 async def _make_room(work: Work, deployment: Row) -> list[Row]:
-    """Drains what is active in a deployment's place, and returns it, the newest first."""
+    """Drains the active deployments that one replaces; returns them, newest first."""
     replaced = await work.find("Deployment", _REPLACED, deployment["id"], order=_NEWEST)
     for row in replaced:
         await _follow(work, row, DeploymentStatus.DRAINING)
@@ -92,7 +92,7 @@ async def _services(work: Work, deployment: Row, to: Labels) -> None:
 
 
 async def _follow(work: Work, deployment: Row, to: DeploymentStatus) -> None:
-    """Moves a deployment that another one's change concerns, with its services."""
+    """Moves a deployment because of another one's change, with its services."""
     await work.shift(DEPLOYMENT, deployment, to)
     await _services(work, deployment, to)
 
@@ -195,12 +195,12 @@ CHAIN = """
     FROM chain AS c LEFT JOIN ml_deployments AS d ON d.id = c.id
     ORDER BY c.depth
 """
-"""The deployments before one, the next first, with whether the chain closes there and whether it is healthy; takes its
-id, its environment and the greatest error rate."""
+"""The predecessors of a deployment, nearest first, with whether the chain closes there and whether it is healthy;
+binds: its id, its environment and the largest error rate."""
 
 
 async def _healthy_predecessor(work: Work, row: Row) -> Row:
-    """Locks and returns the first healthy deployment on the chain.
+    """Locks and returns the nearest healthy deployment on the chain.
 
     Raises:
         Refused: `TransitionBlocked`: there is none, or the chain is a cycle.
@@ -254,8 +254,8 @@ async def report_health(work: Work) -> None:
     await work.move(HEALTH, [service], health)
 
 
-# Of the service's recent measurements: one without requests says nothing, whatever stands in it. What is missing or no
-# number is unknown, never good. The error rate is a percentage (0-100), weighted by requests; exact, in decimals.
+# The service's recent measurements: those without requests are ignored. Missing values and NaN make the health unknown,
+# never good. The error rate is a percentage (0-100), weighted by requests, in exact decimals.
 _HEALTH = f"""
     SELECT CASE
         WHEN sum(m.errors * m.requests) > {UNHEALTHY_PERCENT} * sum(m.requests) FILTER (WHERE m.errors IS NOT NULL)
@@ -279,7 +279,7 @@ _HEALTH = f"""
 
 
 async def _measured(work: Work, service: Row) -> HealthStatus:
-    """What the metrics of the window say."""
+    """The health by the metrics of the window."""
     window = str(work.given.get("window_minutes", 60))
     ((found,),) = await work.fetch(_HEALTH, service["id"], window)
     return next(state for state in HealthStatus if state.value == found)

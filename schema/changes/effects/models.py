@@ -50,7 +50,7 @@ async def dethrone_others(work: Work, moved: Moved) -> None:
 
 
 async def _rows(work: Work, subjects: list[Subject]) -> list[Row]:
-    """Locks models, after everybody else who appoints a champion in their experiments."""
+    """Locks models, queued behind other changes of champions in their experiments."""
     await work.queue(CHAMPION, [subject.key for subject in subjects])
     return await work.lock(work.catalogue["Model"], subjects)
 

@@ -85,7 +85,7 @@ async def _make_room(work: Work, lifecycle: Lifecycle, slot: Slot, row: Row) -> 
 
 
 async def _settle(work: Work, slot: Slot, row: Row) -> None:
-    """A row of this change that stands without a value is out of use by its value again, if there is room for it."""
+    """Sets a row of this change without a value to inactive, once its slot has room."""
     prefix = f"{slot.entity}:"
     moved = [node.removeprefix(prefix) for node, _ in work.recorded if node.startswith(prefix)]
     same = " AND ".join(f"{{row}}.{column} = ${place}::text" for place, column in enumerate(slot.columns, 2))
@@ -111,7 +111,7 @@ async def settle_descriptions(work: Work, moved: Moved) -> None:
 
 
 async def _activate(work: Work, instruction: str) -> None:
-    """Puts an instruction into use unless it is, in place of its agent's and predictor's other one."""
+    """Activates an instruction, unless it is active, in place of the active one of its agent and predictor."""
     await work.queue(INSTRUCTION, [(instruction,)])
     for row in await work.find("OptimizedInstruction", "t.instruction_id = $1::text::uuid", instruction):
         if row["is_active"] != "true":
@@ -129,7 +129,7 @@ async def activate_winner(work: Work, moved: Moved) -> None:
         await _activate(work, instruction)
 
 
-# What was in use before: neither a row of the run itself nor what another run had made that was rolled back since.
+# The previously active instruction: neither of the run itself nor of another run that was rolled back since.
 _BEFORE = """
     SELECT i.instruction_id::text
     FROM optimized_instructions AS i

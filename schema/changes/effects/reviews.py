@@ -23,7 +23,7 @@ from schema.changes.results import Blocker
 from schema.error_codes import BlockerCode
 
 SWEPT = 500
-"""Approvals that one sweep ends."""
+"""Approvals that one sweep expires."""
 
 
 @check

@@ -1,4 +1,4 @@
-"""One SQL statement for a whole selection, whose JSON Postgres writes.
+"""The compiler: one SQL statement for a whole selection, whose JSON Postgres builds.
 
 May use everything that `schema.execution` may.
 """

@@ -1,18 +1,18 @@
-"""Executor 2: a selection becomes one statement whose JSON Postgres writes.
+"""Executor 2: a selection becomes one statement whose JSON Postgres builds.
 
-It reads the same catalogue, filters, orders and cursors as the loaders, and nests as the selection does. Every place
-of the query that leads to rows is a query of its own with two columns: ``j``, its JSON, and ``n``, the number of rows
-in it. A row's relations are such queries beside it:
+It uses the same catalogue, filters, orders and cursors as the loaders, and nests like the selection. Every place of the
+operation that leads to rows is a query with two columns: ``j``, its JSON, and ``n``, the number of rows in it. The
+relations of a row are such queries, joined laterally:
 
     SELECT json_agg(o$) AS j, count(*) + sum(l1.n) AS n
     FROM page r                                                       -- the rows of this place, few columns
     LEFT JOIN LATERAL (SELECT ... WHERE t.experiment_id = r.id) l1 ON true      -- one for each relation
     CROSS JOIN LATERAL (SELECT r.name AS "name", l1.j AS "models") o$           -- the object, in the query's order
 
-Aliases of objects end in ``$``, which no response key has: a column goes before a row of the same name.
+Aliases of objects end in ``$``, which no response key contains: a column would take precedence over a row of its name.
 
-What cannot be answered so is left to the loaders: by `NotCompilableError` when it is known beforehand, by a failure of
-the statement when the data say so (`ColumnKind.json`).
+What cannot be compiled is left to the loaders: by `NotCompilableError` if it is known beforehand, by a failure of the
+statement if it depends on the data (`ColumnKind.json`).
 """
 
 from __future__ import annotations
@@ -57,10 +57,11 @@ _PLACEHOLDER = re.compile(r"\$([0-9]+)")
 
 
 class Compiler:
-    """Compiles the roots of one operation; ``pins`` are what else of the variables the SQL depends on.
+    """Compiles the roots of one operation; ``pins`` are the values of variables, beyond their shape, that the SQL
+    depends on.
 
-    Read it from `statement`: a root is a row (`_one`), rows by their keys (`_keyed`) or a page (`ListPage`,
-    `NearestPage`); all of these ask `object` for the fields of their rows, which comes back here for each relation.
+    Start reading at `statement`: a root is a row (`_one`), rows by their keys (`_keyed`) or a page (`ListPage`,
+    `NearestPage`); all of them call `object` for the fields of their rows, which recurs for each relation.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Compiler:
         self.bind = InlineBinds()
         self.lists = Lists(catalogue, missing, indexes)
         self.tells = False
-        """Whether the root that is being compiled says which of its lists are cut."""
+        """Whether the current root reports which of its lists are cut."""
         self._lists: list[Selection] = []
         self._settings: dict[str, str] = {}
         self._catalogue = catalogue
@@ -89,12 +90,12 @@ class Compiler:
         self._telling: list[str] = []
 
     def add(self, selection: Selection) -> bool:
-        """Compiles one root field, and says whether that could be done."""
+        """Compiles one root field; returns whether that succeeded."""
         before, lists = len(self.bind.values), len(self._lists)
         try:
             self.tells = self._may_cut(selection)
             query = self._root(selection)
-        except (NotCompilableError, GatewayError):  # the loaders say which argument or field is wrong
+        except (NotCompilableError, GatewayError):  # the loaders raise the error of an argument or field
             del self.bind.values[before:], self._lists[lists:]
             return False
         self._queries[selection.key] = query
@@ -103,7 +104,7 @@ class Compiler:
         return True
 
     def statement(self) -> Statement | None:
-        """The statement of the roots that were added, None where none was."""
+        """The statement of the compiled roots, None if there are none."""
         if not self._queries:
             return None
         asked = Object()
@@ -120,12 +121,13 @@ class Compiler:
     def rows(
         self, type_: Type, selection: Selection, keys: Sequence[Sequence[str | None]], columns: Sequence[str] = ()
     ) -> Statement:
-        """The statement of the rows with these keys: for each that there is its place, its JSON and the rows in it.
+        """The statement of the rows with these keys: for each existing row its place, its JSON and the number of rows
+        in it.
 
-        Keys are those of other ``columns`` if some are given.
+        Keys are values of ``columns`` if given, else of the type's key.
 
         Raises:
-            NotCompilableError: The loaders have to answer.
+            NotCompilableError: The loaders have to read the rows.
         """
         places = self.bind(list(range(1, len(keys) + 1)), "bigint[]")
         arrays = [self.bind(list(column), "text[]") for column in zip(*keys, strict=True)]
@@ -136,7 +138,8 @@ class Compiler:
         return self._statement(f"SELECT f.ord, convert_to(f.j::text, 'UTF8'), {told}f.n FROM ({rows}) f", ())
 
     def _statement(self, text: str, keys: tuple[str, ...]) -> Statement:
-        """With the values that are used as its parameters; the others are only looked at by each request."""
+        """The statement with the values that it uses as parameters; other arguments are only validated by each
+        request."""
         values = self.bind.values
         text = text.replace(BEFORE, "")
         used = {int(number): place for place, number in enumerate(dict.fromkeys(_PLACEHOLDER.findall(text)), 1)}
@@ -155,7 +158,7 @@ class Compiler:
     # -- lists that are cut ----------------------------------------------------------------------------------------
 
     def _may_cut(self, selection: Selection) -> bool:
-        """Whether a root leads to a list of which no size is asked for."""
+        """Whether a root leads to a list selected without a size."""
         root = self._catalogue.roots.get(selection.name)
         if root is None:  # `node` and `nodes`
             types = [self._catalogue.types.get(name) for name in selection.concrete_types()]
@@ -178,15 +181,15 @@ class Compiler:
 
     @property
     def silent(self) -> str:
-        """The select item of a query in which no list is cut, where its root says which are."""
+        """The select item of a query without cut lists, if its root reports them."""
         return ", NULL::text AS m" if self.tells else ""
 
     def told(self, made: Object, *own: str) -> str:
-        """The select item that says which lists are cut in an object's queries, where its root does."""
+        """The select item for the cut lists in an object's queries, if the root reports them."""
         return f", {made.told(*own)} AS m" if self.tells else ""
 
     def cut(self, connection: Selection, condition: str) -> str:
-        """What a list says of itself where it is cut, as SQL."""
+        """SQL that reports a list as cut under a condition."""
         self._lists.append(connection)
         return f"CASE WHEN {condition} THEN '{len(self._lists) - 1},' END"
 
@@ -213,7 +216,7 @@ class Compiler:
         return self._one(type_, selection, self._named_row(type_, root, selection))
 
     def _named_row(self, type_: Type, root: Root, selection: Selection) -> Callable[[Sequence[str]], str]:
-        """The row that the arguments of a root name."""
+        """The row that the arguments of a root identify."""
         self.lists.refuse_missing(type_)
         self._refuse_hidden(type_)
         asked = {name: value for name, value in selection.arguments.items() if value is not None}
@@ -242,25 +245,25 @@ class Compiler:
         return self._one(type_, selection, partial(self._row_by_id, type_, self._key("id", value, type_)))
 
     def _key(self, argument: str, value: Any, type_: Type) -> list[str]:
-        """Placeholders of the parts of a key."""
+        """Binds of the parts of a key."""
         parts = applied(partial(parse_id, self._catalogue, argument, type_), value)
         return [self.bind(applied(itemgetter(place), parts), "text") for place in range(len(type_.key))]
 
     def _nodes(self, selection: Selection, values: Any) -> Query:
-        """Rows by ids of any types: a query per type, and each row in its place."""
-        self.pinned(values, len, "count")  # which the price depends on
+        """Rows by ids of any types: a query per type, each row in its place."""
+        self.pinned(values, len, "count")  # the cost depends on it
         names = self.pinned(values, lambda ids_: tuple(sorted({ids.type_of(id_) or "" for id_ in ids_})), "types")
         return self._in_places([self._nodes_of(selection, values, name) for name in names], values)
 
     def _entities(self, selection: Selection, keys: Any) -> Query:
-        """Rows by keys of other subgraphs: a query per type and key, and each row in its place."""
+        """Rows by keys of other subgraphs: a query per type and key, each row in its place."""
         self.pinned(keys, len, "count")
 
         def kinds(found: list[EntityKey]) -> tuple[tuple[str, tuple[str, ...]], ...]:
             return tuple(sorted({(one.type_name, one.columns) for one in found}))
 
         def ids_of(found: list[EntityKey]) -> list[str]:
-            """The ids, empty in the places of other keys."""
+            """The ids, empty in place of other keys."""
             return [one.values[0] if not one.columns else "" for one in found]
 
         queries = []
@@ -276,7 +279,7 @@ class Compiler:
         self.need(type_, columns)
 
         def own(found: list[EntityKey]) -> list[tuple[int, tuple[str, ...]]]:
-            """The places and the values of the keys of this kind."""
+            """The places and values of the keys of this kind."""
             return [
                 (place, one.values)
                 for place, one in enumerate(found, 1)
@@ -286,7 +289,7 @@ class Compiler:
         return self._placed(type_, selection, applied(own, keys), columns)
 
     def _in_places(self, queries: Sequence[Query], values: Any) -> Query:
-        """What queries find for some of these values each, in the order of the values."""
+        """The results of queries that each cover some of the values, in the order of the values."""
         if not queries:
             return Query.of(f"SELECT {EMPTY} AS j, 0 AS n{self.silent}", 0)
         length = self.bind(applied(lambda ids_: len(few_ids(ids_)), values), "int")
@@ -304,14 +307,14 @@ class Compiler:
         type_ = type_of(self._catalogue, "ids", f"{name}:")
 
         def own(ids_: list[str]) -> list[tuple[int, tuple[str, ...]]]:
-            """The places and the keys of this type's ids."""
+            """The places and keys of this type's ids."""
             mine = [(place, id_) for place, id_ in enumerate(ids_, 1) if ids.type_of(id_) == name]
             return [(place, parse_id(self._catalogue, "ids", type_, id_)) for place, id_ in mine]
 
         return self._placed(type_, selection, applied(own, values))
 
     def _placed(self, type_: Type, selection: Selection, keys: Any, columns: Sequence[str] = ()) -> Query:
-        """The rows with these keys, which come with their places."""
+        """The rows with these keys, with their places."""
         places = self.bind(applied(lambda found: [place for place, _ in found], keys), "bigint[]")
         parts = applied(lambda found: list(zip(*(key for _, key in found), strict=True)), keys)
         arrays = [
@@ -323,9 +326,9 @@ class Compiler:
     def _keyed(
         self, type_: Type, selection: Selection, places: str, arrays: Sequence[str], columns: Sequence[str] = ()
     ) -> Query:
-        """The rows with the keys whose parts stand in these arrays, each with its place.
+        """The rows with the keys whose parts are in these arrays, each with its place.
 
-        They are keys of other ``columns`` if some are given: the first row of each, if a database has several.
+        Keys are values of ``columns`` if given: the first row of each, if a database has several.
         """
         self.lists.refuse_missing(type_)
         self._refuse_hidden(type_)
@@ -349,7 +352,7 @@ class Compiler:
     def _one(
         self, type_: Type, selection: Selection, row: Callable[[Sequence[str]], str], *, ordered: bool = False
     ) -> Query:
-        """The JSON of one row at most; ``row`` makes its query of the select items, with ``ord`` where ``ordered``."""
+        """The JSON of at most one row; ``row`` builds its query from select items, with ``ord`` if ``ordered``."""
         alias = self.alias("r")
         made = self.object(type_, selection, alias)
         columns = columns_read(type_, [selection])
@@ -363,7 +366,7 @@ class Compiler:
         )
 
     def object(self, type_: Type, selection: Selection, row: str) -> Object:
-        """The fields selected of a row that goes by the alias ``row``."""
+        """The selected fields of the row with the alias ``row``."""
         made = Object()
         for key, child in selection.on(type_.name).items():
             if child.name == "__typename":
@@ -398,7 +401,7 @@ class Compiler:
         if relation.join.remote_columns == target.key:
             values["keys"] = f"ARRAY[{row}.{relation.join.local_columns[0]}::text]"
         rows = target.source(values)
-        if relation.unique:  # no order is needed, and the limit keeps the rows around in theirs
+        if relation.unique:  # no order is needed, and the limit preserves the outer order
             return self._one(
                 target, selection, lambda select: f"SELECT {', '.join(select)} FROM {rows} t WHERE {on} LIMIT 1"
             )
@@ -406,7 +409,7 @@ class Compiler:
 
     def _computed_object(self, field_: ObjectField, selection: Selection, row: str) -> str:
         asked = {child.name for child in selection.fields.values()}
-        # without any the source would give a row for each of its rows, and one is wanted
+        # without an aggregate the source would yield one row for each of its rows
         leaves = [leaf for leaf in field_.leaves.values() if leaf.name in asked] or list(field_.leaves.values())[:1]
         names = {leaf.name: f"s.f{place}" for place, leaf in enumerate(leaves)}
         values = ", ".join(f"{leaf.json} AS f{place}" for place, leaf in enumerate(leaves))
@@ -424,14 +427,14 @@ class Compiler:
         on: Sequence[str] = (),
         equal: Collection[str] = (),
     ) -> Query:
-        """The page of a list, of all rows or of those that fulfil ``on`` and so have one value in the columns
-        ``equal``, and what belongs to it."""
+        """The connection of a list, of all rows or of those that match ``on``, which are equal in the columns
+        ``equal``."""
         self.lists.refuse_missing(type_)
         slice_ = self.lists.slice(type_, self._sized(selection), default, self._position, equal=equal)
         return ListPage(self, type_, selection, slice_, on).query()
 
     def _similar(self, root: Root, selection: Selection) -> Query:
-        """The page of a similarity search, which is read under settings of its own."""
+        """The connection of a similarity search, which runs with settings of its own."""
         similarity = Similarity(self._catalogue, root)
         self.lists.refuse_missing(similarity.type)
         self.need(similarity.type, [similarity.nearest.vector])
@@ -441,12 +444,13 @@ class Compiler:
         return query
 
     def filters(self, type_: Type, where: Any, *, of_all: bool) -> list[str]:
-        """What the rows of a list must fulfil."""
+        """The conditions on the rows of a list."""
         self._pin_priced(where)
         return self.lists.filters(type_, where, self.bind, of_all=of_all)
 
     def _pin_priced(self, where: Any) -> None:
-        """Whether a pattern begins with plain text, and about how long a list is, are part of an operation's price."""
+        """Pins what the cost depends on: whether a pattern begins with literal text, and the approximate length of
+        lists."""
         for name, value in where.items() if isinstance(where, dict) else ():
             if name == "like":
                 self.pinned(value, lambda text: text[:1] in {"%", "_"} if text else None, "start")
@@ -456,7 +460,7 @@ class Compiler:
                 self._pin_priced(below)
 
     def _sized(self, selection: Selection) -> dict[str, Any]:
-        """The arguments of a list with the size of its page, which the SQL depends on."""
+        """The arguments of a list with its page size, which the SQL depends on."""
         arguments = dict(selection.arguments)
         for name in ("first", "last"):
             if arguments.get(name) is not None:
@@ -468,7 +472,7 @@ class Compiler:
         if len(nulls) != len(order):
             raise NotCompilableError("the cursor is of another order")
         values = applied(lambda text: cursors.decode(argument, text, type_, order), cursor)
-        if any(nulls):  # each request looks at the whole cursor, though no value of it may be needed
+        if any(nulls):  # each request validates the whole cursor, even if none of its values is used
             self.bind(values, "text")
         return tuple(None if null else applied(itemgetter(place), values) for place, null in enumerate(nulls))
 
@@ -481,7 +485,7 @@ class Compiler:
         return f"{letter}{next(self._numbers)}"
 
     def pinned(self, value: Any, function: Callable[[Any], Any], what: str) -> Any:
-        """What a function makes of a value now, as part of what the plan is good for."""
+        """The result of a function for a value, as part of the plan's key."""
         made = applied(function, value)
         if isinstance(made, Parameter):
             self.pins[f"{made.name} {what}"] = made

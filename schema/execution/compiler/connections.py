@@ -1,4 +1,4 @@
-"""The compiler's connections: the rows of a page as one query, and what the connection's fields make of them.
+"""The compiler's connections: the rows of a page as one query, and the connection's fields over them.
 
     WITH p1 (id, name, o0) AS (SELECT ... ORDER BY ... LIMIT 11),               -- the page, and one row more
          q1 AS (SELECT *, row_number() OVER () AS at_ FROM p1 LIMIT 10)         -- the page's rows and their places
@@ -6,7 +6,7 @@
     LEFT JOIN LATERAL (SELECT json_agg(o$) AS j, ... FROM q1 r2 ...) l3 ON true          -- nodes, or edges
     CROSS JOIN LATERAL (SELECT l3.j AS "nodes", (SELECT count(*) > 10 FROM p1) ...) c$   -- the connection
 
-Postgres folds a query that is used once into its place.
+Postgres inlines a CTE that is referenced once.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from schema.sql.lists import TOTALS, Lists, Slice
 from schema.sql.parameters import Parameter
 
 CURSOR = 120
-"""Bytes of a cursor in an answer."""
+"""Bytes of a cursor in a response."""
 
 
 class RowCompiler(Protocol):
-    """What a page needs of the compiler that it is made for: names, values, and the fields of its rows."""
+    """What a page uses of the compiler: names, binds, and the fields of rows."""
 
     most: int
     indexes: Indexes
@@ -54,19 +54,19 @@ class RowCompiler(Protocol):
 
 
 class ConnectionPage:
-    """The page of one connection. What lists of all kinds have in common is here."""
+    """The page of one connection; the part that all kinds of lists share."""
 
     _limit: int
     _wants_rows: bool
     """Whether any field reads the page's rows."""
     _ends: bool
-    """Whether any field reads where the page ends: ``p`` has one row more than the page then, which ``q`` has not."""
+    """Whether any field reads where the page ends: ``p`` then has one row more than ``q``, the page."""
     _backward = False
-    """Whether the rows are read from their end."""
+    """Whether the page is read backward."""
     _shown = ""
-    """What the rows of ``p`` must fulfil to be on the page."""
+    """The conditions that rows of ``p`` must meet to be on the page."""
     _read = "0"
-    """Rows that are read for the connection beside those in it, as SQL."""
+    """SQL of the number of rows that are read for the connection beside those in it."""
 
     def __init__(self, compiler: RowCompiler, type_: Type, selection: Selection) -> None:
         self._compiler = compiler
@@ -78,7 +78,7 @@ class ConnectionPage:
         self._unsaid = compiler.lists.unsaid_totals(selection)
 
     def query(self) -> Query:
-        """The connection as JSON, and how many rows are in it."""
+        """The connection as JSON, and the number of its rows."""
         made = Object()
         for key, child in self._selection.fields.items():
             made.add(key, self._field(child, made))
@@ -90,16 +90,16 @@ class ConnectionPage:
         )
 
     def _cut(self) -> list[str]:
-        """What the list says of itself where it is cut at a size that nobody has asked for."""
+        """The report of a list that was cut at the default size."""
         return [self._compiler.cut(self._selection, self._has_more)] if is_unsized(self._selection) else []
 
     @property
     def _has_more(self) -> str:
-        """Whether rows follow the page in the direction in which it is read, as SQL; where ``p`` has one row more."""
+        """SQL of whether rows follow the page in reading direction, where ``p`` has one row more."""
         return f"(SELECT count(*) > {self._limit} FROM {self._p}{self._shown})"
 
     def _check(self, values: Sequence[Any]) -> None:
-        """Has each request look at values that no query may need."""
+        """Makes each request validate values that no query may use."""
         for value in values:
             self._bind(value, "text")
 
@@ -129,10 +129,11 @@ class ConnectionPage:
             return total
         return "true" if up_to is None else f"({total} <= {up_to})"
 
-    # -- what each kind of list says of itself ---------------------------------------------------------------------
+    # -- what each kind of list defines
+    # ------------------------------------------------------------------------------------
 
     def _page(self, columns: Sequence[str]) -> tuple[str, Sequence[str]]:
-        """The query of the rows with these columns of the table, and the names of what it has beside them."""
+        """The query of the rows with these columns of the table, and the names of its further columns."""
         raise NotImplementedError
 
     def _total(self, up_to: int | None) -> str:
@@ -140,23 +141,23 @@ class ConnectionPage:
         raise NotImplementedError
 
     def _other_side(self) -> str:
-        """Whether rows lie on the cursor's other side, as SQL."""
+        """SQL of whether there are rows on the cursor's other side."""
         raise NotImplementedError
 
     def _beyond(self) -> str | None:
-        """Whether rows lie at the cursor that ends the page or behind it, as SQL; None where no cursor does."""
+        """SQL of whether there are rows at or after the cursor that ends the page; None without such a cursor."""
         return None
 
     def _cursor(self, row: str) -> str:
-        """The cursor of a row of the page, as SQL."""
+        """SQL of the cursor of a row of the page."""
         raise NotImplementedError
 
     def _own_field(self, child: Selection, made: Object) -> str:  # noqa: ARG002 - for kinds whose fields are queries
-        """A field that this kind of connection has alone."""
+        """A field that only this kind of connection has."""
         raise NotCompilableError(f"{self._selection.type_name}.{child.name} is resolved in Python")
 
     def _edge_leaf(self, child: Selection, row: str) -> str:  # noqa: ARG002 - for kinds whose edges have leaves
-        """A field that its edges have beside ``node`` and ``cursor``."""
+        """A field of its edges beside ``node`` and ``cursor``."""
         raise NotCompilableError(f"{child.name} of an edge is resolved in Python")
 
     # -- the rows --------------------------------------------------------------------------------------------------
@@ -175,7 +176,7 @@ class ConnectionPage:
 
     @property
     def _source(self) -> str:
-        """The page's rows in the order of the answer."""
+        """The page's rows in the order of the response."""
         if self._backward:
             return f"(SELECT * FROM {self._q} ORDER BY at_ DESC)"
         return self._q if self._ends else self._p
@@ -210,7 +211,7 @@ class ConnectionPage:
         return made.list(f"{self._source} {row}", self._limit, most, tells=tells)
 
     def _info(self, selection: Selection) -> str:
-        """Where the page lies in its list, as JSON."""
+        """The connection's `pageInfo` as JSON."""
         more = self._has_more
         if beyond := self._beyond():
             more = f"({more} OR {beyond})"
@@ -235,7 +236,7 @@ class ConnectionPage:
 
 
 class ListPage(ConnectionPage):
-    """A page of a table's rows in an order, of all of them or of those that fulfil ``on``."""
+    """A page of a table's rows in an order, of all rows or of those that match ``on``."""
 
     def __init__(
         self, compiler: RowCompiler, type_: Type, selection: Selection, slice_: Slice, on: Sequence[str] = ()
@@ -288,7 +289,7 @@ class ListPage(ConnectionPage):
         return super()._own_field(child, made)
 
     def _aggregate(self, selection: Selection) -> Query:
-        """What all rows of the list come to, by groups; fails where these are too many."""
+        """The aggregates over all rows of the list, by groups; fails if there are too many groups."""
         asked = aggregates.summary(self._type, selection)
         for leaf, _ in (*asked.keys, *asked.measures):
             self._compiler.need(self._type, leaf.columns)
@@ -323,7 +324,7 @@ class ListPage(ConnectionPage):
 
 
 class NearestPage(ConnectionPage):
-    """A page of the rows that are most similar to something."""
+    """A page of the rows most similar to a vector."""
 
     _ends = True
 
@@ -332,7 +333,7 @@ class NearestPage(ConnectionPage):
     ) -> None:
         super().__init__(compiler, similarity.type, selection)
         self._similarity = similarity
-        if isinstance(text := arguments.get(TEXT), str):  # whose vector is made for each request, as of a variable's
+        if isinstance(text := arguments.get(TEXT), str):  # its vector is made for each request, like a variable's
             arguments[TEXT] = Parameter(f"text {text}", lambda _variables: text)
         self._search = search = similarity.search(arguments, compiler.indexes)
         self._lists = compiler.lists
@@ -342,14 +343,14 @@ class NearestPage(ConnectionPage):
             self._check([search.vector, search.what, search.position, search.least])
         least = "'-Infinity'" if search.least is None else similarity.least(search, self._bind)
         self._shown = f" WHERE score >= {least}"
-        if search.like is not None:  # fails where there is nothing to be similar to, so that the loaders say why
+        if search.like is not None:  # fails without a vector to compare with, so that the loaders report why
             refused = "('nothing is similar: ' || vectors)::integer"
             liked = similarity.liked(search, self._bind)
             self._read = f"(SELECT CASE WHEN vectors = 0 THEN {refused} ELSE 0 END FROM ({liked}) s)"
 
     @property
     def settings(self) -> dict[str, str]:
-        """What its page is read under; nothing where the index is not asked."""
+        """The settings that its page is read with; empty if the index is not used."""
         return self._search.settings if self._wants_rows else {}
 
     def _page(self, columns: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -384,7 +385,7 @@ class NearestPage(ConnectionPage):
 
 
 def plain(selection: Selection, names: dict[str, str]) -> Object:
-    """An object whose fields are all known as SQL, by their names."""
+    """An object whose fields are all given as SQL, by name."""
     made = Object()
     for key, child in selection.fields.items():
         made.add(key, f"'{selection.type_name}'" if child.name == "__typename" else names[child.name])

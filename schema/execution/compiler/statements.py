@@ -1,4 +1,4 @@
-"""What compiled statements are made of: objects with the queries beside them, and what requests fill in."""
+"""Parts of compiled statements: objects with their lateral queries, and parameters."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from schema.sql import builder as sql
 from schema.sql.parameters import Parameter, Variables, filled
 
 MAX_NAME = 63
-"""Characters of a name in Postgres, which cuts longer ones; response keys are names of columns here."""
+"""The longest name in Postgres, which truncates longer ones; response keys are column names here."""
 MAX_PAIRS = 49
-"""Keys with values that one call of a function takes; it has a hundred arguments at most."""
+"""Key-value pairs per function call: a function has at most a hundred arguments."""
 
 EMPTY = "'[]'::json"
 
 BEFORE = "/*before*/"
-"""Where a query that counts its bytes adds those of the queries that stand before it, as SQL."""
+"""The marker in a query that counts its bytes, for the SQL of the bytes of preceding queries."""
 SHORT = 20
-"""Bytes of a number or a short word, with what stands around it and its key."""
+"""Bytes of a number or a short word, with its key and punctuation."""
 PART = 50
-"""Lists that can have a part of an answer's bytes, one in so many, count them as they are built."""
+"""Lists that can exceed this fraction of a response (one in so many) count their bytes while they are built."""
 
 
 class NotCompilableError(Exception):
-    """A selection that the loaders have to answer; the message says why."""
+    """The loaders have to execute a selection; the message says why."""
 
 
 @dataclass
 class InlineBinds(sql.Binds):
-    """Binds what requests fill in, and writes out what a plan fixes: numbers and plain words, so that the plan of a
-    prepared statement knows limits, labels and flags."""
+    """Binds parameters, and inlines what a plan fixes: numbers and plain words, so that the planner of a prepared
+    statement knows limits, labels and flags."""
 
     def __call__(self, value: Any, pg_type: str) -> str:
         if isinstance(value, int):
@@ -47,14 +47,14 @@ class InlineBinds(sql.Binds):
 
 
 class Query(str):
-    """A query of JSON, and about how many bytes that can have at most."""
+    """A query of JSON, with the approximate upper bound of its bytes."""
 
     __slots__ = ("size",)
     size: int
 
     @classmethod
     def of(cls, text: str, size: int) -> Query:
-        """A query of so many bytes."""
+        """A query of ``size`` bytes."""
         made = cls(text)
         made.size = size
         return made
@@ -64,9 +64,9 @@ _TOO_LARGE = re.compile(r"bytes of the answer: (\d+)")
 
 
 def counted(rows: str, most: int) -> str:
-    """The same rows, whose JSON is ``j``; the statement fails as soon as they have more bytes together.
+    """The same rows, whose JSON is ``j``; the statement fails as soon as they exceed ``most`` bytes together.
 
-    A row has the four bytes of its own size beside its JSON, of which two stand for what a list puts between rows.
+    The size of a row's JSON includes a header of four bytes, of which two stand for the separator in a list.
     """
     size = "sum(pg_column_size(s$.j) - 2) OVER (ROWS UNBOUNDED PRECEDING)"
     sized = f"SELECT s$.*, {size} AS size FROM ({rows} OFFSET 0) s$"
@@ -76,32 +76,32 @@ def counted(rows: str, most: int) -> str:
 
 
 def bytes_over(error: Exception) -> int | None:
-    """How many bytes of an answer there were when a compiled statement failed by them, if it failed by them."""
+    """The size at which a compiled statement exceeded the limit of a response; None for other errors."""
     found = _TOO_LARGE.search(str(error))
     return int(found[1]) if found else None
 
 
 @dataclass
 class Object:
-    """A JSON object of an answer: SQL by response key, and the queries that stand beside the row."""
+    """A JSON object of a response: SQL by response key, and the lateral queries beside the row."""
 
     fields: list[tuple[str, str]] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
     counts: list[str] = field(default_factory=list)
     cuts: list[str] = field(default_factory=list)
-    """The columns in which these queries say which lists are cut, where they do."""
+    """The columns in which these queries report cut lists."""
     size: int = 0
-    """Bytes of its JSON, at most about."""
+    """The approximate upper bound of its bytes."""
     counted: list[str] = field(default_factory=list)
     """The aliases of its queries that count their bytes."""
 
     def add(self, key: str, expression: str, size: int | None = None) -> None:
-        """A field, of so many bytes with its key, or of a short value."""
+        """Adds a field, of ``size`` bytes with its key, or of a short value."""
         self.fields.append((key, expression))
         self.size += len(key) + SHORT if size is None else size
 
     def query(self, query: Query, alias: str) -> str:
-        """Puts a query beside the row; returns its JSON."""
+        """Adds a lateral query; returns the SQL of its JSON."""
         self.size += query.size
         if BEFORE in query:
             before = "".join(f" + coalesce(pg_column_size({one}.j) - 4, 0)" for one in self.counted)
@@ -114,7 +114,7 @@ class Object:
 
     @property
     def select(self) -> str:
-        """The object as a row, to be written as JSON by `json`."""
+        """The object as a row, which `json` converts."""
         if self._has_names:
             return "SELECT " + ", ".join(f'{expression} AS "{key}"' for key, expression in self.fields)
         values = ", ".join(f"{expression} AS f{place}" for place, (_, expression) in enumerate(self.fields))
@@ -122,12 +122,12 @@ class Object:
 
     @property
     def _has_names(self) -> bool:
-        """Whether all keys can be names of columns."""
+        """Whether all keys are valid column names."""
         return all(len(key) <= MAX_NAME for key, _ in self.fields)
 
     @property
     def _written(self) -> str:
-        """The text of the object, put together from its values, which are columns of ``v$``."""
+        """The text of the object, concatenated from its values, which are columns of ``v$``."""
         pairs = [
             f"""'{"," if place else "{"}"{key}":', coalesce(to_json(v$.f{place})::text, 'null')"""
             for place, (key, _) in enumerate(self.fields)
@@ -136,24 +136,24 @@ class Object:
         return f"({' || '.join(parts)} || '}}')"
 
     def json(self, alias: str) -> str:
-        """The JSON of the row that goes by an alias."""
+        """The JSON of the row with an alias."""
         return f"row_to_json({alias})" if self._has_names else f"{alias}.j"
 
     @property
     def below(self) -> str:
-        """How many rows its queries have read, as SQL: what is added to the count of its own."""
+        """SQL of the number of rows that its queries have read."""
         return "".join(f" + coalesce({one}, 0)" for one in self.counts)
 
     @property
     def listed(self) -> str:
-        """The JSON of a list of such objects, which go by the alias ``o$``."""
+        """The JSON of a list of such objects, with the alias ``o$``."""
         return f"coalesce(json_agg({'o$' if self._has_names else 'o$.j'}), {EMPTY})"
 
     def list(self, source: str, limit: int, most: int, *, tells: bool) -> Query:
-        """The list of such objects, at most so many, which are made of the rows of a source one by one.
+        """The list of at most ``limit`` such objects, one for each row of a source.
 
-        Where they can be large, they are counted as they come, so that the list ends with an error instead of growing
-        over ``most`` bytes.
+        If it can be large, its bytes are counted while it is built, so that the statement fails at ``most`` bytes
+        instead of growing further.
         """
         size = limit * self.size
         source = f"{source}{''.join(self.beside)} CROSS JOIN LATERAL ({self.select}) o$"
@@ -167,28 +167,28 @@ class Object:
         return Query.of(f"SELECT {total} FROM ({counted(rows, most)}) w$", min(size, most))
 
     def told(self, *own: str) -> str:
-        """What its queries say of lists that are cut, as SQL, with what is said of one of its own."""
+        """SQL of the reports of its queries on cut lists, with that of a list of its own."""
         return f"concat({', '.join([*own, *self.cuts])})" if own or self.cuts else "NULL::text"
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A compiled statement: one row of a column of JSON bytes for each root, and the number of rows in them."""
+    """A compiled statement: one row with a column of JSON bytes per root, and the number of rows in them."""
 
     sql: str
     binds: tuple[Any, ...]
     keys: tuple[str, ...]
     """The response keys of the roots, in the order of the columns."""
     checks: tuple[Parameter, ...]
-    """What no parameter needs, and may be wrong nevertheless: the cursor of a list of which only the length is read."""
+    """Values that no parameter uses but that must be valid: the cursor of a list of which only the length is read."""
     settings: Mapping[str, str]
-    """Settings of the database under which it is planned and runs."""
+    """Database settings with which it is planned and executed."""
     lists: tuple[tuple[str, ...], ...] = ()
-    """The paths of lists of which no size is asked for, where there are any: a column before the number of rows tells
-    which of them are cut, by their places here."""
+    """The paths of lists selected without a size: if there are any, a column before the number of rows reports which
+    are cut, by their indices here."""
 
     def cut(self, told: str | None) -> Counter[tuple[str, ...]]:
-        """How many lists are cut, by their paths."""
+        """The numbers of cut lists by path."""
         return Counter(self.lists[int(number)] for number in (told or "").split(",") if number)
 
     @cached_property
@@ -199,7 +199,7 @@ class Statement:
         """The parameters for a request.
 
         Raises:
-            GatewayError: An argument cannot be used.
+            GatewayError: An argument is invalid.
         """
         for place in self.checks:
             place.read(variables)

@@ -1,6 +1,6 @@
-"""`lineageDiff`: what happened to a lineage between two moments.
+"""`lineageDiff`: the changes of a lineage between two times.
 
-Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+Without postponed annotations: Strawberry could not resolve names of classes that a function creates.
 """
 
 from datetime import datetime
@@ -102,7 +102,7 @@ class LineageChange:
 
 @cache
 def _result(types: Types) -> Any:
-    edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that names an enum of the models
+    edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that refers to an enum of the models
 
     @strawberry.type(description="Nodes and edges that were added or removed.")
     class LineagePart:

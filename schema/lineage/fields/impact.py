@@ -1,6 +1,6 @@
-"""`impact`: what a change of state would affect.
+"""`impact`: what a transition would affect.
 
-Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+Without postponed annotations: Strawberry could not resolve names of classes that a function creates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ from schema.sql import builder as sql
 
 DEPTH = 10
 NEIGHBOURS = 100
-"""How many rows an effect is followed to from one row."""
+"""The largest number of affected rows that are read per row."""
 
 
 @strawberry.input(description="A change of state.")
@@ -60,7 +60,7 @@ class LineageTransition:
 
 @dataclass(frozen=True)
 class Move:
-    """The change that is asked about."""
+    """The requested transition."""
 
     id: str
     type: Type
@@ -85,7 +85,7 @@ def _move(loaders: Loaders, arguments: Mapping[str, Any]) -> Move:
 
 
 class Impact:
-    """The impact of one change, read on one snapshot."""
+    """The impact of one transition, read on one snapshot."""
 
     def __init__(self, loaders: Loaders, reader: Reader, move: Move) -> None:
         self._loaders = loaders
@@ -95,10 +95,10 @@ class Impact:
         self._chains: dict[str, list[str]] = {}
 
     async def origin(self) -> tuple[Labels | None, str]:
-        """The state that the row's column says, from which it moves, and the name of the one that it is in.
+        """The state in the row's column, from which it moves, and the name of its effective state.
 
         Raises:
-            GatewayError: ``BAD_USER_INPUT``: there is no such row; ``MISSING_IN_DATABASE``: nor such a column.
+            GatewayError: ``BAD_USER_INPUT``: there is no such row; ``MISSING_IN_DATABASE``: there is no such column.
         """
         move, missing = self._move, self._loaders.missing
         refuse_unread(missing, move.lifecycle)
@@ -115,14 +115,14 @@ class Impact:
         return move.lifecycle.state(rows[0][1]), move.lifecycle.shown(rows[0][2])
 
     async def blockers(self, origin: Labels) -> list[Blocker]:
-        """What is in the way of the move."""
+        """The blockers of the transition."""
         move = self._move
         ask = [Ask(key_of_move(self._loaders, move), origin)]
         found = await obstacles(self._reader.fetch, move.type, move.lifecycle, ask, move.to)
         return [blocker(obstacle) for obstacle in found[0][move.to]]
 
     async def concerned(self, origin: Labels) -> list[str]:
-        """The ids of the rows that the effects of the move would change, or would look at to decide."""
+        """The ids of the rows that the effects of the transition would change, or read to decide."""
         move = self._move
         found: dict[str, None] = {}
         for way in impact.ways(move.lifecycle, origin, move.to):
@@ -131,7 +131,7 @@ class Impact:
         return list(found)
 
     async def _follow(self, ids: Sequence[str], way: Sequence[str]) -> list[str]:
-        """Where a way leads from nodes; a step with ``*`` leads to its whole chain, beginning included."""
+        """The nodes at the end of a path; a step with ``*`` is followed transitively, its start included."""
         for name in way:
             if name.endswith("*"):
                 ids = await self._chain(ids, name.removesuffix("*"))
@@ -145,7 +145,7 @@ class Impact:
         return list(ids)
 
     async def _chain(self, ids: Sequence[str], name: str) -> list[str]:
-        """What edges of an end's kind lead to, one after the other; read once, however many ways begin with it."""
+        """The transitive neighbours along an end's edges; read once, however many paths begin with it."""
         if name not in self._chains:
             end = edges().by_name[name]
             direction = DOWNSTREAM if end.downstream else UPSTREAM
@@ -155,12 +155,12 @@ class Impact:
 
 
 def key_of_move(loaders: Loaders, move: Move) -> tuple[str, ...]:
-    """The key of the row that would move."""
+    """The key of the row to be moved."""
     return key_of(loaders.catalogue, move.id)[1]
 
 
 async def _impact(info: Info) -> Record:
-    """What a change would touch.
+    """What a transition would affect.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``, naming the argument.
@@ -201,7 +201,7 @@ async def _impact(info: Info) -> Record:
 
 @cache
 def _result(types: Types) -> Any:
-    edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that names an enum of the models
+    edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that refers to an enum of the models
 
     @strawberry.type(description="What a change of state would affect. Nothing is changed.")
     class LineageImpact:

@@ -1,6 +1,6 @@
 """`lineage`: upstream and downstream rows as flat lists of nodes and edges, with truncations.
 
-Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+Without postponed annotations: Strawberry could not resolve names of classes that a function creates.
 """
 
 import enum
@@ -76,7 +76,7 @@ async def _lineage(info: Info) -> Record:
 
 
 class LineageReader:
-    """One answer, made on one snapshot."""
+    """One result, read on one snapshot."""
 
     def __init__(self, loaders: Loaders, reader: Reader, asked_: LineageRequest, selection: Selection) -> None:
         self._catalogue, self._lists = loaders.catalogue, loaders.lists
@@ -86,7 +86,7 @@ class LineageReader:
         self._filling = Filling(loaders, reader, selection, asked_.counted)
 
     async def record(self) -> Record:
-        """The answer as its types' fields read it."""
+        """The result for the fields of its types."""
         question = self._asked.question
         walked = await Walk(self._lists, self._reader, question).run()
 
@@ -94,7 +94,7 @@ class LineageReader:
             return len(orjson.dumps(_projected(self._selection, self._record(answer, walked))))
 
         def fit() -> tuple[LineageAnswer, Record, int]:
-            """The answer that fits, as a record, and its bytes where they are limited."""
+            """The largest result that fits, as a record, and its bytes if they are limited."""
             answer = fitted(walked, question, self._asked.types, size, self._asked.max_bytes)
             return answer, self._record(answer, walked), 0 if self._asked.max_bytes is None else size(answer)
 
@@ -111,7 +111,7 @@ class LineageReader:
         return record
 
     def _record(self, answer: LineageAnswer, walked: Walked) -> Record:
-        """The answer before anything is counted: numbers as long as they can become."""
+        """The record before counts are read, with placeholders of the largest width."""
         return {
             "nodes": [node_record(node) for node in answer.nodes],
             "edges": [edge_record(link, closes=closes) for link, closes in answer.links.items()],
@@ -147,7 +147,7 @@ _ATTRIBUTES = {"from": "from_", "closesCycle": "closes_cycle", "asOf": "as_of", 
 
 
 def _projected(selection: Selection, value: Any) -> Any:
-    """A value as it is sent: what is selected, under its aliases; rows of the catalogue aside."""
+    """A value as it is sent: the selected fields under their aliases, without rows of the catalogue."""
     if isinstance(value, list):
         return [_projected(selection, one) for one in value]
     if not isinstance(value, dict):

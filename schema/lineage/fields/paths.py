@@ -1,6 +1,6 @@
-"""`paths`: the ways from one node to another.
+"""`paths`: the paths from one node to another.
 
-Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+Without postponed annotations: Strawberry could not resolve names of classes that a function creates.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +35,7 @@ from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Question, Walk, Walk
 MAX_LENGTH, LENGTH = 20, 8
 MAX_FIRST, FIRST = 100, 10
 NODES, PER_NODE = 5000, 1000
-"""How much of what leads to the target is read, at most."""
+"""The largest part of the target's ancestry that is read."""
 
 _BACK = {DOWNSTREAM: UPSTREAM, UPSTREAM: DOWNSTREAM, BOTH: BOTH}
 
@@ -59,7 +59,7 @@ async def _paths(info: Info) -> Record:
         if start not in walked.found:
             type_, key = key_of(loaders.catalogue, start)
             statement = Statements(loaders.lists).nodes({type_.name: [key]})
-            if len(await reader.fetch(*statement)) < 2:  # one row is the moment
+            if len(await reader.fetch(*statement)) < 2:  # one row has the time
                 walked.gone.append(start)
         answer = await aside(walked.read, assemble, walked, question, None)
         found, reasons = await aside(
@@ -93,7 +93,7 @@ async def _paths(info: Info) -> Record:
 
 
 def _away(walked: Walked) -> dict[str, int]:
-    """How far nodes are from the target."""
+    """The distances of nodes from the target."""
     return {node.id: node.depth for node in walked.found.values()}
 
 
@@ -112,7 +112,7 @@ def _search(following: Callable[[], Iterator[Path]], first: int) -> tuple[list[P
 
 @cache
 def _result(types: Types) -> Any:
-    edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that names an enum of the models
+    edges_: Any = list[classes(types).edge]  # type: ignore[misc]  # a class that refers to an enum of the models
 
     @strawberry.type(description="A path from one node to another, without repeated nodes.")
     class LineagePath:

@@ -1,6 +1,6 @@
-"""`lineageText` and `lineageCounts`: a lineage in a few words, and in numbers.
+"""`lineageText` and `lineageCounts`: a lineage as an outline, and as counts.
 
-Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+Without postponed annotations: Strawberry could not resolve names of classes that a function creates.
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
-"""What lineage fields share: their types, the arguments of a walk, and how nodes are counted and read.
+"""What lineage fields share: types, the arguments of a walk, and reading and counting of nodes.
 
-Annotations are evaluated at once here: Strawberry could not look up those that name classes made by a function.
+Without postponed annotations: Strawberry could not resolve names of classes that a function creates.
 """
 
 import enum
@@ -75,7 +75,7 @@ class LineageOmission:
 
 @dataclass(frozen=True)
 class Classes:
-    """The Strawberry classes of lineages that name enums of the models."""
+    """The Strawberry classes of lineages that refer to enums of the models."""
 
     kind: Any
     edge: Any
@@ -84,7 +84,7 @@ class Classes:
 
 @cache
 def classes(types: Types) -> Classes:
-    """The classes of one set of types."""
+    """The classes for one set of types."""
     kind_: Any = types.enum(LineageKind)
 
     @strawberry.type(description="An edge of a lineage.")
@@ -155,7 +155,7 @@ def classes(types: Types) -> Classes:
 
 
 def argument(annotation: Any, description: str, default: Any = strawberry.UNSET, name: str | None = None) -> Any:
-    """An argument as `taking` takes it; ``name`` is given where Python cannot say it."""
+    """An argument for `taking`; ``name`` is given where it is a Python keyword."""
     described = Annotated[annotation, strawberry.argument(name=name, description=description)]
     return described if default is strawberry.UNSET else (described, default)
 
@@ -163,7 +163,7 @@ def argument(annotation: Any, description: str, default: Any = strawberry.UNSET,
 def walk_arguments(
     types: Types, *, depth: int = parsing.DEPTH, nodes: int = parsing.NODES, per_node: int = parsing.PER_NODE
 ) -> dict[str, Any]:
-    """The arguments that say what is walked, with these defaults."""
+    """The arguments of a walk, with these defaults."""
     kinds: Any = list[classes(types).kind]  # type: ignore[misc]  # an enum of the models
     starts = f"Global ids of the nodes to start from, at most {parsing.MAX_STARTS}."
     return {
@@ -210,27 +210,27 @@ def _bounded(arguments: Mapping[str, Any], name: str, default: int, most: int) -
 
 
 def node_rows(arguments: Mapping[str, Any]) -> dict[str, int]:
-    """How many rows a lineage can answer with: its price, before its arguments are checked."""
+    """The largest number of rows of a lineage, before its arguments are validated: its cost."""
     return {"node": _bounded(arguments, "maxNodes", parsing.NODES, parsing.MAX_NODES)}
 
 
 READ, ASKED = 8, 25
-"""Points of a neighbour that a walk reads, and of a node that it asks for its neighbours along ten or so edges."""
+"""Points of a neighbour that a walk reads, and of a node whose neighbours along about ten edges are read."""
 
 
 DEGREE = {"degree": 95}
-"""Points of counting the edges of a node, a thousand of a kind at most."""
+"""Points of counting the edges of a node, at most a thousand of a kind."""
 
 
 def walk_price(nodes: int, per_node: int, sizes: Mapping[str, int]) -> int:
-    """The points of a walk, which reads no more than it may, and meets a row once on each of a few edges."""
+    """The points of a walk, which is limited, and meets a row once on each of a few edges."""
     there = sum(sizes.get(name, 0) for name in edges().types)
     nodes = min(nodes, there)
     return nodes * ASKED + min(nodes * per_node // 10, 2 * there, MAX_READ) * READ
 
 
 def walked_rows(_types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
-    """The price of what a walk reads to see whether it is new."""
+    """The points of the neighbours that a walk reads."""
     per_node = _bounded(arguments, "perNodeLimit", parsing.PER_NODE, parsing.MAX_PER_NODE)
     return walk_price(node_rows(arguments)["node"], per_node, sizes)
 
@@ -239,7 +239,7 @@ def walked_rows(_types: object, arguments: Mapping[str, Any], sizes: Mapping[str
 
 
 class Filling:
-    """Counts and reads nodes of an answer, as far as it is selected, on one snapshot; counts up to ``counted``."""
+    """Counts and reads the nodes of a result, as far as selected, on one snapshot; counts up to ``counted``."""
 
     def __init__(self, loaders: Loaders, reader: Reader, selection: Selection, counted: int = COUNTED) -> None:
         self._loaders = loaders.over(reader, compiles=False)
@@ -249,7 +249,7 @@ class Filling:
         self.statements = Statements(loaders.lists)
 
     async def fill(self, nodes: Sequence[WalkedNode], records: Sequence[Record]) -> None:
-        """Puts degrees and rows into the records of nodes, where they are asked for."""
+        """Adds degrees and rows to the records of nodes, if selected."""
         if any(below(self._selection, "LineageNode", "degree")):
             await self._count_degrees(nodes, records)
         if selections := list(below(self._selection, "LineageNode", "node")):
@@ -277,7 +277,7 @@ class Filling:
     async def _read_nodes(
         self, nodes: Sequence[WalkedNode], records: Sequence[Record], selections: Sequence[Selection]
     ) -> None:
-        """The rows themselves, a statement per type; one that fails is an error of its nodes."""
+        """Reads the rows, a statement per type; a failure is an error of that type's nodes."""
         by_type: dict[str, list[int]] = {}
         for place, node in enumerate(nodes):
             by_type.setdefault(node.type, []).append(place)
@@ -298,7 +298,7 @@ class Filling:
 
 
 def below(selection: Selection, type_name: str, name: str) -> Iterator[Selection]:
-    """The selections of a field of one of the lineage's types, wherever below and under whatever aliases."""
+    """The selections of a field of a lineage type, at any depth and under any alias."""
     for child in selection.fields.values():
         if child.type_name == type_name:
             yield from (one for one in child.fields.values() if one.name == name)
@@ -307,11 +307,11 @@ def below(selection: Selection, type_name: str, name: str) -> Iterator[Selection
 
 
 LONGEST = parsing.MAX_COUNTED * 10
-"""A count as long as it can become, where the size of an answer is measured before anything is counted."""
+"""The largest count, by which a result's size is measured before anything is counted."""
 
 
 def node_record(node: WalkedNode) -> Record:
-    """A node as its type's fields read it, uncounted."""
+    """A node for its type's fields, without counts."""
     return {
         "node_id": node.id,
         "type": node.type,
@@ -324,5 +324,5 @@ def node_record(node: WalkedNode) -> Record:
 
 
 def edge_record(link: Link, *, closes: bool) -> Record:
-    """An edge as its type's fields read it."""
+    """An edge for its type's fields."""
     return {"from_": link.upstream, "to": link.downstream, "kind": link.kind.value, "closes_cycle": closes}
