@@ -1,1 +1,1 @@
-"""The database: models, SQL, migrations, connections. Knows nothing of GraphQL or HTTP."""
+"""The database: models, SQL, migrations, connections. Independent of GraphQL and HTTP."""

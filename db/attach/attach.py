@@ -22,41 +22,41 @@ from db.store.caller_roles import emptied_for_gateways, hides
 from db.store.grants import give_own
 
 SPEED = {"missing index"}
-"""The kinds of differences that cost time, and never an answer."""
+"""The kinds of differences that cost time, but no answers."""
 
 __all__ = ["Difference", "Differences", "Severity", "attach", "check", "inspect"]
 
 
 @dataclass(frozen=True)
 class Differences:
-    """How a database differs from the models; empty when it does not.
+    """The differences of a database from the models.
 
-    Tables and views are named as the catalogue names them: ``ml_experiments``, ``ml.discovered_dags``.
+    Tables and views have their names in the catalogue: ``ml_experiments``, ``ml.discovered_dags``.
     """
 
     missing_tables: frozenset[str] = frozenset()
     missing_columns: frozenset[tuple[str, str]] = frozenset()
-    """Those that are not there, and those of a wholly other type, which no field could read."""
+    """Missing columns, and columns of an unrelated type, which no field can read."""
     missing_labels: frozenset[tuple[str, str]] = frozenset()
-    """Enums by their SQL names, with labels of the models that they lack."""
+    """Enums by SQL name, with the labels that they lack."""
     words: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    """The words that the database's checks let columns have, by table and column."""
+    """The words that CHECK constraints allow in columns, by table and column."""
     computed_columns: frozenset[tuple[str, str]] = frozenset()
-    """Those that the database computes and the models do not: it takes no other value for them."""
+    """Columns that are generated in the database and not in the models: they cannot be written."""
     notes: tuple[Difference, ...] = field(default=())
 
     def of(self, severity: Severity) -> Sequence[Difference]:
-        """The differences of one severity, those of answers before those of speed alone."""
+        """The differences of one severity, those that affect answers before those of speed."""
         found = (note for note in self.notes if note.severity is severity)
         return sorted(found, key=lambda note: note.kind in SPEED)
 
     @property
     def breaks(self) -> bool:
-        """Whether any field answers with an error because of a difference."""
+        """Whether a difference makes any field an error."""
         return bool(self.of(Severity.BREAKS))
 
     def text(self) -> str:
-        """The differences for the terminal, the gravest first."""
+        """The differences for the terminal, by severity."""
         if not self.notes:
             return "The database has everything that the graph needs.\n"
         lines = []
@@ -69,19 +69,19 @@ class Differences:
 
 
 Explain = Callable[[AsyncConnection, Differences], Awaitable[Sequence[Difference]]]
-"""What Postgres says of the gateway's own statements, beside the differences found (`schema.execution.explain`)."""
+"""EXPLAINs the gateway's statements, beside the differences found (`schema.execution.explain`)."""
 
 
 async def inspect(
     source: AsyncEngine | AsyncConnection, explain: Explain | None = None, *, measures: bool = False
 ) -> Differences:
-    """Compares the models with what the database has. Reads the catalog only; every role may do that.
+    """Compares the models with a database. Reads the catalog only, which every role may.
 
-    ``explain`` is asked which statements no index serves, in the transaction of the connection; ``measures``: also what
-    the indexes of vectors find, which reads the vectors.
+    ``explain`` finds statements without an index, in the transaction of the connection; ``measures`` also measures the
+    recall of vector indexes, which reads vectors.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
+        sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses a statement.
     """
     opened: AbstractAsyncContextManager[AsyncConnection]
     opened = source.connect() if isinstance(source, AsyncEngine) else nullcontext(source)
@@ -94,7 +94,7 @@ async def inspect(
 
 
 def _judge(found: DatabaseCatalog) -> Differences:
-    # views are worked out from their tables, whether the database has them or not
+    # views are computed from their tables, whether or not the database has them
     tables = {table_of(entity).fullname: table_of(entity) for entity in entities().values() if not entity.__is_view__}
     return Differences(
         missing_tables=frozenset(tables.keys() - found.tables.keys()),
@@ -129,13 +129,13 @@ def _judge(found: DatabaseCatalog) -> Differences:
 
 
 async def attach(url: str | URL, explain: Explain | None = None) -> Differences:
-    """Makes the schema ``gateway`` and its tables where the role may, brings them up to date, gives the roles that
-    served from it before their rights on them, and says what differs.
+    """Creates and migrates the schema ``gateway`` where the role may, restores the rights of roles that served from it
+    before, and reports the differences.
 
-    Nothing else is changed. A schema that is there and is not the role's own stays as it is.
+    Nothing else is changed. An existing schema of another owner is left as it is.
 
     Raises:
-        SetupError: The tables cannot be brought up to date.
+        SetupError: The tables cannot be migrated.
         DatabaseUnavailableError: The database cannot be reached.
     """
     async with connect(url) as connection, connection.begin():
@@ -150,7 +150,7 @@ async def attach_over(connection: AsyncConnection, explain: Explain | None = Non
     return await inspect(connection, explain, measures=True)
 
 
-# Where the migrations have built the database, everything is there.
+# databases that the migrations have built have everything
 _MAY_MAKE_OWN = text("""
     SELECT to_regclass('gateway.alembic_version') IS NULL AND NOT pg_is_in_recovery()
         AND current_setting('transaction_read_only') = 'off' AND CASE
@@ -163,9 +163,9 @@ _MAY_MAKE_OWN = text("""
 async def check(
     url: str | URL, write: Callable[[str], object], explain: Explain | None = None, *, rls: bool = False
 ) -> int:
-    """Writes what is different, as ``e2i-gateway db check`` prints it; returns 1 if it costs fields or rows, else 0.
+    """Prints the differences for ``e2i-gateway db check``; returns 1 if they cost fields or rows, else 0.
 
-    With ``rls`` the policies of callers' roles decide, and what the gateway's own sees does not matter.
+    With ``rls`` the policies of callers' roles apply, and rows hidden from the gateway's own role do not matter.
     """
     async with connect(url) as connection, connection.begin():
         found = await inspect(connection, explain, measures=True)

@@ -1,4 +1,4 @@
-"""The objects of a database, read from its system catalog by five short statements that every role may run."""
+"""The objects of a database, read from its system catalog by five statements that every role may execute."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,16 +18,16 @@ SCHEMAS = schemas()
 
 @dataclass(frozen=True)
 class FoundColumn:
-    """A column: its type as Postgres writes it (a domain's: what it is based on), and whether it refuses NULL."""
+    """A column: its type as Postgres formats it (of a domain, the base type), and whether it is NOT NULL."""
 
     type: str
     not_null: bool
     is_enum: bool = False
-    """Whether it is of an enum, or of an array of one."""
+    """Whether its type is an enum, or an array of one."""
     fills_itself: bool = False
-    """Whether a row that says nothing of it gets a value."""
+    """Whether it has a default."""
     computed: bool = False
-    """Whether the database computes it, and takes no other value."""
+    """Whether it is generated, and cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class FoundIndex:
 
 @dataclass
 class FoundTable:
-    """A table or view, named as the models name it."""
+    """A table or view, by its name in the models."""
 
     readable: bool
     columns: dict[str, FoundColumn] = field(default_factory=dict)
@@ -51,17 +51,17 @@ class FoundTable:
     comment: str = ""
     """A view's comment."""
     definition: str = ""
-    """A view's query, as Postgres writes it."""
+    """A view's query, as Postgres formats it."""
     checks: set[str] = field(default_factory=set)
     words: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """The words that its checks let columns have, by column; of each that lists them."""
+    """The words that its CHECK constraints allow, by column, if they list words."""
     triggers: dict[str, str] = field(default_factory=dict)
-    """The text of the functions of its active triggers, by their names."""
+    """The source of the functions of its active triggers, by their names."""
 
 
 @dataclass(frozen=True)
 class DatabaseCatalog:
-    """A database, as far as the models speak of it."""
+    """The part of a database that the models describe."""
 
     role: str
     has_own_schema: bool
@@ -69,7 +69,7 @@ class DatabaseCatalog:
     other_tables: tuple[str, ...]
     enums: EnumLabels
     functions: dict[str, list[tuple[int, int]]]
-    """The least and the greatest number of arguments of each function of the name."""
+    """The least and the largest number of arguments of each function with a name."""
 
 
 _NAME = relation_name()
@@ -138,7 +138,7 @@ _FUNCTIONS = text("""
 
 
 async def read(connection: AsyncConnection, functions: Sequence[str]) -> DatabaseCatalog:
-    """Reads the catalog: everything about the tables that the models map, the names alone of the others."""
+    """Reads the catalog: all about the tables of the models, only the names of the others."""
     known = {"known": list(Entity.metadata.tables), "schemas": list(SCHEMAS)}
     tables: dict[str, FoundTable] = {}
     others = []
@@ -168,7 +168,7 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Databas
 async def _read_around(
     connection: AsyncConnection, known: Mapping[str, Sequence[str]], tables: Mapping[str, FoundTable]
 ) -> None:
-    """What belongs to tables and views beside their columns."""
+    """Reads indexes, constraints, triggers and view definitions."""
     for name, method, unique, partial, columns in await connection.execute(_INDEXES, known):
         tables[name].indexes.append(FoundIndex(method, tuple(columns), unique, partial))
     for name, kind, what, columns, check in await connection.execute(_CONSTRAINTS, known):
@@ -184,10 +184,10 @@ _AROUND = re.compile(r"""::(?:text|character varying)(?:\(\d+\))?(?:\[\])?|\bANY
 
 
 def words_of_check(column: str, check: str) -> tuple[str, ...]:
-    """The words that a check lets a column have, in their order, where it lists them and does nothing else.
+    """The words that a CHECK constraint allows in a column, in order, if it is a plain list of words.
 
-    ``check`` is as Postgres writes it: ``((status)::text = ANY ((ARRAY['a'::character varying, ...])::text[]))``, or
-    comparisons with OR between them. Empty for every other check, since what it means is not worked out.
+    ``check`` is formatted by Postgres: ``((status)::text = ANY ((ARRAY['a'::character varying, ...])::text[]))``, or
+    comparisons joined by OR. Empty for any other constraint, which is not interpreted.
     """
     named = re.escape(column) if re.fullmatch("[a-z_][a-z0-9_]*", column) else re.escape(f'"{column}"')
     left = re.sub(rf"\(?\b{named}\)?(?:::text)? IS NULL", "", _TEXT.sub("", check))
@@ -198,7 +198,7 @@ def words_of_check(column: str, check: str) -> tuple[str, ...]:
 
 
 def _let(words: dict[str, tuple[str, ...]], column: str, more: tuple[str, ...]) -> None:
-    """Every check must hold: of several, the words that all of them let the column have."""
+    """Intersects with the words of a column's other constraints: all of them must hold."""
     known = words.get(column)
     words[column] = more if known is None else tuple(word for word in known if word in more)
 

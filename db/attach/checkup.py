@@ -19,12 +19,12 @@ from db.store.grants import rights
 from db.store.tokens import listed
 
 POOLED_SETTINGS = (*VALUES, "statement_timeout", "transaction_read_only")
-"""Settings that the gateway asks for when it connects, and that a pooler may not pass on."""
+"""Session settings of the gateway that a pooler may not pass on."""
 
 
 @dataclass(frozen=True)
 class Pooler:
-    """Whether something stands between the gateway and Postgres, and whether it shares backends between clients."""
+    """Whether there is a pooler between the gateway and Postgres, and whether it shares backends between clients."""
 
     there: bool
     shares: bool
@@ -32,14 +32,14 @@ class Pooler:
 
 @dataclass(frozen=True)
 class Checkup:
-    """A database as the gateway meets it."""
+    """The state of a database and of the gateway's role in it."""
 
     version: int
     """As ``server_version_num``: 160004."""
     encoding: str
     encrypted: bool
     vector: str | None
-    """Version of pgvector, None where there is none."""
+    """The version of pgvector, None without it."""
     vector_schema: str | None
     vector_found: bool
     in_recovery: bool
@@ -47,30 +47,30 @@ class Checkup:
     superuser: bool
     bypasses_rls: bool
     role_limit: int
-    """Connections of the role at once, -1 for no limit."""
+    """The connection limit of the role, -1 for none."""
     database_limit: int
     server_limit: int
-    """Connections of all that are no superusers, at once."""
+    """The connection limit of all roles that are not superusers."""
     connected: int
-    """Connections of others at the moment."""
+    """Current connections of other clients."""
     skew: float
-    """Seconds that the server's clock is ahead of this host's, give or take half a round trip."""
+    """Seconds by which the server's clock is ahead of this host's, to within half a round trip."""
     settings: Mapping[str, str]
     owned: tuple[str, ...]
-    """Tables of ours that the role owns, or whose owner it may become."""
+    """Tables of the models that the role owns, directly or by membership."""
     lacking: Mapping[str, tuple[str, ...]]
-    """Rights that the role needs and has not, by table."""
+    """Missing rights of the role, by table."""
     beyond: Mapping[str, tuple[str, ...]]
-    """Rights that the role has and does not need, by table."""
+    """Unneeded rights of the role, by table."""
     hidden: tuple[str, ...]
-    """Tables of ours with row level security and no policy that lets the role see a row."""
+    """Tables of the models with row level security and no policy that shows the role any row."""
     closed: Mapping[str, str] = field(default_factory=dict)
     inherits: str | None = None
-    """Why callers cannot have roles that they should be able to have, by the role."""
+    """Why callers cannot assume roles that they should be able to, by role."""
     tokens: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The roles and scopes of the service tokens that are good, by their names."""
+    """The roles and scopes of valid service tokens, by name."""
     documents: int | None = None
-    """How many trusted documents are in the table, None where it is missing or may not be read."""
+    """The number of trusted documents in the table, None if it is missing or not readable."""
     pooler: Pooler = field(default=Pooler(there=False, shares=False))
     differences: Differences = field(default_factory=Differences)
 
@@ -126,14 +126,14 @@ async def read(
     roles: Sequence[str] = (),
     explain: Explain | None = None,
 ) -> Checkup:
-    """Looks at a database through a connection like those that requests get, in one transaction. Changes nothing.
+    """Inspects a database in one transaction, over a connection like those of requests. Changes nothing.
 
-    ``roles`` are those that callers may have; ``explain`` is as for `db.attach.attach.inspect`. Prepared statements are
-    not used, so that it can be looked at through any pooler; ``prepared_statements`` says whether requests do, which
-    decides how they come to their settings.
+    ``roles`` are those that callers may assume; ``explain`` is as for `db.attach.attach.inspect`. No prepared
+    statements are used, so that any pooler works; ``prepared_statements`` says whether requests use them, which
+    determines how their settings are set.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: It cannot be reached or refuses to answer.
+        sqlalchemy.exc.DBAPIError: It cannot be reached, or refuses a statement.
     """
     engine = create_engine(
         url, read_only=True, pool_size=2, statement_timeout=statement_timeout,
@@ -165,7 +165,7 @@ async def read(
 
 
 async def _rights(connection: AsyncConnection) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    """Rights on whole tables that are lacking and that are not needed, by table; of those that there are."""
+    """Missing and unneeded rights on existing tables, by table."""
     needed = {name: {one for one in right.split(", ") if "(" not in one} for name, right in rights().items()}
     has: dict[str, set[str]] = {}
     for name, privilege, granted in await connection.execute(_RIGHTS, {"tables": list(needed)}):
@@ -195,18 +195,18 @@ async def _owned(connection: AsyncConnection) -> tuple[str, ...]:
 
 
 async def _pooler(engine: AsyncEngine, first: AsyncConnection) -> Pooler:
-    """A backend that is not the one that was promised is a pooler's; one that two clients get, shared between them."""
+    """A pooler is detected by a backend other than the one announced; sharing, by one that two clients get."""
     promised, backend = await _backend(first)
     if promised == backend:
         return Pooler(there=False, shares=False)
-    await asyncio.sleep(0.05)  # until the pooler has its server back
+    await asyncio.sleep(0.05)  # until the pooler has released its server connection
     async with engine.connect() as second:
         _, other = await _backend(second)
     return Pooler(there=True, shares=backend == other)
 
 
 async def _backend(connection: AsyncConnection) -> tuple[int, int]:
-    """The backend that the connection was promised, and the one that answers."""
+    """The announced backend's process id, and that of the backend that answers."""
     raw = await connection.get_raw_connection()
     driver: Any = raw.driver_connection
     return driver.get_server_pid(), await driver.fetchval("SELECT pg_backend_pid()")

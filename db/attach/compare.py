@@ -1,4 +1,4 @@
-"""The differences between the models and a database, each with its consequence in words."""
+"""The differences between the models and a database, each with its consequence."""
 
 import re
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from db.base.system_catalog import enum_name
 from db.base.vocabulary import Entity, Labels, entities, enum_types, is_own, table_of
 
 FUNCTIONS = {"get_validation_gate": 1, "is_dag_approved": 2, "can_use_estimate": 2}
-"""The functions that the dictionary names, with the number of their arguments. No answer rests on them."""
+"""The functions of the data dictionary, with the numbers of their arguments. No answer depends on them."""
 
 
 def differences(found: DatabaseCatalog) -> Iterator[Difference]:
-    """Everything that is different, in the order of the models."""
+    """All differences, in the order of the models."""
     if not found.tables:
         yield Difference(
             Severity.BREAKS, "empty database", "",
@@ -69,7 +69,7 @@ _AS_TEXT = re.compile(r"max\(\(*[\w.]+\)*::(?:text|character varying)\)")
 
 
 def _views(found: DatabaseCatalog) -> Iterator[Difference]:
-    """Views that the migrations have not made: no answer rests on them, but others may read them."""
+    """Missing and different views: no answer depends on them, but other clients may read them."""
     names = [table_of(entity).fullname for entity in entities().values() if entity.__is_view__]
     if missing := [name for name in names if name not in found.tables]:
         yield Difference(

@@ -1,4 +1,4 @@
-"""Differences of columns: missing, of another type, computed, or without a value."""
+"""Differences of columns: missing, of another type, generated, or required."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its 
 
 
 def type_text(type_: TypeEngine[object]) -> str:
-    """A column's type as Postgres itself writes it: ``character varying(255)``, ``numeric(5,4)``."""
+    """A column's type as Postgres formats it: ``character varying(255)``, ``numeric(5,4)``."""
     written = type_.compile(dialect=_DIALECT).lower().replace(", ", ",")
     return re.sub(r"^varchar", "character varying", written)
 
@@ -43,9 +43,9 @@ def _bare(type_: str) -> str:
 
 
 def unreadable(column: Column[Any], found: FoundColumn) -> bool:
-    """Whether values of a column cannot be read as what its field gives, since it is of a wholly other type.
+    """Whether a column cannot be read as the type of its field, because its own type is unrelated.
 
-    Texts, labels and UUIDs read as each other, times of any kind as moments, whole numbers as any numbers.
+    Texts, labels and UUIDs convert to each other, all times to moments, integers to all numbers.
     """
     wanted, there = type_text(column.type), found.type
     if wanted == there or ("vector" in wanted and "vector" in there):
@@ -116,7 +116,7 @@ def columns_of(entity: type[Entity], there: FoundTable, role: str) -> Iterator[D
 
 
 def unfilled(entity: type[Entity], there: FoundTable) -> Iterator[Difference]:
-    """Columns that must have a value, of which the gateway knows nothing, in tables that its changes add rows to."""
+    """Required columns unknown to the models, in tables that changes insert into."""
     table = table_of(entity)
     if "INSERT" not in rights()[table.fullname]:
         return
@@ -130,7 +130,7 @@ def unfilled(entity: type[Entity], there: FoundTable) -> Iterator[Difference]:
 
 
 def computed(table: Table, there: FoundTable) -> Iterator[str]:
-    """The columns that the database computes and the models do not."""
+    """Columns that are generated in the database and not in the models."""
     for column, has in there.columns.items():
         known = table.columns.get(column)
         if has.computed and known is not None and known.computed is None and known.identity is None:

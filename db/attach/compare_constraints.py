@@ -1,4 +1,4 @@
-"""The constraints and triggers that a database lacks, or has of its own."""
+"""Constraints and triggers that a database lacks, or has beyond the models."""
 
 from collections.abc import Iterator
 
@@ -56,7 +56,7 @@ def triggers_of(table: Table, there: FoundTable) -> Iterator[Difference]:
 
 
 def graded_alike(found: DatabaseCatalog) -> Iterator[Difference]:
-    """Fidelity scores that are graded as if they were errors."""
+    """Fidelity scores that are graded like errors."""
     triggers = {name: table.triggers for name, table in found.tables.items()}
     overloads = {name: len(those) for name, those in found.functions.items()}
     for table, function in attach_triggers.graded_alike(triggers, overloads):

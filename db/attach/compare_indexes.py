@@ -1,4 +1,4 @@
-"""The indexes that a database lacks, each with the statement that would make it."""
+"""Indexes that a database lacks, each with the statement that creates it."""
 
 import hashlib
 import re
@@ -15,11 +15,11 @@ from db.base.vocabulary import SERVES, Entity, key_columns, table_of
 _DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
 
 MANY = 1_000
-"""Rows of one parent that are worth an index of their own order."""
+"""Rows of one parent from which an index in their order is worthwhile."""
 
 
 def unserved_lookup(entity: type[Entity], columns: Sequence[str], fields: Sequence[str]) -> Difference:
-    """What Postgres says of a look-up of rows by columns: it reads all rows."""
+    """The difference for a lookup of rows by columns that reads all rows, by EXPLAIN."""
     name = table_of(entity).fullname
     return Difference(
         Severity.COSTS, "missing index", f"{name} ({', '.join(columns)})",
@@ -29,8 +29,8 @@ def unserved_lookup(entity: type[Entity], columns: Sequence[str], fields: Sequen
 
 
 def unserved_order(entity: type[Entity], columns: Sequence[str], fields: Sequence[str], rows: int) -> Difference:
-    """What Postgres says of a page in the default order, of the rows that are equal in columns: it sorts them all,
-    about so many."""
+    """The difference for a page in the default order, of rows with equal columns, that sorts all of them, about
+    ``rows``, by EXPLAIN."""
     name = table_of(entity).fullname
     by = ", ".join([*columns, *([entity.__order__] if entity.__order__ else key_columns(entity))])
     all_rows = f"all rows of one {', '.join(columns)}, about {rows:,}, are" if columns else "the whole table is"
@@ -51,17 +51,17 @@ def _create_index(entity: type[Entity], lookup: Sequence[str]) -> str:
 
 
 INDEX_PREFIX = "e2i_gateway_"
-"""What the names of all indexes begin with that an owner is told to make; `db detach` knows them by it."""
+"""The prefix of all indexes that an owner is told to create, by which `db detach` finds them."""
 
 
 def index_name(table: Table, columns: Sequence[str]) -> str:
-    """The name of an index that the gateway asks for, of at most 63 characters."""
+    """The name of an index that the gateway recommends, of at most 63 characters."""
     name = f"{INDEX_PREFIX}{'_'.join([table.name, *columns])}"
     return name if len(name) <= 63 else f"{name[:54]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def is_unique(there: FoundTable, columns: Sequence[str], *, partial: bool = False, given: Collection[str] = ()) -> bool:
-    """Whether an index keeps columns unique; ``given`` are further ones that have one value in all rows in question."""
+    """Whether an index makes columns unique; ``given`` are further columns that are equal in all rows in question."""
     return any(
         index.unique
         and (partial or not index.partial)
@@ -71,19 +71,19 @@ def is_unique(there: FoundTable, columns: Sequence[str], *, partial: bool = Fals
 
 
 def _given(where: str) -> frozenset[str]:
-    """The column that a partial index's predicate gives one value: that of ``is_active``, or of ``type = 'drift'``."""
+    """The column that a partial index's predicate fixes to one value, as in ``is_active``, or ``type = 'drift'``."""
     found = re.fullmatch(r"(\w+)(?: = '[^']*')?", where)
     return frozenset({found[1]} if found else ())
 
 
 def _concurrently(index: Index, table: Table, columns: Sequence[str]) -> str:
-    """The statement that makes a model's index on a database in use."""
+    """The statement that creates a model's index on a database in use."""
     made = str(CreateIndex(index).compile(dialect=_DIALECT))
     return re.sub(r"INDEX \w+ ON", f"INDEX CONCURRENTLY {index_name(table, columns)} ON", made)
 
 
 def special_index(table: Table, index: Index, there: FoundTable) -> Iterator[Difference]:
-    """Indexes that are more than lookup and order: of lists and documents, of vectors, of what must be unique."""
+    """Indexes beyond lookup and order: of lists and documents, of vectors, and unique ones."""
     columns = [column.name for column in index.columns]
     method = index.dialect_options["postgresql"]["using"]
     what = f"{table.fullname} ({', '.join(columns)})"

@@ -1,4 +1,4 @@
-"""Differences of the gateway's own tables. Without them reads work, except histories, and changes do not."""
+"""Differences of the gateway's own tables. Without them reads work, except for histories, and changes do not."""
 
 from collections.abc import Iterator
 
@@ -24,11 +24,11 @@ _CAN_DO_WITHOUT = {
     WEBHOOK_SENDER.fullname: "webhooks are not sent",
     ORIGIN.fullname: "subscribers do not learn that a failover or a restored backup lost changes",
 }
-"""Own tables that changes and subscriptions do without, and what it costs that they are missing."""
+"""Own tables that changes and subscriptions do not need, with the consequence if they are missing."""
 
 
 def own_tables(found: DatabaseCatalog) -> Iterator[Difference]:
-    """Differences of the gateway's own tables. Without them reads work, except histories, and changes do not."""
+    """Differences of the gateway's own tables."""
     every = [table.fullname for table in Entity.metadata.tables.values() if is_own(table)]
     own = [name for name in every if name not in _CAN_DO_WITHOUT]
     without = "changes are refused, histories answer with an error, and nothing can be subscribed to"

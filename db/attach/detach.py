@@ -23,20 +23,20 @@ _FUNCTION = re.compile(rf"CREATE OR REPLACE FUNCTION {OWN_SCHEMA}\.(\w+)\(")
 
 @dataclass(frozen=True)
 class Brought:
-    """What the gateway has brought into a database, as SQL names it."""
+    """What the gateway has added to a database, by SQL names."""
 
     tables: Sequence[tuple[str, int]]
-    """Tables of its own with the number of their rows."""
+    """Its own tables with their numbers of rows."""
     functions: Sequence[str]
     indexes: Sequence[str]
-    """Indexes of the platform's tables that `db check` and `doctor --sql` have named."""
+    """Indexes of the platform's tables that `db check` and `doctor --sql` have recommended."""
     schema: bool
-    """Whether there is the schema `gateway`."""
+    """Whether the schema `gateway` exists."""
     others: Sequence[str]
-    """What else is in that schema, and keeps it."""
+    """Other objects in that schema, for which it is kept."""
 
     def text(self) -> str:
-        """For the terminal: one thing a line."""
+        """For the terminal: one object a line."""
         lines = [f"  table {name} ({rows} row{'s' * (rows != 1)})" for name, rows in self.tables]
         lines += [f"  function {name}" for name in self.functions]
         lines += [f"  index {name}" for name in self.indexes]
@@ -48,10 +48,11 @@ class Brought:
 
 
 async def detach(url: str | URL, *, confirmed: bool) -> Brought:
-    """What the gateway has brought into a database; if ``confirmed``, it is taken away, with the record of changes.
+    """Lists what the gateway has added to a database; if ``confirmed``, it is dropped, the record of changes included.
 
     Raises:
-        SetupError: The migrations built the database, something else depends on what would go, or the role may not.
+        SetupError: The migrations built the database, another object depends on what would be dropped, or the role may
+            not.
         DatabaseUnavailableError: The database cannot be reached.
     """
     async with connect(url) as connection:
@@ -68,7 +69,7 @@ async def detach(url: str | URL, *, confirmed: bool) -> Brought:
         if confirmed:
             raw = await connection.get_raw_connection()
             driver: Any = raw.driver_connection
-            for index in found.indexes:  # outside a transaction, so that nobody who reads or writes has to wait
+            for index in found.indexes:  # outside a transaction, without blocking readers and writers
                 await driver.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
     return found
 
@@ -112,7 +113,7 @@ async def _found(connection: AsyncConnection) -> Brought:
 
 
 async def _drop_own(connection: AsyncConnection, found: Brought) -> None:
-    """Drops what is the gateway's own, and nothing that depends on it."""
+    """Drops the gateway's own objects, and nothing that depends on them."""
     try:
         if found.tables:
             await connection.execute(text(f"DROP TABLE {', '.join(name for name, _ in found.tables)}"))

@@ -1,4 +1,4 @@
-"""Differences between a database and the models, and their meaning for users of the graph."""
+"""Differences between a database and the models, with their consequences for users of the graph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import Enum as PythonEnum
 
 
 class Severity(PythonEnum):
-    """What a difference means to those who ask the graph; the value is the heading of its group."""
+    """The consequence of a difference for users of the graph; the value is the heading of its group."""
 
     BREAKS = "Fields that answer with an error"
     COSTS = "What costs speed or certainty"
@@ -15,18 +15,18 @@ class Severity(PythonEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that the database has otherwise: what kind of thing, which one, what follows, and what would help."""
+    """A difference of a database: its kind, the object, the consequence, and the remedy."""
 
     severity: Severity
     kind: str
     object: str
     message: str
     remedy: str = ""
-    """SQL that the owner of the tables may run, or nothing."""
+    """SQL for the owner of the tables, or empty."""
 
 
 def failing(names: Sequence[str]) -> str:
-    """The words that fields answer with an error; at most six are named."""
+    """The sentence for fields that are errors; at most six are named."""
     if len(names) > 6:
         names = [*names[:5], f"{len(names) - 5} more fields"]
     joined = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
@@ -34,5 +34,5 @@ def failing(names: Sequence[str]) -> str:
 
 
 def joined(names: Sequence[str]) -> str:
-    """Names, each once."""
+    """Names, joined without duplicates."""
     return ", ".join(dict.fromkeys(names))

@@ -1,5 +1,4 @@
-"""Facts that planning needs of a database: how large its tables are, which indexes they have, which
-columns refuse null, and which pgvector there is."""
+"""Facts of a database for planning: sizes of tables, indexes, NOT NULL columns, and the version of pgvector."""
 
 from __future__ import annotations
 
@@ -17,13 +16,13 @@ from db.base.system_catalog import relation_name, schemas
 from db.base.vocabulary import Entity
 
 BYTES_PER_ROW = 200
-"""A guess, for tables that Postgres has not counted yet."""
+"""The assumed number of rows of tables without statistics."""
 
 
 @dataclass(frozen=True)
 class IndexColumn:
-    """A key column of an index. The name is empty for an expression, and for a column that the index does not keep in
-    the order of its type (another operator class or collation)."""
+    """A key column of an index. The name is empty for an expression, and for a column with another operator class or
+    collation than its type's."""
 
     name: str
     descending: bool = False
@@ -32,7 +31,7 @@ class IndexColumn:
 
 @dataclass(frozen=True)
 class Index:
-    """An index that is valid; ``predicate`` as Postgres writes it, None where the index is of all rows."""
+    """A valid index; ``predicate`` as Postgres formats it, None for a full index."""
 
     name: str
     columns: tuple[IndexColumn, ...]
@@ -43,7 +42,7 @@ class Index:
 
 @dataclass(frozen=True)
 class StoredColumn:
-    """What a column of the database demands of whoever adds a row. ``type`` is as Postgres writes it."""
+    """The requirements of a column for inserted rows. ``type`` is as Postgres formats it."""
 
     type: str
     not_null: bool = False
@@ -52,21 +51,21 @@ class StoredColumn:
 
 
 FEW_VECTORS = 300
-"""Rows up to which every vector is compared, whatever index there is: it takes about three milliseconds."""
+"""Rows up to which every vector is compared, even with an index: it takes about three milliseconds."""
 
 MANY_ROWS = 100_000
-"""Rows from which on a scan takes tens of milliseconds, and planning a statement under one."""
+"""Rows from which a sequential scan takes tens of milliseconds, while planning a statement takes less than one."""
 
 MANY_NULLS = 200
-"""Rows without a value in a column that are more than most pages, however roughly Postgres has counted them."""
+"""Null rows of a column that exceed most pages, even by a rough estimate."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Tables go by the names that the models give them.
+    """Tables have their names in the models.
 
-    ``rows`` are estimates; ``vector_version`` is pgvector's, None without it; ``not_null`` are the columns of a table
-    that refuse null; ``vector_indexes`` go by table and column.
+    ``rows`` are estimates; ``vector_version`` is pgvector's, None without it; ``not_null`` are the NOT NULL columns of
+    a table; ``vector_indexes`` are by table and column.
     """
 
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -74,19 +73,19 @@ class Facts:
     indexes: Mapping[str, tuple[Index, ...]] = field(default_factory=dict)
     not_null: Mapping[str, frozenset[str]] = field(default_factory=dict)
     widths: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Bytes of a column's values on average, without what is kept apart; of columns that Postgres has looked at."""
+    """Average bytes of a column's values, without out-of-line storage; for analyzed columns."""
     apart: Mapping[str, int] = field(default_factory=dict)
-    """Bytes of a row's long values on average, compressed, that are kept apart from it."""
+    """Average bytes of a row's out-of-line values, compressed."""
     many_nulls: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Columns in which more rows have no value than most pages have rows; of columns that Postgres has looked at."""
+    """Columns with more null rows than most pages have rows; for analyzed columns."""
     vector_indexes: Mapping[tuple[str, str], VectorIndex] = field(default_factory=dict)
 
     columns: Mapping[str, Mapping[str, StoredColumn]] = field(default_factory=dict)
-    """All columns of a table, also those that no model has."""
+    """All columns of a table, including those outside the models."""
 
     @property
     def searched(self) -> Mapping[tuple[str, str], VectorIndex]:
-        """The vector indexes that are worth asking: scans go on until a page is full since pgvector 0.8."""
+        """The vector indexes that searches use: since pgvector 0.8 scans continue until a page is full."""
         if self.vector_version is None or self.vector_version < (0, 8):
             return {}
         few = {table for table, rows in self.rows.items() if rows <= FEW_VECTORS}
@@ -94,16 +93,16 @@ class Facts:
 
     @property
     def large(self) -> frozenset[str]:
-        """The tables of which a scan takes far longer than planning a statement."""
+        """The tables whose sequential scan takes far longer than planning a statement."""
         return frozenset(table for table, rows in self.rows.items() if rows > MANY_ROWS)
 
     @property
     def normalizes(self) -> bool:
-        """Whether pgvector brings vectors to the length 1: since 0.7."""
+        """Whether pgvector can normalize vectors: since 0.7."""
         return self.vector_version is not None and self.vector_version >= (0, 7)
 
     def reads_like(self, other: Facts) -> bool:
-        """Whether the same statements are right for both: only how many rows there are may differ."""
+        """Whether both lead to the same statements: only numbers of rows may differ."""
         return all(
             getattr(self, name) == getattr(other, name)
             for name in ("searched", "large", "normalizes", "indexes", "not_null", "many_nulls")
@@ -121,7 +120,7 @@ _FACTS = text(f"""
     UNION ALL
     SELECT '', extversion FROM pg_extension WHERE extname = 'vector'
 """)
-# the two lowest bits of an option are DESC and NULLS FIRST; what is not kept in its type's order has no name here
+# the two lowest bits of an option are DESC and NULLS FIRST; columns not in their type's order have no name here
 _INDEXES = text(f"""
     SELECT {_NAME}, x.relname, m.amname, i.indisunique, pg_get_expr(i.indpred, i.indrelid),
         ARRAY(
@@ -170,7 +169,7 @@ _APART = text(f"""
 
 
 def known_tables() -> dict[str, list[str]]:
-    """The schemas and the names of our tables, as statements over the system catalog take them."""
+    """The schemas and names of the models' tables, as binds for statements over the system catalog."""
     tables = Entity.metadata.tables.values()
     return {
         "schemas": list(schemas()),
@@ -179,10 +178,10 @@ def known_tables() -> dict[str, list[str]]:
 
 
 async def read(source: AsyncEngine | AsyncConnection) -> Facts:
-    """Reads the facts from the system catalog; every role may.
+    """Reads the facts from the system catalog, which every role may.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
+        sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses a statement.
     """
     known = known_tables()
     async with source.connect() if isinstance(source, AsyncEngine) else nullcontext(source) as connection:

@@ -1,4 +1,4 @@
-"""The fields of the graph that read a column, so that differences can be reported in GraphQL's terms."""
+"""The fields of the graph that read a column, so that differences are reported in GraphQL's terms."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -14,12 +14,12 @@ def camel(name: str) -> str:
 
 
 def field_of(entity: type[Entity], column: str) -> str:
-    """``Model.experimentId``; a column called ``id`` is ``rowId``, since ``id`` is the global id."""
+    """``Model.experimentId``; a column ``id`` is named ``rowId``, since ``id`` is the global id."""
     return f"{entity.__name__}.{'rowId' if column == 'id' else camel(column)}"
 
 
 def of_table(table: str) -> list[str]:
-    """The fields that read a table's rows: its own type's, and the relations that lead there."""
+    """The fields that read a table's rows: those of its own type, and relations to it."""
     entity = next(entity for entity in entities().values() if table_of(entity).fullname == table)
     found = [f"{entity.__name__[0].lower()}{entity.__name__[1:]}", plural(entity)]
     for other in entities().values():
@@ -35,7 +35,7 @@ def of_table(table: str) -> list[str]:
 
 @cache
 def by_column() -> dict[tuple[str, str], list[str]]:
-    """(table, column) -> the fields that cannot be answered without the column, its own first."""
+    """(table, column) -> the fields that need the column, its own first."""
     found: dict[tuple[str, str], list[str]] = {}
 
     def add(entity: type[Entity], columns: Iterable[str], *fields: str) -> None:

@@ -1,4 +1,4 @@
-"""The gateway's own tables on an attached database, made by those migrations that change only them.
+"""The gateway's own tables on an attached database, created by the migrations that change only them.
 
 A migration has ``own = True`` if it changes only the schema ``gateway``. `e2i-gateway db migrate` runs all migrations;
 `e2i-gateway db attach` runs these, and records them in ``gateway.own_revisions``.
@@ -16,7 +16,7 @@ from db.base.vocabulary import OWN_SCHEMA, Entity, is_own
 from db.migrations.setup import MIGRATIONS, SetupError, finish_own, lock_building
 
 _BEFORE_THE_BOOKS = "0003"
-"""The one own revision of databases that were attached to before ``own_revisions`` was kept."""
+"""The own revision of databases that were attached before ``own_revisions`` existed."""
 
 _BOOKS = f"""
     CREATE TABLE IF NOT EXISTS {OWN_SCHEMA}.own_revisions (
@@ -30,12 +30,12 @@ _BOOKS_COMMENT = f"""
 
 
 async def make_own(connection: AsyncConnection) -> None:
-    """Makes the gateway's own schema and tables, or brings them up to date; re-runnable, in one transaction.
+    """Creates or migrates the gateway's schema and tables, in one transaction; idempotent.
 
-    The connection's role must be allowed to.
+    The connection's role needs the rights for it.
 
     Raises:
-        SetupError: A newer gateway made the tables, or they are not as an earlier one left them.
+        SetupError: A newer gateway created the tables, or they have been altered.
     """
     await lock_building(connection)
     if not await connection.scalar(text(f"SELECT to_regnamespace('{OWN_SCHEMA}') IS NOT NULL")):
@@ -68,12 +68,12 @@ def _upgrade(connection: Connection) -> None:
             if revision not in had:
                 _run(revision, module)
                 _enter(connection, revision)
-    for table in tables:  # those that somebody dropped; all at once would make the platform's enums, too
+    for table in tables:  # tables that were dropped; creating all at once would create the platform's enums, too
         table.create(connection, checkfirst=True)
 
 
 def own_revisions() -> dict[str, Any]:
-    """The migrations of the gateway's own tables, oldest first, by their numbers."""
+    """The migrations of the gateway's own tables by number, oldest first."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - slow to import, and rarely needed
 
     scripts = reversed(list(ScriptDirectory(str(MIGRATIONS)).walk_revisions()))

@@ -1,4 +1,4 @@
-"""The report of `db attach`: the database, the actions, and the important differences, on one page."""
+"""The report of `db attach`: the database, what was done, and the important differences, on one page."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from db.attach.attach import Differences, Explain, Severity, attach_over
 from db.migrations.setup import connect
 
 SHOWN = {Severity.BREAKS: 8, Severity.COSTS: 8, Severity.INFORMS: 0}
-"""How many differences of each kind a page has."""
+"""The number of differences of each kind on a page."""
 WIDTH = 160
-"""Characters of a difference that a page has."""
+"""The longest difference on a page, in characters."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A database that was attached to."""
+    """The result of attaching to a database."""
 
     where: str
     did: str
     differences: Differences
 
     def text(self, *, everything: bool = False) -> str:
-        """For the terminal: a page, or all there is to say."""
+        """For the terminal: a page, or everything."""
         head = [self.where, self.did, ""]
         if everything or not self.differences.notes:
             return "\n".join(head) + "\n" + self.differences.text()
@@ -55,10 +55,10 @@ def _cut(message: str) -> str:
 
 
 async def attach_and_tell(url: URL, explain: Explain | None = None) -> Report:
-    """Attaches, as :func:`db.attach.attach.attach` does, and says where and what came of it.
+    """Attaches like :func:`db.attach.attach.attach`, and reports the database and the result.
 
     Raises:
-        SetupError: The tables cannot be brought up to date.
+        SetupError: The tables cannot be migrated.
         DatabaseUnavailableError: The database cannot be reached.
     """
     async with connect(url) as connection, connection.begin():
@@ -101,7 +101,7 @@ class _State(NamedTuple):
     ours: bool
     tables: int
     roles: Sequence[str]
-    """Those that may use the gateway's tables, beside their owner."""
+    """The roles that may use the gateway's tables, beside their owner."""
 
 
 async def _state(connection: AsyncConnection) -> _State:

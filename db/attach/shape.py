@@ -1,4 +1,4 @@
-"""Detecting a changed schema of a database: one digest of everything in its catalog that the graph reads."""
+"""Detecting changes of a database's schema: one digest of all parts of its catalog that the graph depends on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from db.attach.catalog import SCHEMAS
 from db.attach.compare import FUNCTIONS
 from db.base.vocabulary import Entity
 
-# Each line is one fact; values alone, since a table that is rewritten or analysed has not changed its shape. What has
-# no short value (a view's query, a function's body, an index) stands there by its row's version or its number.
+# Each line is one fact, by values, since rewriting or analyzing a table does not change its schema. Objects without a
+# short value (a view's query, a function's body, an index) are represented by the version of their row or by their oid.
 _DIGEST = text("""
     WITH known AS MATERIALIZED (
         SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relkind::text AS kind, c.relnamespace, c.relrowsecurity
@@ -60,12 +60,12 @@ _DIGEST = text("""
 
 
 async def digest(engine: AsyncEngine) -> str:
-    """A digest of tables, columns, views, indexes, constraints, triggers, labels, functions and rights on them.
+    """The digest of tables, columns, views, indexes, constraints, triggers, labels, functions and rights on them.
 
-    Every role may ask; it takes some milliseconds, however many rows there are.
+    Every role may read them; it takes milliseconds, whatever the number of rows.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
+        sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses a statement.
     """
     tables = Entity.metadata.tables.values()
     known = {"schemas": list(SCHEMAS), "names": sorted({table.name for table in tables}), "functions": list(FUNCTIONS)}

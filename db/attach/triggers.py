@@ -1,7 +1,7 @@
-"""Triggers of an attached database, recognised by their effects: what they write, and what the gateway leaves to them.
+"""Triggers of an attached database, identified by their effects: what they write, and what the gateway leaves to them.
 
-The platform's database has triggers of seven kinds, not all of them ours by name or rule. A trigger is known by its
-table and by what its function's text says, so that it is found under any name.
+The platform's database has triggers of seven kinds, which can have other names or rules than ours. A trigger is
+identified by its table and by its function's source, whatever its name.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Known:
-    """A kind of trigger: how its function is recognised, what is lost without one, what the gateway leaves to it."""
+    """A kind of trigger: the pattern of its function, the consequence of its absence, and what the gateway leaves to
+    it."""
 
     table: str
     does: str
-    """A regular expression over the text of the function."""
+    """A regular expression for the source of the function."""
     lost: str = ""
-    """What it costs that there is none; nothing where the gateway does it by itself."""
+    """The consequence of its absence; empty if the gateway does the same itself."""
     theirs: str = ""
-    """What follows where it is another than the one that the gateway's migrations make."""
+    """The consequence if it differs from the trigger of the gateway's migrations."""
 
 
 OURS = frozenset(
@@ -31,7 +32,7 @@ OURS = frozenset(
         "keep_locked_cohort", "set_updated_at", "tell_of_alerts",
     }
 )  # fmt: skip
-"""The functions of the triggers that the gateway's migrations make."""
+"""The trigger functions of the gateway's migrations."""
 
 KNOWN = (
     Known(
@@ -65,18 +66,19 @@ KNOWN = (
     ),
     Known("ml_shap_analyses", r"explanation_id", theirs="it names explanations that have no id"),
 )  # fmt: skip
-"""The platform's kinds of triggers, beside those that keep the time of the last change."""
+"""The platform's kinds of triggers, other than those that set the time of the last change."""
 
 
 def lacking(table: str, triggers: Mapping[str, str]) -> Iterator[str]:
-    """What is lost because no trigger of a table does it; ``triggers`` are its functions' texts by name."""
+    """The consequences of triggers that a table lacks; ``triggers`` are the sources of its trigger functions by
+    name."""
     for known in KNOWN:
         if known.table == table and known.lost and not any(_does(known, text) for text in triggers.values()):
             yield known.lost
 
 
 def left_to(table: str, triggers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The functions of a table's triggers that are not ours but of a known kind, and what follows."""
+    """The functions of a table's triggers that are of a known kind but not ours, with the consequence."""
     for known in KNOWN:
         for name, text in sorted(triggers.items()):
             if known.table == table and name not in OURS and known.theirs and _does(known, text):
@@ -87,15 +89,15 @@ _GRADES = re.compile(r"\bfidelity_grade\s*:=\s*(?:public\.)?(\w+)\s*\(\s*NEW\.(\
 
 
 def graders(triggers: Mapping[str, str]) -> set[tuple[str, bool]]:
-    """The functions by which triggers grade fidelity, and whether what they grade is a score, of which more is better,
-    and not an error, of which less is."""
+    """The functions by which triggers grade fidelity, with whether they grade a score (higher is better) or an error
+    (lower is better)."""
     found = (one for text in triggers.values() for one in _GRADES.findall(text))
     return {(function.lower(), what.lower().endswith("score")) for function, what in found}
 
 
 def graded_alike(tables: Mapping[str, Mapping[str, str]], overloads: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """The tables whose fidelity scores are graded by a function that another table's trigger grades errors by, with the
-    name of that function: it cannot be right for both. ``overloads`` are how many functions have a name."""
+    """The tables whose fidelity scores are graded by a function that another table's trigger applies to errors, with
+    that function: it cannot be right for both. ``overloads`` are the numbers of functions per name."""
     by_table = {table: graders(triggers) for table, triggers in tables.items()}
     of_errors = {function for found in by_table.values() for function, is_score in found if not is_score}
     for table, found in sorted(by_table.items()):

@@ -17,9 +17,9 @@ from db.engine.constraints import CLOSED
 from db.store.caller_roles import serving
 
 NO_RIGHT = "no right to write"
-"""The kind of difference that `e2i-gateway db role` mends; not told of a role that may write nothing."""
+"""The kind of difference that `e2i-gateway db role` remedies; not reported for a role that may write nothing."""
 
-# by name, since what `to_regclass` finds in a schema that the role may not use is an error
+# by name, since `to_regclass` fails for a schema that the role may not use
 _ASKED = """
     WITH asked (name, id) AS (
         SELECT v.name, c.oid FROM unnest(CAST(:tables AS text[])) AS v (name)
@@ -59,16 +59,16 @@ _TRIGGERS = text(f"""{_ASKED}
 
 
 async def unwritable(connection: AsyncConnection) -> list[Difference]:
-    """The types whose rows the gateway's roles cannot add to tables that are there; the connection's own role where no
+    """The types whose rows the gateway's roles cannot insert into existing tables; for the connection's own role if no
     other serves. Reads the catalog only.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
+        sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses a statement.
     """
     types = {table_of(one).fullname: one.__name__ for one, _ in recordables()}
     asked = {"tables": list(types), "roles": list(await serving(connection))}
     rows = (await connection.execute(_RELATIONS, asked)).all()
-    writing = {row.role for row in rows if row.may}  # others are there to read alone
+    writing = {row.role for row in rows if row.may}  # others are read-only roles
     found = [one for row in rows if row.role in writing for one in _of_relation(types[row.name], row)]
     for name, function, source, may_drop in await connection.execute(_TRIGGERS, {"tables": list(types)}):
         if what := refusal(source, may_drop=may_drop):
@@ -102,9 +102,9 @@ _BRANCHES = re.compile(r"\b(?:if|case|loop|exception\s+when|perform|execute|sele
 
 
 def refusal(source: str, *, may_drop: bool) -> str | None:
-    """What a trigger's function in PL/pgSQL does with every row, where it refuses or drops it whatever the row holds.
+    """What a PL/pgSQL trigger function does with every row, if it refuses or drops all of them.
 
-    One with any branch is taken to let some rows pass. ``may_drop`` is whether NULL keeps a row from being added.
+    A function with any branch is assumed to accept some rows. ``may_drop`` says whether returning NULL skips the row.
     """
     _, begun, body = re.sub(r"\s+", " ", _ASIDE.sub(" ", source)).lower().partition("begin")
     end = _ENDS.search(body)

@@ -1,7 +1,7 @@
-"""Vector indexes: their kinds, their search settings and their recall.
+"""Vector indexes: their kinds, search settings and recall.
 
-An IVFFlat index parts its vectors into lists around centres that are chosen when it is built: one that was built on an
-empty table, as schema migrations do it, has arbitrary centres, and low recall until it is rebuilt.
+An IVFFlat index divides vectors into lists around centroids that are chosen when it is built: one that was built on an
+empty table, as by schema migrations, has arbitrary centroids, and low recall until it is rebuilt.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from db.attach.differences import Difference, Severity
 from db.base.system_catalog import relation_name
 
 EF_SEARCH = (100, 1000)
-"""Least and greatest size of an HNSW index's list of candidates: twice the page within these bounds."""
+"""Bounds of an HNSW search's candidate list (`hnsw.ef_search`), which is twice the page."""
 
 COMPARISON_COST = "0.4"
-"""Of two vectors, in the planner's units; 160 times that of two numbers. Measured: 10 to 15 us, with the vector fetched
-from where long values are stored."""
+"""The cost of a vector comparison in the planner's units, 160 times that of two numbers. Measured: 10 to 15 us,
+including the fetch from out-of-line storage."""
 
 DEFAULT_LISTS = 100
-"""Of an IVFFlat index that was made without a word of it."""
+"""The number of lists of an IVFFlat index by default."""
 
 FIRST = 10
 LEAST_RECALL = 0.9
 FEWEST, MOST = 100, 1_000_000
-"""Vectors of which it is worth to measure what an index finds, and affordable to compare all for it."""
+"""The least and the largest number of vectors for which recall is measured by comparing all."""
 COMPARISONS = 300_000
-"""About as many are made to measure one index; at least three searches, and at most twenty."""
+"""The approximate number of comparisons for one measurement, in three to twenty searches."""
 SAMPLED = 30_000
-"""Of more vectors than ``MOST``, about as many are compared in each search."""
+"""Above ``MOST`` vectors, the approximate number compared in each search."""
 PICKED = 3_000
-"""Vectors of which some are picked to be searched for."""
+"""Vectors that the queries of a measurement are chosen from."""
 LONGEST = 1_000
-"""Vectors that an index is asked for at most."""
+"""The largest number of vectors requested from an index."""
 FEWEST_SAMPLED = 10
-"""Vectors of a sample that a measurement rests on at least."""
+"""The least number of sampled vectors for a measurement."""
 
 
 @dataclass(frozen=True)
 class VectorIndex:
-    """An index by which vectors are found that are near to one, by cosine distance.
+    """An index for nearest vectors by cosine distance.
 
-    ``lists``: into how many an IVFFlat index parts them; 0 for HNSW.
+    ``lists``: the number of lists of an IVFFlat index; 0 for HNSW.
     """
 
     name: str
@@ -56,18 +56,18 @@ class VectorIndex:
 
     @property
     def probes(self) -> int:
-        """Lists that one search of an IVFFlat index reads: a share by which an index that was built on the vectors it
-        has finds more than nine in ten of the nearest."""
+        """Lists that a search of an IVFFlat index reads: a fraction at which an index built on its current vectors has
+        a recall above 0.9."""
         return min(self.lists, max(10, math.ceil(2 * math.sqrt(self.lists))))
 
     @property
     def reads_all(self) -> bool:
-        """Whether one search compares every vector that the index has."""
+        """Whether a search compares every vector in the index."""
         return 0 < self.lists <= self.probes
 
     def settings(self, limit: int) -> dict[str, str]:
-        """How the index searches for so many rows, and what a comparison costs: vectors are long and stored apart,
-        which the planner does not reckon with, and so it would rather compare all rows that match a filter."""
+        """The search settings for ``limit`` rows, and the cost of a comparison: the planner ignores that vectors are
+        stored out of line, and would otherwise compare all rows that match a filter."""
         if self.lists:
             return {
                 "ivfflat.probes": str(self.probes),
@@ -100,9 +100,9 @@ _INDEXES = text(f"""
 
 
 async def indexes(connection: AsyncConnection, known: Mapping[str, Any]) -> dict[tuple[str, str], VectorIndex]:
-    """The index of each column (table, column) of these ``schemas`` and ``names`` that has one; reads the catalog.
+    """The vector index of each column (table, column) in these ``schemas`` and ``names``; reads the catalog.
 
-    Where there is one of each kind, it is the IVFFlat index: which of them answers is the planner's to say.
+    If a column has both kinds, it is the IVFFlat index: the planner chooses which to use.
     """
     return {
         (table, column): VectorIndex(index, (lists or DEFAULT_LISTS) if method == "ivfflat" else 0)
@@ -114,15 +114,15 @@ async def indexes(connection: AsyncConnection, known: Mapping[str, Any]) -> dict
 
 
 async def weak(connection: AsyncConnection, known: Mapping[str, Any]) -> list[Difference]:
-    """The indexes that find less than nine in ten of the vectors nearest to some that are stored, searched as requests
-    do it, and those of which that cannot be measured; compares some 300,000 vectors each, or three times all of them up
-    to a million. What may not be read is left out."""
+    """Indexes with a recall below 0.9 for some stored vectors, searched as by requests, and those whose recall cannot
+    be measured; compares some 300,000 vectors each, or up to a million three times all. Unreadable tables are
+    omitted."""
     found = []
     for (table, column), index in (await indexes(connection, known)).items():
         try:
             async with connection.begin_nested() as savepoint:
                 measured = await _measured(connection, table, column, index)
-                await savepoint.rollback()  # of the settings
+                await savepoint.rollback()  # restores the settings
         except DBAPIError:
             continue
         if measured is None:
@@ -154,8 +154,8 @@ async def weak(connection: AsyncConnection, known: Mapping[str, Any]) -> list[Di
 async def _measured(
     connection: AsyncConnection, table: str, column: str, index: VectorIndex
 ) -> tuple[float | None, int] | None:
-    """The part of the nearest vectors that the index finds, None where too little was found to tell, and how many it
-    was asked for; None for few vectors, of which all are compared."""
+    """The recall of an index, None if too little was found to tell, and the number of vectors requested; None for few
+    vectors, which are all compared."""
     counted = f"SELECT count(*) FROM (SELECT FROM {table} WHERE {column} IS NOT NULL LIMIT {MOST + 1}) AS t"
     there = int((await connection.execute(text(counted))).scalar_one())
     if there < FEWEST:
@@ -166,7 +166,7 @@ async def _measured(
     wanted = await _some(connection, table, column, there, max(3, min(20, COMPARISONS // there)))
     await _set(connection, index.settings(FIRST))
     right = 0
-    for _, vector in wanted:  # each is the nearest to itself, and so one more is read
+    for _, vector in wanted:  # each is nearest to itself, so one more is read
         near = [distance for _, distance in await _nearest(connection, table, column, vector, FIRST + 1)]
         exact = await _nearest(connection, table, column, vector, FIRST + 1, all_of=table)
         furthest = max((distance for _, distance in exact), default=0.0)
@@ -177,8 +177,8 @@ async def _measured(
 async def _by_sample(
     connection: AsyncConnection, table: str, column: str, index: VectorIndex, there: int
 ) -> tuple[float | None, int]:
-    """As :func:`_measured`, by a sample of more vectors than can all be compared: the index should have given every one
-    of them that is as near as the last that it gives."""
+    """As :func:`_measured`, by a sample of vectors that are too many to compare all: the index should return every
+    sampled vector that is at least as near as its last result."""
     asked = min(LONGEST, FIRST * math.ceil(there / SAMPLED))
     wanted = await _some(connection, table, column, there, max(3, min(20, COMPARISONS // SAMPLED)))
     sample = f"{table} AS t {_sampled(SAMPLED, there)}"
@@ -197,7 +197,7 @@ async def _by_sample(
 async def _some(
     connection: AsyncConnection, table: str, column: str, there: int, number: int
 ) -> Sequence[tuple[str, str]]:
-    """Some of the vectors, as texts, with their places in the table; read from a few pages of a large one."""
+    """Some vectors as texts, with their row locations; read from a few pages of a large table."""
     source = f"{table} AS t {_sampled(PICKED, there)}"
     points = f"{column} IS NOT NULL AND vector_norm({column}) > 0"
     sample = f"SELECT ctid::text, {column}::text FROM {source} WHERE {points} ORDER BY random() LIMIT {number}"
@@ -205,7 +205,7 @@ async def _some(
 
 
 def _sampled(rows: int, there: int) -> str:
-    """About so many rows of a table, by whole pages; all of a table that has not many more."""
+    """TABLESAMPLE for about ``rows`` rows of a table; empty if it has not many more."""
     return "" if there <= 2 * rows else f"TABLESAMPLE SYSTEM ({100 * rows / there:.6f})"
 
 
@@ -217,7 +217,7 @@ async def _set(connection: AsyncConnection, settings: Mapping[str, str]) -> None
 async def _nearest(
     connection: AsyncConnection, table: str, column: str, vector: str, limit: int, *, all_of: str = ""
 ) -> Sequence[tuple[str, float]]:
-    """The places and distances of the vectors nearest to one, by the index; or by comparing ``all_of`` some rows."""
+    """The locations and distances of the vectors nearest to one, by the index; or by comparing those of ``all_of``."""
     distance = f"({column} <=> CAST(CAST(:vector AS text) AS vector))"
     order = f"({distance} + 0)" if all_of else distance
     rows = f"FROM {all_of or table} WHERE {column} IS NOT NULL ORDER BY {order} LIMIT {limit}"

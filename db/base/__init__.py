@@ -1,6 +1,6 @@
-"""The vocabulary of the models: columns, enums, relations, lifecycles, lineage, computed objects, effects.
+"""The declarations of models: columns, enums, relations, lifecycles, lineage, computed objects, effects.
 
-``vocabulary`` has all that a model is written in; its parts are modules of their own.
+``vocabulary`` exports all that models use; its parts are separate modules.
 
 May use `db.adapters` alone.
 """

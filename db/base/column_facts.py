@@ -10,10 +10,10 @@ from typing import Self
 
 
 class Unit(enum.Enum):
-    """The unit of a number; the members' values are its symbols.
+    """The unit of a number; members' values are its symbols.
 
-    ``said`` matches the descriptions that say the unit by themselves; ``words`` say it in the others, empty where a
-    description always does.
+    ``said`` matches descriptions that contain the unit; ``words`` are appended to others, empty if every description
+    contains it.
     """
 
     doc: str
@@ -59,7 +59,7 @@ class Unit(enum.Enum):
 
 
 class Holds(enum.Enum):
-    """What a text or a document holds."""
+    """What a text or a JSON document contains."""
 
     doc: str
 
@@ -79,9 +79,9 @@ class Holds(enum.Enum):
 
 @dataclass(frozen=True)
 class ColumnFacts:
-    """The facts of one column; of a lifecycle's column the catalogue fills in ``values``.
+    """The facts of one column; for a lifecycle's column the catalogue adds ``values``.
 
-    ``values`` are the words of a closed vocabulary in their order, ``aliases`` what people call the column.
+    ``values`` are the words of a closed vocabulary in order, ``aliases`` what people call the column.
     """
 
     unit: Unit | None = None
@@ -91,11 +91,11 @@ class ColumnFacts:
 
     @property
     def prose(self) -> bool:
-        """Whether people or models wrote the text."""
+        """Whether the text is written by people or models."""
         return self.holds is Holds.PROSE
 
     def described(self, text: str) -> str:
-        """A description, with the unit and the words of the vocabulary where it does not say them itself."""
+        """A description, completed by the unit and the vocabulary if it does not contain them."""
         if self.unit and self.unit.words and not re.search(self.unit.said, text):
             text = f"{text} {self.unit.words}"
         if any(value not in text for value in self.values):
@@ -109,10 +109,10 @@ NO_FACTS = ColumnFacts()
 def column_facts(
     unit: Unit | None = None, holds: Holds | None = None, values: Sequence[str] = (), aliases: Sequence[str] = ()
 ) -> ColumnFacts:
-    """The facts as a model declares them: words make a vocabulary of the column.
+    """The facts for a model's declaration: ``values`` make it a vocabulary.
 
     Raises:
-        ValueError: A column with words that is said to hold something else.
+        ValueError: A column with ``values`` also has another ``holds``.
     """
     if values and holds not in {None, Holds.VOCABULARY}:
         raise ValueError(f"a column with the words {', '.join(values)} holds them, not {holds}")

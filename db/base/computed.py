@@ -1,4 +1,4 @@
-"""Fields that are SQL over a row, alone or as an object, and the arguments that SQL takes."""
+"""Fields that are SQL over a row, alone or as an object, and their arguments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from db.base.column_facts import NO_FACTS, ColumnFacts, Holds, Unit, column_fact
 
 @dataclass(frozen=True)
 class Computed:
-    """A field that is a SQL expression over the row: ``{row}`` is its alias. Sent as ``type`` says."""
+    """A field that is a SQL expression over the row with the alias ``{row}``, of the given ``type``."""
 
     sql: str
     type: TypeEngine[Any]
@@ -33,16 +33,16 @@ def computed(
     values: Sequence[str] = (),
     aliases: Sequence[str] = (),
 ) -> Computed:
-    """A SQL field; ``columns`` are the columns it reads, so that a missing one makes this field a named error.
+    """A SQL field; ``columns`` are the columns it reads: if one is missing, the field is an error that names it.
 
-    The rest are its facts, as `column` takes them.
+    The other parameters are its facts, as for `column`.
     """
     return Computed(sql, type_, doc, columns, column_facts(unit, holds, values, aliases))
 
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of SQL: a hole in its text, NULL where the query does not give it and there is no ``default``.
+    """An argument of SQL: a placeholder in its text, NULL if it is omitted and has no ``default``.
 
     ``least`` and ``most`` bound a number. ``of`` names the type whose id it takes, global or bare.
     """
@@ -61,8 +61,8 @@ class Argument:
 class ComputedObject:
     """A field that is an object of SQL expressions over the row ``{row}``, all from one ``source``.
 
-    ``source`` is what follows the SELECT (``FROM ... WHERE ...``), empty where the row itself is enough. Arguments are
-    holes in it and in the expressions: ``{since}``.
+    ``source`` follows the select list (``FROM ... WHERE ...``); empty if the row itself suffices. Arguments are
+    placeholders in it and in the expressions: ``{since}``.
     """
 
     doc: str
@@ -85,10 +85,11 @@ def computed_object(
     arguments: Mapping[str, Argument] | None = None,
     sums_up: str | None = None,
 ) -> ComputedObject:
-    """An object of SQL fields, ``{name: (sql, type, description)}``; ``columns`` are those of the row that it reads.
+    """An object of SQL fields, ``{name: (sql, type, description)}``; ``columns`` are the columns of the row that it
+    reads.
 
-    Numbers have their unit as a fourth. ``sums_up`` names the entity whose rows the source reads, which is what it
-    costs.
+    Numbers have their unit as a fourth item. ``sums_up`` names the entity whose rows the source aggregates, which
+    determines its cost.
     """
     made = {name: Computed(*part[:3], (), ColumnFacts(*part[3:])) for name, part in fields.items()}
     return ComputedObject(doc, made, source, columns, arguments or {}, sums_up)

@@ -1,8 +1,8 @@
 """Declarations of what changes write and reach: effects of transitions, and special mutations.
 
-An effect is declared beside the lifecycles that name it; its function in `schema.changes.effects` is bound to the
-declaration, which says what the function writes, locks and reads, and along which edges. The grants of the database
-role, the impact of a move and what a caller must be able to read are derived from it (`db.base.footprints`).
+An effect is declared beside its lifecycles and bound to a function in `schema.changes.effects`; the declaration lists
+what the function writes, locks and reads, and along which edges. The grants of the database role, the impact of a
+transition and the read permissions of callers are derived from it (`db.base.footprints`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from db.base.vocabulary import Labels
 
 @dataclass(frozen=True)
 class Moves:
-    """Rows that get another state with a change: their lifecycle by its key, ``Model.stage``, and the states.
+    """Rows whose state a change sets: their lifecycle by key, ``Model.stage``, and the states.
 
-    ``judged`` ones move as a mutation moves them: after the guards, and with the effects of the move.
+    ``judged`` ones move like by a mutation: after guards, and with effects.
     """
 
     lifecycle: str
@@ -27,10 +27,10 @@ class Moves:
 
 @dataclass(frozen=True)
 class Writes:
-    """Columns that a change writes in rows of an entity.
+    """The columns that a change writes in rows of an entity.
 
-    ``columns`` are those of rows that are there, ``added`` those of rows that it adds, ``triggered`` those that the
-    database's own triggers fill in with either, where it has ours.
+    ``columns`` are those of existing rows, ``added`` those of inserted rows, ``triggered`` those that the database's
+    triggers fill in either, if it has ours.
     """
 
     entity: str
@@ -42,12 +42,12 @@ class Writes:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a function writes and reaches: the effect of a move, or a mutation by its name.
+    """What a function writes and reaches: an effect of a transition, or a mutation by its name.
 
-    ``locks`` and ``reads`` name entities whose rows it locks, or reads, without writing them. ``ways`` are chains of
-    ends of edges (``Deployment.previous_deployment``; ``~`` is the other end, ``*`` follows a chain to its end) from
-    the row that moves, at whose ends rows change; ``beyond`` says in a sentence what changes that no edge leads to.
-    ``made_by`` is a mutation's move as lifecycle and state, where the impact of that move is the mutation's.
+    ``locks`` and ``reads`` name entities whose rows it locks, or reads, without writing them. ``ways`` are paths of
+    edges (``Deployment.previous_deployment``; ``~`` for the other end, ``*`` for a transitive step) from the moved row
+    to rows that change; ``beyond`` describes changes that no edge leads to. ``made_by`` gives lifecycle and state of a
+    transition whose impact is that of this mutation.
     """
 
     name: str
@@ -70,5 +70,5 @@ _effects: dict[str, Effect] = {}
 
 
 def effects() -> Mapping[str, Effect]:
-    """Every declaration by its name, in order of declaration."""
+    """All declarations by name, in order of declaration."""
     return _effects

@@ -1,4 +1,4 @@
-"""Classes of rows: tables, views and SELECTs of the gateway's own, and what is declared on them."""
+"""Classes of rows: tables, views and SELECTs of the gateway, with their declarations."""
 
 from __future__ import annotations
 
@@ -23,27 +23,26 @@ NAMING_CONVENTION = {
 }
 
 OWN_SCHEMA = "gateway"
-"""The gateway's own schema in Postgres; everything else belongs to the platform."""
+"""The gateway's own Postgres schema; all others belong to the platform."""
 
 
 SERVES = "serves"
-"""In the ``info`` of an index: what reads many more rows without it, for an owner of a database that lacks it."""
+"""The key in the ``info`` of an index for the statements that read many more rows without it."""
 
 
 class RowOptions:
-    """What every class of rows says of itself, beside its columns, relations and SQL fields.
+    """The options of a class of rows, beside its columns, relations and SQL fields.
 
-    ``__order__`` is the column of the default order (newest or greatest first unless ``__ascending__``), None where
-    the key alone orders. ``__plural__`` is needed only where the plural is not regular. ``__lookups__`` are further
-    ways to ask for one row: argument -> column, all of them unique together. ``__label__`` are the columns whose
-    values together name a row, ``__search__``'s first one unless said. ``__search__`` are the columns by which
-    `search` finds a row, its name first; ``__references__`` are those that it compares with a whole text only, in
-    tables that are too large to be read: each leads an index. ``__filtered__`` are columns, beside those of relations,
-    by which its lists are often filtered, alone or together: each has an index in the default order. ``__group__`` is
-    the group of the data dictionary whose scope reading needs, None for the gateway's own tables; ``__scope__`` is what
-    a caller needs beside it. ``__topic__`` is the topic of the live log that tells of its rows. ``__aliases__`` is what
-    people call such a row, in the singular. ``__record__`` says how its rows are recorded through the gateway, None
-    where they are not.
+    ``__order__`` is the column of the default order (newest or greatest first unless ``__ascending__``), None for the
+    key alone. ``__plural__`` is needed for irregular plurals. ``__lookups__`` are further unique keys: argument ->
+    column. ``__label__`` are the columns whose values together name a row, by default the first of ``__search__``.
+    ``__search__`` are the columns by which `search` finds a row, its name first; ``__references__`` are those compared
+    by equality, in tables too large to scan: each leads an index. ``__filtered__`` are columns, beside those of
+    relations, that lists are often filtered by, alone or together: each has an index in the default order.
+    ``__group__`` is the group of the data dictionary whose scope reading needs, None for the gateway's own tables;
+    ``__scope__`` is a further scope. ``__topic__`` is the live log's topic for its rows. ``__aliases__`` is what people
+    call such a row, in the singular. ``__record__`` declares how its rows are recorded through the gateway, None if
+    they are not.
     """
 
     __order__: ClassVar[str | None] = None
@@ -80,7 +79,7 @@ _entities: dict[str, type[Entity]] = {}
 
 
 class View(Entity):
-    """A view of the platform: its primary key is the declared key of its rows, held by no constraint.
+    """A view of the platform: its primary key is declared, and not enforced by a constraint.
 
     ``__reads__`` are the entities that it reads.
     """
@@ -91,12 +90,12 @@ class View(Entity):
 
 
 class Derived(RowOptions, DeclarativeBase):
-    """A type of the graph that no table or view stands for: its rows are those of a SELECT of the gateway's own.
+    """A type of the graph without a table or view: its rows are those of a SELECT of the gateway's own.
 
-    ``__select__`` gives its columns by their names. ``__arguments__`` are holes in it (``{days}``), which every field
-    that leads here takes as arguments; ids cannot carry them, so that such rows are no nodes. A hole ``{keys}`` holds
-    the keys that a row is asked for by, for a SELECT that has a row for every key; NULL otherwise. ``__reads__`` are
-    the entities that it reads. ``__single__``: the SELECT has one row, and the one root is that.
+    ``__select__`` has its columns by name. ``__arguments__`` are placeholders in it (``{days}``), which every field of
+    the type takes as arguments; ids cannot contain them, so that such rows are not nodes. The placeholder ``{keys}``
+    stands for the requested keys, for a SELECT with a row per key; NULL otherwise. ``__reads__`` are the entities that
+    it reads. ``__single__``: the SELECT has one row, and so has the root.
     """
 
     metadata = MetaData()
@@ -121,7 +120,7 @@ RowClass = type[Entity] | type[Derived]
 class Nearest:
     """A root that lists an entity's rows by the similarity of their vectors to a given one, nearest first.
 
-    ``root`` is its name, ``vector`` the column, ``like`` the argument that names a row by whose vector to search, and
+    ``root`` is its name, ``vector`` the column, ``like`` the argument for a row whose vector to compare with, and
     ``filters`` are flags: ``{argument: (predicate over {row}, description)}``.
     """
 
@@ -131,7 +130,7 @@ class Nearest:
     doc: str
     filters: Mapping[str, tuple[str, str]]
     texts: tuple[str, ...]
-    """The texts that the vector may have been made of, as SQL over {row}: which one is found out by comparing."""
+    """SQL over {row} of the texts that the vector may have been made of; comparison shows which one was."""
 
 
 def plural(entity: RowClass) -> str:
@@ -149,7 +148,7 @@ def plural(entity: RowClass) -> str:
 
 
 def relations(entity: RowClass) -> dict[str, Relation]:
-    """The relations that a model declares itself, by name, in order."""
+    """The relations that a model declares, by name, in order."""
     return {name: value for name, value in vars(entity).items() if isinstance(value, Relation)}
 
 
@@ -164,12 +163,12 @@ def computed_objects(entity: RowClass) -> dict[str, ComputedObject]:
 
 
 def entities() -> dict[str, type[Entity]]:
-    """Every mapped table and view by its name in the graph, in order of declaration."""
+    """All mapped tables and views by type name, in order of declaration."""
     return dict(_entities)
 
 
 def derived() -> dict[str, type[Derived]]:
-    """Every type that is a SELECT, by its name in the graph, in order of declaration."""
+    """All types that are SELECTs, by type name, in order of declaration."""
     return dict(_derived)
 
 
@@ -179,14 +178,14 @@ def nearest(entity: RowClass) -> list[Nearest]:
 
 
 def key_columns(entity: RowClass) -> list[str]:
-    """The names of the key's columns, in order."""
+    """The names of the key columns, in order."""
     return [column.name for column in table_of(entity).primary_key.columns]
 
 
 def table_of(entity: RowClass) -> Table:
     """The table (or view) behind an entity."""
     table = entity.__table__
-    assert isinstance(table, Table)  # noqa: S101 - every entity maps one table, never a join
+    assert isinstance(table, Table)  # noqa: S101 - entities map one table, never a join
     return table
 
 

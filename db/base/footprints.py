@@ -12,7 +12,7 @@ from db.base.lifecycles import Change, Guard, Lifecycle, Step, lifecycles
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a change may write and read, by entities; ``changed`` and ``added`` have the columns."""
+    """What a change may write and read, by entity; ``changed`` and ``added`` list the columns."""
 
     changed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     added: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -31,12 +31,12 @@ class Footprint:
 
     @property
     def updated(self) -> frozenset[str]:
-        """The entities whose rows are written or locked; a trigger's own writing included."""
+        """The entities whose rows are updated or locked, including by triggers."""
         return frozenset({*self.changed, *self.added, *self.triggered}) | self.locked
 
     @property
     def entities(self) -> frozenset[str]:
-        """Everything that is written or read."""
+        """All entities that are written or read."""
         return self.updated | self.read
 
 
@@ -45,7 +45,7 @@ def _merged(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str
 
 
 def union(footprints: Iterable[Footprint]) -> Footprint:
-    """All of them in one."""
+    """The union of footprints."""
     found = Footprint()
     for one in footprints:
         found |= one
@@ -53,7 +53,7 @@ def union(footprints: Iterable[Footprint]) -> Footprint:
 
 
 def of_effect(effect: Effect) -> Footprint:
-    """What the function of an effect, or of a mutation that is more than a move, writes and reads."""
+    """What the function of an effect, or of a special mutation, writes and reads."""
     written = Footprint(
         {one.entity: frozenset(one.columns) for one in effect.writes if one.columns},
         {one.entity: frozenset(one.added) for one in effect.writes if one.added},
@@ -65,7 +65,7 @@ def of_effect(effect: Effect) -> Footprint:
 
 
 def of_change(lifecycle: Lifecycle, change: Change) -> Footprint:
-    """What a mutation that moves a row writes and reads, whatever it moves from."""
+    """What a mutation with a transition writes and reads, from any state."""
     steps = [step for state, step in lifecycle.entering.items() if not change.to or state in change.to]
     stored = frozenset(name for name, one in change.given.items() if one.stored)
     named = frozenset(one.type for one in change.given.values() if isinstance(one.type, str))
@@ -75,7 +75,7 @@ def of_change(lifecycle: Lifecycle, change: Change) -> Footprint:
 
 @cache
 def everything() -> Footprint:
-    """What all changes together write and read; to be asked once the models are imported, which declare them."""
+    """What all changes together write and read; requires that the models are imported."""
     moves = [of_change(lifecycle, change) for lifecycle in lifecycles() for change in lifecycle.changes]
     return union([*moves, *map(of_effect, effects().values())])
 
@@ -97,5 +97,5 @@ def _of_move(lifecycle: Lifecycle, steps: Iterable[Step], *, judged: bool) -> Fo
 
 
 def entities_of(guard: Guard) -> frozenset[str]:
-    """The entities that a guard reads beside the row that would move."""
+    """The entities that a guard reads beside the row to be moved."""
     return frozenset(name.split(".")[0] for name in guard.reads)

@@ -9,10 +9,10 @@ from sqlalchemy import Enum as SqlEnum
 
 
 class Labels(enum.Enum):
-    """A Postgres enum: the members' values are its labels, each with a description of its own.
+    """A Postgres enum: members' values are its labels, each with a description.
 
     Declared as ``class ModelStage(Labels, pg_name="model_stage_enum")`` with members ``STAGING = "staging", "..."``.
-    ``pg_name`` is None for an enum that is no type of the database: of SQL fields, or of states that text columns hold.
+    ``pg_name`` is None for an enum without a database type: for SQL fields, or for states in text columns.
     """
 
     doc: str
@@ -29,7 +29,8 @@ class Labels(enum.Enum):
     def __init_subclass__(
         cls, *, pg_name: str | None = None, pg_schema: str | None = None, open_ended: bool = False
     ) -> None:
-        """``open_ended`` enums gain labels without notice (agents): text in GraphQL, a real enum in our database."""
+        """``open_ended`` enums gain labels without notice (agents): String in GraphQL, an enum in the gateway's own
+        schema."""
         super().__init_subclass__()
         cls.pg_name = pg_name
         cls.pg_schema = pg_schema
@@ -47,5 +48,5 @@ def pg_enum(labels: type[Labels]) -> SqlEnum:
 
 
 def enum_types() -> list[type[Labels]]:
-    """Every enum that is a type of the database, in order of declaration; also those that no column has."""
+    """All enums with a database type, in order of declaration, including those without a column."""
     return [labels for labels in Labels.__subclasses__() if labels.pg_name is not None]

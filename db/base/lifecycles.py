@@ -1,8 +1,8 @@
-"""Lifecycles as data: states, transitions, guards, stamps, effects and mutations.
+"""Lifecycles as data: states, transitions, guards, timestamps, effects and mutations.
 
-A lifecycle is declared beside the enum of its states. The engine (`schema.changes.engine`) knows none by name: guards
-are SQL over the row, so that a page of rows is asked in one statement; effects are declared (`db.base.effects`), checks
-are named here, and both are written in `schema.changes.effects`.
+A lifecycle is declared beside the enum of its states. The engine (`schema.changes.engine`) is generic: guards are SQL
+over the row, so that a page of rows is checked in one statement; effects are declared (`db.base.effects`), checks are
+named here, and both are implemented in `schema.changes.effects`.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from db.base.effects import Effect
 from db.base.vocabulary import Labels
 
 MAY_CHANGE, MAY_REVIEW = "change", "review"
-"""The scopes that mutations need: those of experts' reviews one of their own."""
+"""The scopes of mutations; expert reviews have their own."""
 
 NOW = "now()"
 ACTOR = "{actor}"
 REASON = "{reason}"
 NOTHING = "NULL"
-"""What a stamp writes into a column: SQL, with the holes of who and why. Without a reason, what is stored stays."""
+"""What a stamp writes into a column: SQL, with placeholders for actor and reason. Without a reason, the stored one
+stays."""
 
 TODAY = "(now() AT TIME ZONE 'UTC')::date"
-"""The day must not depend on the time zone of the session."""
+"""the date must not depend on the session's time zone"""
 
 
 @dataclass(frozen=True)
 class Guard:
-    """What must not be so for a move: a SELECT of (message, global id of the node in the way), a row per blocker.
+    """A condition that blocks a move: a SELECT of (message, global id of the blocking node), a row per blocker.
 
-    ``{row}`` is the row that would move; ``reads`` names the entities that are read beside it, and as
-    ``Entity.column`` such columns of theirs as need a scope of their own. An ``overridable`` guard yields to ``force``
-    with a reason.
+    ``{row}`` is the row to be moved; ``reads`` names the entities that are read beside it, and as ``Entity.column`` the
+    columns with a scope of their own. An ``overridable`` guard can be overridden by ``force`` with a reason.
     """
 
     code: str
@@ -49,7 +49,7 @@ class Guard:
 class Given:
     """An input of a change. It is written to the column of its name unless ``stored`` is False.
 
-    ``type`` is a column type, an enum that a text column holds, or the name of the entity whose id is expected; with
+    ``type`` is a column type, an enum held by a text column, or the name of the entity whose id is expected; with
     ``many`` a list of such ids.
     """
 
@@ -63,7 +63,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Step:
-    """What belongs to entering or leaving a state: what guards it, what comes before and after, what is written."""
+    """What belongs to entering or leaving a state: guards, effects before and after, and stamps."""
 
     guards: Sequence[Guard] = ()
     before: Sequence[Effect] = ()
@@ -73,9 +73,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Change:
-    """A mutation that moves a row: to its one state, or to one of several (``to`` empty: any) that the client names.
+    """A mutation that moves a row: to a fixed state, or to one of several (``to`` empty: any) that the client chooses.
 
-    ``needs`` are the inputs that a move to a state cannot do without; ``checks`` name what is wrong with inputs.
+    ``needs`` are the inputs that a target state requires; ``checks`` name validations of inputs.
     """
 
     name: str
@@ -86,20 +86,20 @@ class Change:
     checks: Sequence[str] = ()
     reason_due: bool = False
     many: bool = True
-    """Whether there is a form of it for many rows."""
+    """Whether it has a form for many rows."""
 
     @property
     def target(self) -> Labels | None:
-        """The one state that it leads to, or None where the client names it."""
+        """Its fixed target state, or None if the client chooses."""
         return self.to[0] if len(self.to) == 1 else None
 
 
 @dataclass(frozen=True)
 class Lapse:
-    """A state that ends by time: a row whose column says ``state`` is in ``into`` once ``over`` is so.
+    """A state that ends by time: a row with ``state`` in its column is in ``into`` once ``over`` holds.
 
-    ``over`` is SQL over ``{row}``, which reads ``columns``. Nothing is written then; a change that leads ``into`` that
-    state may write it down at any time.
+    ``over`` is SQL over ``{row}``, which reads ``columns``. The column is not updated then; a change that leads
+    ``into`` the state may update it at any time.
     """
 
     state: Labels
@@ -111,11 +111,11 @@ class Lapse:
 
 @dataclass(frozen=True)
 class Lifecycle:
-    """The states of a column and the moves between them.
+    """The states of a column and the transitions between them.
 
-    ``stored`` says how a state stands in the column where that is not its label (booleans). A column without a value is
-    in the ``initial`` state. ``queue`` are the arguments of an advisory lock over ``{row}``: changes that share it are
-    made one after the other, since what they keep true is not of one row alone.
+    ``stored`` maps states to column values where these are not labels (booleans). A null column is in the ``initial``
+    state. ``queue`` are the arguments of an advisory lock over ``{row}``: changes with equal ones are serialized, since
+    they maintain an invariant over several rows.
     """
 
     name: str
@@ -134,24 +134,24 @@ class Lifecycle:
     """The entities that the arguments of the queue read beside the row."""
     lapses: Sequence[Lapse] = ()
     ended: Sequence[Labels] = ()
-    """States of rows that are out of use: kept for the record alone."""
+    """States of rows that are out of use, and kept for the record."""
     scope: str = MAY_CHANGE
-    """What a caller needs to move a row."""
+    """The scope for moving a row."""
 
     def __post_init__(self) -> None:
         _lifecycles.append(self)
 
     @property
     def key(self) -> str:
-        """Its name among all lifecycles: ``Model.stage``."""
+        """Its unique name: ``Model.stage``."""
         return f"{self.entity}.{self.name}"
 
     def text(self, state: Labels) -> str:
-        """How a state stands in the column."""
+        """The column value of a state."""
         return self.stored.get(state, state.value)
 
     def state(self, text: str | None) -> Labels | None:
-        """The state that a column's text means; None for a label that is not one of its states."""
+        """The state for a column value; None for an unknown label."""
         if text is None:
             return self.initial
         return next((state for state in self.states if self.text(state) == text), None)
@@ -162,9 +162,9 @@ class Lifecycle:
         return state.name if state else str(text)
 
     def read(self, row: str, lacks: Callable[[Sequence[str]], Any] = lambda _: None) -> str:
-        """SQL of the text of the state that a row is in: what its column says, unless that has lapsed.
+        """SQL of the text of a row's effective state: its column's, unless that has lapsed.
 
-        ``lacks`` says what a database lacks of columns; what cannot be read there does not lapse.
+        ``lacks`` returns which columns a database lacks; a lapse that cannot be computed is ignored.
         """
         text = f"{row}.{self.column}::text"
         over = "".join(
@@ -179,11 +179,11 @@ class Lifecycle:
         return self.moves.get(state, ()) if state else ()
 
     def steps(self, origin: Labels, to: Labels) -> list[Step]:
-        """What a move consists of: leaving one state and entering the other."""
+        """The steps of a move: leaving one state and entering the other."""
         return [step for step in (self.leaving.get(origin), self.entering.get(to)) if step]
 
     def guards(self, origin: Labels, to: Labels) -> list[Guard]:
-        """Everything that may be in the way of a move."""
+        """The guards of a move."""
         return [guard for step in self.steps(origin, to) for guard in step.guards]
 
 
@@ -196,17 +196,17 @@ def lifecycles() -> Sequence[Lifecycle]:
 
 
 def lifecycle_of(entity: str, name: str | None = None) -> Lifecycle | None:
-    """An entity's lifecycle by its name; the one that the graph shows, which is declared first, unless named."""
+    """An entity's lifecycle by name; by default the first declared one, which the graph shows."""
     return next((one for one in _lifecycles if one.entity == entity and name in {None, one.name}), None)
 
 
 def seconds_since(column: str) -> str:
-    """SQL of the seconds since the time in a column; null without one, or where it lies ahead (a clock ran back)."""
+    """SQL of the seconds since the time in a column; null without one, or for a time in the future."""
     return f"CASE WHEN isfinite({column}) AND {column} <= now() THEN extract(epoch FROM now() - {column})::numeric END"
 
 
 def duration_since(column: str, most: str = "99999999") -> str:
-    """A stamp: the seconds since the time in another column of the row, at most what the stamped column can hold."""
+    """A stamp: the seconds since the time in another column, at most ``most``, which the stamped column can hold."""
     seconds = seconds_since(column)
     return f"CASE WHEN {seconds} < {most} THEN round({seconds}, 2) WHEN {seconds} IS NOT NULL THEN {most} END"
 
@@ -228,11 +228,10 @@ def activation(
     guards: tuple[Sequence[Guard], Sequence[Guard]] = ((), ()),
     out_of_use: str | None = None,
 ) -> Lifecycle:
-    """The lifecycle of an ``is_active`` column: in use or not, with the columns that say since when, if there are any.
+    """The lifecycle of an ``is_active`` column, with its timestamp columns, if any.
 
-    ``instead_of`` is what a row takes the place of, where only one is in use. ``guards`` are those of putting into use
-    and of taking out of it; ``out_of_use`` is SQL of what stands in the column of a row that is not in use, where that
-    is not always false.
+    ``instead_of`` describes what a row replaces, if only one is active. ``guards`` are those of activation and of
+    deactivation; ``out_of_use`` is SQL of the column's value for an inactive row, if that is not always false.
     """
     active, inactive = states["ACTIVE"], states["INACTIVE"]
     place = f", in place of {instead_of}" if instead_of else ""

@@ -1,6 +1,6 @@
-"""Kinds of lineage edges, by which relations declare their edges.
+"""Kinds of lineage edges, which relations declare.
 
-An edge leads downstream: from the earlier row, or the one that the other depends on, to the later or dependent row.
+An edge leads downstream: from the earlier row, or the row that is depended on, to the later or dependent row.
 """
 
 from __future__ import annotations
@@ -103,5 +103,6 @@ def comes_from(kind: LineageKind) -> EdgeSpec:
 
 
 def leads_to(kind: LineageKind, *, closes_loop: bool = False) -> EdgeSpec:
-    """The edge of a relation whose target is downstream. ``closes_loop``: a loop of the platform ends with it."""
+    """The edge of a relation whose target is downstream. ``closes_loop``: a cycle between the platform's types ends
+    with it."""
     return EdgeSpec(kind, target_is_upstream=False, closes_loop=closes_loop)

@@ -10,7 +10,7 @@ from functools import partial
 
 
 class Group(StrEnum):
-    """The groups in the order of the data dictionary; reading one needs the scope ``read:`` and its name."""
+    """The groups in the order of the data dictionary; reading one needs the scope ``read:`` with its name."""
 
     MLOPS_CORE = "mlops_core"
     CAUSAL_VALIDATION = "causal_validation"
@@ -52,8 +52,8 @@ _ABOUT = {
 
 
 class LiveTopic(StrEnum):
-    """A topic of the live log: one model has the rows that it tells of, or the log says all. The value is what the log
-    calls it."""
+    """A topic of the live log: its rows belong to one model, or its entries are complete. The value is its name in the
+    log."""
 
     LIFECYCLE = "lifecycle"
     ALERTS = "alerts"
@@ -61,20 +61,20 @@ class LiveTopic(StrEnum):
 
 
 class RowNature(Enum):
-    """What the rows of a recordable type are."""
+    """The nature of a recordable type's rows."""
 
     FACT = "fact"
-    """Measured or observed once, in batches; never changed afterwards."""
+    """Measured or observed once, in batches; immutable."""
     ENTITY = "entity"
-    """Named, made one by one, and changed later."""
+    """Named, created one by one, and updated later."""
 
 
 @dataclass(frozen=True)
 class Retention:
-    """How long rows are kept that may go one day.
+    """The retention of rows that may be purged.
 
-    ``by`` is the column of the time that they are old by; none is purged that is younger than ``days``. ``states`` are
-    the names of the states, of the lifecycle that is declared first, in which a row may go; any where there are none.
+    ``by`` is the column of the time that determines their age; rows younger than ``days`` are not purged. ``states``
+    are the names of the states, of the first declared lifecycle, in which a row may be purged; any if empty.
     """
 
     by: str
@@ -86,15 +86,14 @@ class Retention:
 class Recordable:
     """How rows of a type are recorded through the gateway.
 
-    ``key`` are the columns that name a row beside its id. ``born`` are the names of the states that a row may be
-    recorded in, of the lifecycle that is declared first; the first of them unless the row says another, and that
-    lifecycle's initial state where there are none. ``server`` are columns that the server fills, such as those of
-    triggers and counters. ``actor`` is the column that names who recorded the row. ``agrees``: a row that is there
-    already must not differ from what is sent. ``updates`` are the columns of an entity that may be changed later: all
-    that a caller gives at birth and no move writes, but for those that name the row, unless it says others. ``retired``
-    is what stands in the columns of a row that is out of use, as SQL. ``door`` is the mutation that such rows are made
-    by instead, and ``why`` that is so. ``retention`` is there where rows may be purged once they are old. ``part_of``
-    is the column of facts that names the row which they are part of: they can be made within the input of that one too.
+    ``key`` are the columns that identify a row beside its id. ``born`` are the names of the states that a row may be
+    recorded in, of the first declared lifecycle, by default the first of them; without any it is that lifecycle's
+    initial state. ``server`` are columns that the server fills, such as those of triggers and counters. ``actor`` is
+    the column for who recorded the row. ``agrees``: an existing row must not differ from what is sent. ``updates`` are
+    the columns of an entity that may be updated later, by default all inputs that no transition writes and that do not
+    identify the row. ``retired`` is SQL of the columns of a row that is out of use. ``door`` is the mutation that
+    creates such rows instead, and ``why`` its reason. ``retention`` applies if old rows may be purged. ``part_of`` is
+    the column of facts with the row that they are part of: they can also be created within that row's input.
     """
 
     nature: RowNature
@@ -113,7 +112,7 @@ class Recordable:
 
 
 facts = partial(Recordable, RowNature.FACT)
-"""Declares rows of facts."""
+"""Declares rows that are facts."""
 
 entity = partial(Recordable, RowNature.ENTITY)
-"""Declares rows that have a name and a life of their own."""
+"""Declares rows that are entities."""

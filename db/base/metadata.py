@@ -14,17 +14,17 @@ _MAX_IDENTIFIER = 63
 
 
 def add_comments() -> None:
-    """A model's docstring becomes the COMMENT of its table."""
+    """Uses a model's docstring as the COMMENT of its table."""
     for entity in entities().values():
         table_of(entity).comment = " ".join((entity.__doc__ or "").split())
 
 
 def add_indexes() -> None:
-    """An index behind every relation, default order and common filter, so that a page is read from an index.
+    """Adds an index for every relation, default order and common filter, so that a page is read from an index.
 
-    Derived, not declared: (columns of the relation, default order's time DESC NULLS LAST, key DESC). Both ends of a
-    relation are looked up by equality, and so is a foreign key when what it refers to is deleted; an end that is a key
-    or has a unique constraint has its index already.
+    Derived: (columns of the relation, default order's time DESC NULLS LAST, key DESC). Both ends of a relation are
+        looked up by equality, and a foreign key also when the referenced row is deleted; an end that is a key or has a
+        unique constraint has an index already.
     """
     by_name = entities()
     for entity in by_name.values():
@@ -64,7 +64,7 @@ def _index_name(table: str, columns: Sequence[str]) -> str:
     name = f"ix_{table}_{'_'.join(columns)}"
     if len(name) <= _MAX_IDENTIFIER:
         return name
-    # Two long names may differ at their ends only.
+    # long names may differ only at their ends
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{name[: _MAX_IDENTIFIER - 9].rstrip('_')}_{digest}"
 

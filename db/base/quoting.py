@@ -1,4 +1,4 @@
-"""Texts and names as SQL writes them, for statements that take no parameters."""
+"""Quoting of texts and names, for SQL statements without parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PREPARER = postgresql.dialect(paramstyle="named").identifier_preparer  # type: 
 
 
 def literal(text: str) -> str:
-    """A text as a SQL constant, whatever ``standard_conforming_strings`` says, as Postgres's ``quote_literal`` does."""
+    """A text as a SQL constant, independent of ``standard_conforming_strings``, like Postgres's ``quote_literal``."""
     quoted = "'" + text.replace("'", "''") + "'"
     return "E" + quoted.replace("\\", "\\\\") if "\\" in text else quoted
 
@@ -21,5 +21,5 @@ def literals(texts: Iterable[str]) -> str:
 
 
 def identifier(name: str) -> str:
-    """A name, quoted where SQL would read it as another: with capitals, spaces or quotes, or a reserved word."""
+    """A name, quoted if it has capitals, spaces or quotes, or is a reserved word."""
     return _PREPARER.quote(name)

@@ -1,7 +1,7 @@
-"""How rows of a view, or of a SELECT, are reached without working out all of them.
+"""How rows of a view, or of a SELECT, are read without computing all of them.
 
-Postgres works out a row at a time where it can read in the order that is asked for; these say where that order, and the
-rows that a filter can find, are to be read.
+Postgres computes a row at a time where it can read in the requested order; these declarations say where that order, and
+the rows that a filter can match, are read from.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Over:
-    """A SELECT that has some rows for each row of one ``table``.
+    """A SELECT with rows for each row of one ``table``.
 
-    ``columns``: which of its columns are columns of that table, by their names there. Its own key has no nulls.
+    ``columns``: its columns that are columns of that table, with their names there. Its own key has no nulls.
     """
 
     table: str
@@ -23,11 +23,11 @@ class Over:
 
 @dataclass(frozen=True)
 class Rare:
-    """Where the rows are in which a ``column`` has another value than the ``usual`` ones: among those with ``keys``, a
-    SELECT of the first column of the key. Null is a usual value.
+    """The rows in which a ``column`` has another value than the ``usual`` ones: those with ``keys``, a SELECT of the
+    first key column. Null is a usual value.
 
-    ``still`` is a condition of such a key, in the row ``c``, that is worked out faster than a row of the view, by
-    indexes of these names, and tells most of those apart that had such a value once.
+    ``still`` is a condition on such a key, in the row ``c``, that is cheaper than a row of the view with indexes of
+    these names, and excludes most rows that have such a value no longer.
     """
 
     column: str
@@ -39,10 +39,10 @@ class Rare:
 
 @dataclass(frozen=True)
 class InOrder:
-    """The same rows, found in a ``table`` that has all of them, as a ``select`` that can be read in the order of one of
-    its indexes: for the newest first. For a row by its key the view itself reads less.
+    """The same rows, read from a ``table`` that has all of them, as a ``select`` in the order of one of its indexes:
+    for the newest first. For a row by its key the view itself reads less.
 
-    ``columns`` are those of the table, by the view's; the first is what it is walked by, greatest first.
+    ``columns`` are those of the table, by the view's; the first is the one it is walked by, greatest first.
     """
 
     table: str
@@ -51,5 +51,5 @@ class InOrder:
 
     @property
     def by(self) -> str:
-        """The column that it is walked by."""
+        """The column of the walk's order."""
         return next(iter(self.columns))

@@ -1,7 +1,7 @@
 """Plans for recording rows, derived from the declaration on each model (``__record__``).
 
-What is not declared is derived: which columns are the server's from their names, from lifecycles and from computed
-columns; what is required and what refers to other rows from the columns themselves.
+Undeclared parts are derived: the server's columns from their names, from lifecycles and from generated columns;
+required inputs and references from the columns themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from db.base.markers import Recordable, RowNature
 from db.base.vocabulary import Entity, entities, key_columns, relations, table_of
 
 TIMES_OF_THE_ROW = frozenset({"created_at", "updated_at"})
-"""Columns that say when the row was written, not when what it tells of has happened."""
+"""Columns with the time of writing, rather than of the recorded fact."""
 
 
 def recordables() -> Iterator[tuple[type[Entity], Recordable]]:
@@ -30,7 +30,7 @@ def recordables() -> Iterator[tuple[type[Entity], Recordable]]:
 
 @dataclass(frozen=True)
 class RowReference:
-    """A relation by which a row names another one: the column that holds the key of ``target``."""
+    """A relation by which a row refers to another: the column with the key of ``target``."""
 
     name: str
     column: str
@@ -40,24 +40,24 @@ class RowReference:
 
 @dataclass(frozen=True)
 class RecordPlan:
-    """What of an entity's columns a caller gives, and what the server fills."""
+    """The columns of an entity that a caller gives, and those that the server fills."""
 
     entity: type[Entity]
     declared: Recordable
     inputs: tuple[str, ...]
-    """Columns that a caller may give, in the table's order; those of ``refs`` are among them."""
+    """Columns that a caller may give, in the table's order, including those of ``refs``."""
     refs: Mapping[str, RowReference]
     """By column."""
     births: Mapping[str, str]
-    """Columns of lifecycles that the server writes at birth: their texts, empty for null."""
+    """Columns of lifecycles that the server writes at creation, with their texts, empty for null."""
     state: Lifecycle | None
-    """The lifecycle whose state a caller may give, where a row may be born in more than one."""
+    """The lifecycle whose state a caller may give, if a row may be created in several."""
     required: frozenset[str]
-    """Inputs that are NOT NULL and have no default."""
+    """Inputs that are NOT NULL without a default."""
     server: frozenset[str]
-    """Columns that are no inputs."""
+    """Columns that are not inputs."""
     updates: tuple[str, ...]
-    """Columns of an entity that a caller may change, in the table's order."""
+    """Columns of an entity that a caller may update, in the table's order."""
 
     @property
     def name(self) -> str:
@@ -88,7 +88,7 @@ def plan_of(one: type[Entity]) -> RecordPlan:
         stamped = set(_stamped(lifecycle))
         moved |= {lifecycle.column, *stamped, *_given(lifecycle)}
         if not any(not lifecycle.allowed(lifecycle.states[name]) for name in born):
-            server |= stamped - set(table.primary_key.columns.keys())  # else work is done, and the caller says when
+            server |= stamped - set(table.primary_key.columns.keys())  # else callers give the times of finished work
     inputs = tuple(column.name for column in table.columns if column.name not in server)
     refs = {ref.column: ref for ref in _refs(one) if ref.column in table.columns}
     required = frozenset(name for name in inputs if _is_required(table.columns[name]))
@@ -102,13 +102,13 @@ def plan_of(one: type[Entity]) -> RecordPlan:
 
 
 def _stamped(lifecycle: Lifecycle) -> Iterator[str]:
-    """The columns that moves write beside the state."""
+    """The columns that transitions write beside the state."""
     for step in (*lifecycle.entering.values(), *lifecycle.leaving.values()):
         yield from step.stamps
 
 
 def _given(lifecycle: Lifecycle) -> Iterator[str]:
-    """The columns that those who ask for a move give with it."""
+    """The columns that inputs of transitions write."""
     for change in lifecycle.changes:
         yield from (name for name, one in change.given.items() if one.stored)
 
@@ -118,12 +118,12 @@ def _is_required(column: Column[Any]) -> bool:
 
 
 def _is_serial(column: Column[Any]) -> bool:
-    """Whether the database numbers the rows."""
+    """Whether the database generates sequential keys."""
     return bool(column.primary_key and column.autoincrement is True)
 
 
 def _refs(one: type[Entity]) -> Iterator[RowReference]:
-    """Relations by a foreign key to the one key of another table."""
+    """Relations by a foreign key to the single key column of another table."""
     table = table_of(one)
     for name, relation in relations(one).items():
         if len(relation.on) != 1:

@@ -1,4 +1,4 @@
-"""Relations between entities, and what they are in the lineage."""
+"""Relations between entities, with their lineage edges."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from db.base.labels import Labels
 
 @dataclass(frozen=True)
 class EdgeSpec:
-    """What a relation is in the lineage: the kind of its edge, and which of its ends is upstream.
+    """The lineage edge of a relation: its kind, and which end is upstream.
 
-    ``closes_loop`` marks the edge by which a loop of the platform comes back to the type that it began with.
+    ``closes_loop`` marks the edge that closes a cycle between the platform's types.
     """
 
     kind: Labels
@@ -23,13 +23,12 @@ class EdgeSpec:
 
 @dataclass(frozen=True)
 class Relation:
-    """One relation between two entities, declared once at the side that refers, and a field on both sides.
+    """A relation between two entities, declared once at the referring side, and a field on both sides.
 
     ``on`` maps columns of this table to columns of the target. A relation that is more than equality gives ``sql``
-    instead: a predicate over the row aliases ``{this}`` and ``{that}`` (never NULL-unsafe: NULL means no match), with
-    the columns of each side that it reads. ``lineage`` is its edge, or why it is none. ``aliases`` and
-    ``inverse_aliases`` are what people call the two fields for the part that their rows play, beside what they call
-    rows of that type.
+    instead: a predicate over the row aliases ``{this}`` and ``{that}`` (NULL means no match), with the columns of each
+    side that it reads. ``lineage`` is its edge, or why it is none. ``aliases`` and ``inverse_aliases`` are what people
+    call the two fields, beside the names for rows of that type.
     """
 
     target: str
@@ -63,10 +62,10 @@ def belongs_to(
     aliases: Sequence[str] = (),
     inverse_aliases: Sequence[str] = (),
 ) -> Relation:
-    """A to-one relation by equal columns; ``on`` is a column that holds the target's ``id``, or a mapping of columns.
+    """A to-one relation by equal columns; ``on`` is a column with the target's ``id``, or a mapping of columns.
 
-    ``inverse`` names the field on the target: a connection, or one row where ``inverse_many`` is False. ``latest``
-    names another one there: the first of them in the default order, which is the newest.
+    ``inverse`` names the field on the target: a connection, or one row if ``inverse_many`` is False. ``latest`` names a
+    further field there: the first row in the default order, which is the newest.
     """
     pairs = on if isinstance(on, Mapping) else {on: "id"}
     return Relation(
@@ -101,8 +100,8 @@ def linked_by(
 ) -> Relation:
     """A relation by a predicate over ``{this}`` and ``{that}``.
 
-    ``inverse_sql`` says the same relation in a form that is fast when walked the other way; the aliases keep their
-    meaning (``{this}`` is always the declaring side).
+    ``inverse_sql`` is the same predicate in a form that is fast in the other direction; the aliases keep their meaning
+    (``{this}`` is always the declaring side).
     """
     return Relation(
         target,

@@ -1,7 +1,7 @@
-"""The names of relations and the labels of enums, of the models and of a database, for comparing both.
+"""Names of relations and labels of enums, of the models and of a database, for comparison.
 
-Building (`db.migrations.compare`) and attaching (`db.attach`) both read it here; what follows from a difference is
-another thing for each: a migration's statements, or words that say what it costs.
+Migrations (`db.migrations.compare`) and attaching (`db.attach`) both use it; a difference leads to a migration's
+statements in one, and to a report in the other.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from sqlalchemy import text
 from db.base.vocabulary import Entity, Labels, enum_types, is_own
 
 EnumLabels = Mapping[str, tuple[str, ...]]
-"""The name of an enum, with its schema where that is not ``public`` -> its labels, in order."""
+"""The name of an enum, with its schema unless ``public`` -> its labels, in order."""
 
 
 def schemas(*, own: bool = True) -> tuple[str, ...]:
-    """The schemas of the models' tables, ``public`` first; the gateway's own among them unless told otherwise."""
+    """The schemas of the models' tables, ``public`` first; with the gateway's own unless ``own`` is False."""
     tables = [table for table in Entity.metadata.tables.values() if own or not is_own(table)]
     return ("public", *sorted({table.schema for table in tables if table.schema}))
 
 
 def relation_name(schema: str = "n.nspname", name: str = "c.relname") -> str:
-    """SQL for the name of a relation as the models have it, put together by hand: a cast to regclass depends on the
-    search path, and fails without rights."""
+    """SQL of a relation's name as in the models: a cast to regclass would depend on the search path, and fail without
+    rights."""
     return f"CASE {schema} WHEN 'public' THEN '' ELSE {schema} || '.' END || {name}"
 
 
 def enum_name(labels: type[Labels]) -> str:
-    """An enum as SQL names it."""
+    """An enum's SQL name."""
     return f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else str(labels.pg_name)
 
 
@@ -46,10 +46,10 @@ ENUMS = text(f"""
 
 
 def enum_labels(rows: Iterable[Sequence[Any]]) -> EnumLabels:
-    """The enums of a database, of the rows of `ENUMS`."""
+    """The enums of a database, from the rows of `ENUMS`."""
     return {name: tuple(labels) for name, labels in rows}
 
 
 def enums_of_models() -> EnumLabels:
-    """The enums that the models declare; also those of no column."""
+    """The enums of the models, including those without a column."""
     return {enum_name(labels): tuple(member.value for member in labels) for labels in enum_types()}

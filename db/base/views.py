@@ -1,7 +1,7 @@
-"""The views of the data dictionary as SELECTs of the gateway: a database may lack them or define them otherwise.
+"""The views of the data dictionary as SELECTs of the gateway: a database may lack them or define them differently.
 
-The platform's own differ from what is documented (one takes the largest of severities as text, where `none` is above
-`critical`), so no answer rests on them. The definitions are those that the migrations make views of.
+The platform's own differ from the documentation (one takes the largest severity as text, in which `none` exceeds
+`critical`), so no answer depends on them. These definitions are also those of the migrations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _READ = re.compile(r"(?:FROM|JOIN) public\.(\w+)")
 
 @cache
 def definitions() -> Mapping[str, str]:
-    """The SELECT of each view, by its name; where one reads another, that one's stands in its place."""
+    """The SELECT of each view, by name; views that it reads are inlined."""
     found: dict[str, str] = {}
     for file in sorted(_SQL.glob("g*.sql")):
         for name, body in _VIEW.findall(file.read_text(encoding="utf-8")):

@@ -1,7 +1,7 @@
-"""The vocabulary of the models: entities, views, columns, enums, relations, SQL fields.
+"""What models are declared with: entities, views, columns, enums, relations, SQL fields.
 
-A model is the only place where a table is described. Its column comments become the database's COMMENTs, the GraphQL
-descriptions and the documentation; its relations become fields on both ends, batch loaders and lineage edges.
+A model is the only description of a table. Its column comments become the database's COMMENTs, the GraphQL descriptions
+and the documentation; its relations become fields on both ends, batch loaders and lineage edges.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from db.base.reached import InOrder, Over, Rare
 from db.base.relation import EdgeSpec, Relation, belongs_to, linked_by
 
 PATIENT = "patient"
-"""The scope of what is known of single patients, and of the other people and units that are observed."""
+"""The scope for data of single patients, and of other observed people and units."""
 
 
 def column(
@@ -55,9 +55,9 @@ def column(
 ) -> MappedColumn[Any]:
     """A column with its description: the database COMMENT, the GraphQL description and the documentation.
 
-    ``scope`` is what a caller needs to read it beside what its table needs. Its facts: every number has a ``unit``,
-    every text and document says what it ``holds`` or the ``values`` of a closed vocabulary; times, booleans, UUIDs and
-    enums say by their type what they are. ``aliases`` is what people call it.
+    ``scope`` is a scope for reading it beyond its table's. Its facts: every number has a ``unit``, every text and
+    document says what it ``holds`` or the ``values`` of a closed vocabulary; times, booleans, UUIDs and enums need
+    none. ``aliases`` is what people call it.
     """
     info = {"scope": scope} if scope else {}
     facts = column_facts(unit, holds, values, aliases)
@@ -67,7 +67,7 @@ def column(
 def facts_of(column_: Column[Any]) -> ColumnFacts:
     """The facts that a column's model declares."""
     facts = column_.info.get("facts", NO_FACTS)
-    assert isinstance(facts, ColumnFacts)  # noqa: S101 - `column` alone writes it
+    assert isinstance(facts, ColumnFacts)  # noqa: S101 - only `column` sets it
     return facts
 
 
