@@ -1,6 +1,6 @@
 """Locks in the data folder of the embedded Postgres, and its errors.
 
-The kernel releases a lock when its holder dies, however it dies, so no lock is ever stale.
+The kernel releases a lock when its holder dies in any way, so locks are never stale.
 """
 
 import errno
@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 
 LOCK_NAME = "e2i-embedded.lock"
-"""The file that is locked while a gateway starts or stops; it also marks a folder as ours."""
+"""The file that is locked while a gateway starts or stops; it also marks the folder as the gateway's."""
 
 LOCK_TIMEOUT = 180.0
-"""Seconds to wait for it; another gateway may be making the cluster or waiting for a crash recovery."""
+"""Seconds to wait for it; another gateway may be creating the cluster or waiting for crash recovery."""
 
 
 class EmbeddedPostgresError(Exception):
@@ -26,10 +26,10 @@ class EmbeddedPostgresError(Exception):
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Opens or makes a private file of ours in the data folder, never through a link."""
+    """Opens or creates a private file in the data folder, without following links."""
     handle = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     if os.geteuid() == 0:
-        # Root on a user's data folder must not lock that user out of it.
+        # A file created by root must be accessible to the owner of the data folder.
         owner, found = path.parent.stat(), os.fstat(handle)
         if owner.st_uid != 0 and found.st_uid == 0 and found.st_nlink == 1:
             os.fchown(handle, owner.st_uid, owner.st_gid)
@@ -37,7 +37,7 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def try_lock(path: Path) -> int | None:
-    """Opens a file and locks it for as long as the returned handle, or a child's copy of it, is open."""
+    """Opens and locks a file, for as long as the returned descriptor, or a child's copy of it, is open."""
     handle = open_private(path, os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,7 +79,7 @@ def sign_on(folder: Path) -> tuple[int, Path]:
 
 
 def other_users(own: Path) -> bool:
-    """Says whether another living gateway uses the server; forgets those that died."""
+    """Whether another running gateway uses the server; removes entries of those that died."""
     others = False
     for path in own.parent.glob("*"):
         handle = try_lock(path)
@@ -93,7 +93,7 @@ def other_users(own: Path) -> bool:
 
 @contextmanager
 def clear_errors(folder: Path) -> Iterator[None]:
-    """Turns what the system refuses into an EmbeddedPostgresError that says what to do."""
+    """Converts system errors to EmbeddedPostgresError with a remedy."""
     try:
         yield
     except psutil.Error as error:

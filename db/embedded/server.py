@@ -1,10 +1,10 @@
-"""An embedded Postgres for people without a database: `start` it on a data folder, `stop` it when done.
+"""An embedded Postgres for users without a database: `start` it on a data folder, `stop` it at the end.
 
 The data folder holds `pgdata` (the cluster), `postgres.log`, and three kinds of lock:
 
 - `e2i-embedded.lock` is held while a gateway starts or stops; it also marks the folder as ours;
 - `users/*`, one file per running gateway, each locked by it: the last one to stop stops Postgres;
-- `server.lock` is inherited by Postgres and all its children: while it is held, something still works on the data.
+- `server.lock` is inherited by Postgres and all its children: while it is locked, a process works on the data.
 
 Linux and macOS (there not as root); the data folder must be on a local disk.
 """
@@ -66,16 +66,16 @@ OWNER_ROLE = "e2i_owner"
 GATEWAY_ROLE = "e2i_gateway"
 
 SETTINGS = {"max_connections": "100", "shared_buffers": "128MB", "jit": "off", "timezone": "UTC", "log_timezone": "UTC"}
-"""Written into a new cluster's postgresql.conf, where the user may change them."""
+"""Appended to a new cluster's postgresql.conf, where users may change them."""
 
 LOG_LIMIT = 10 * 1024 * 1024
-"""Bytes after which postgres.log becomes postgres.log.1 at the next start."""
+"""The size in bytes from which postgres.log is renamed to postgres.log.1 at the next start."""
 
-_ORPHAN_TIMEOUT = 3.0  # seconds for the children of a killed postmaster to notice by themselves
+_ORPHAN_TIMEOUT = 3.0  # seconds for the children of a killed postmaster to exit by themselves
 
 
 class EmbeddedPostgres:
-    """One gateway's use of the Postgres on a data folder; made by `start`."""
+    """One gateway's use of the Postgres on a data folder; created by `start`."""
 
     def __init__(self, folder: Path, account: Account, user: int, user_file: Path) -> None:
         self.data_folder = folder
@@ -91,20 +91,21 @@ class EmbeddedPostgres:
         self._stopping = threading.Lock()
 
     def url(self, database: str, role: str) -> str:
-        """Makes the SQLAlchemy URL of a database on this server for a role; no role has a password."""
-        # The port is the default one, but without it the client would take $PGPORT.
+        """The SQLAlchemy URL of a database on this server for a role; roles have no passwords."""
+        # without the default port in the URL the client would take $PGPORT
         host = quote(str(self.socket_folder), safe="/")
         return f"postgresql+asyncpg://{quote(role, safe='')}@/{quote(database, safe='')}?host={host}&port=5432"
 
     @property
     def version(self) -> int:
-        """The major version of Postgres that the data have."""
+        """The major version of the data."""
         return _version(self.cluster)
 
     def stop(self) -> None:
-        """Ends this use and, if it was the last, Postgres: until then 30 seconds for a fast shutdown, then harder.
+        """Ends this use and, if it was the last, Postgres: by a fast shutdown within 30 seconds, then by stronger
+        signals.
 
-        Close connections first. Idempotent. Raises EmbeddedPostgresError when something is left running.
+        Close connections first. Idempotent. Raises EmbeddedPostgresError if a process keeps running.
         """
         with self._stopping:
             if self._stopped:
@@ -112,11 +113,11 @@ class EmbeddedPostgres:
             self._stopped = True
             atexit.unregister(self.stop)
             try:
-                # A fork of the gateway is not the gateway: it only lets go of what it inherited.
+                # a forked process only releases what it inherited
                 if os.getpid() != self._pid:
                     return
                 if not self.cluster.exists() and self._process is not None:
-                    # Somebody deleted the data under us: there is nothing to save, and no lock to share.
+                    # the data were deleted: there is nothing to save, and no lock to share
                     end([self._process], (signal.SIGQUIT, 10), (signal.SIGKILL, 5))
                     self._remove_socket_folder()
                 else:
@@ -134,11 +135,11 @@ class EmbeddedPostgres:
         self.stop()
 
     def begin(self, version: int, timeout: float) -> None:
-        """Adopts the server that runs on the data, or starts one. Only for `start`, under the folder's lock."""
+        """Joins the server that runs on the data, or starts one. Only for `start`, under the folder's lock."""
         try:
             self._serve(version, timeout)
         except BaseException:
-            with suppress(EmbeddedPostgresError, OSError, psutil.Error):  # the first error is the one to tell
+            with suppress(EmbeddedPostgresError, OSError, psutil.Error):  # the first error is reported
                 self._leave()
             os.close(self._user)
             raise
@@ -156,7 +157,7 @@ class EmbeddedPostgres:
             os.close(server_lock)
 
     def _adopt_or_lock(self, deadline: float) -> int | None:
-        """Returns None once a running server is adopted, or the locked server.lock when there is surely none."""
+        """Returns None once it has joined a running server, or the locked server.lock if there certainly is none."""
         orphaned = time.monotonic() + _ORPHAN_TIMEOUT
         while True:
             found = postmaster(self.cluster)
@@ -182,7 +183,7 @@ class EmbeddedPostgres:
         self.socket_folder = found.socket_folder
 
     def _launch(self, server_lock: int, deadline: float) -> None:
-        """Starts Postgres and waits until it takes connections; nothing else works on the data."""
+        """Starts Postgres and waits until it accepts connections; no other process works on the data."""
         strangers = processes_in(self.cluster)
         if strangers:
             raise EmbeddedPostgresError(
@@ -191,7 +192,7 @@ class EmbeddedPostgres:
             )
         bin_folder = programs(self.version, self._account)
         self.socket_folder = make_socket_folder(self.data_folder, self._account)
-        # No process uses these any more, but Postgres would believe a pid that has passed to a stranger.
+        # no process uses these any more, but Postgres would believe a reused pid
         for stale in (self.cluster / "postmaster.pid", *(self.socket_folder / name for name in SOCKET_NAMES)):
             stale.unlink(missing_ok=True)
         if self._log.exists() and self._log.stat().st_size > LOG_LIMIT:
@@ -199,7 +200,7 @@ class EmbeddedPostgres:
         log = open_private(self._log, os.O_WRONLY | os.O_APPEND)
         try:
             written = os.fstat(log).st_size
-            # The rules that trust rests on are given here and not in postgresql.conf: nobody can edit them away.
+            # authentication is configured here and not in postgresql.conf, where it could be changed
             forced = {
                 "listen_addresses": "", "port": "5432", "unix_socket_directories": f'"{self.socket_folder}"',
                 "unix_socket_permissions": "0700", "log_destination": "stderr", "logging_collector": "off",
@@ -214,7 +215,7 @@ class EmbeddedPostgres:
             os.close(log)
         with suppress(psutil.NoSuchProcess):
             self._process = psutil.Process(server.pid)
-        # If another gateway is the last one and stops it, somebody here must still take its exit status.
+        # if another gateway stops it as its last user, its exit status must still be collected here
         threading.Thread(target=server.wait, name="embedded-postgres", daemon=True).start()
         self._await_ready(server, written, deadline)
 
@@ -235,7 +236,7 @@ class EmbeddedPostgres:
         )
 
     def _leave(self) -> None:
-        """Signs off and stops Postgres if nobody else uses it; under the folder's lock."""
+        """Signs off, and stops Postgres if no other gateway uses it; under the folder's lock."""
         self._user_file.unlink(missing_ok=True)
         if other_users(self._user_file):
             return
@@ -244,14 +245,14 @@ class EmbeddedPostgres:
         if found:
             self._adopt(found)
         if process is not None:
-            # Fast shutdown, immediate shutdown (it recovers at the next start), and the end.
+            # fast shutdown, immediate shutdown (with recovery at the next start), kill
             end([process], (signal.SIGINT, 30), (signal.SIGQUIT, 10), (signal.SIGKILL, 5))
         if not wait_until(self._nothing_runs, _ORPHAN_TIMEOUT):
             self._end_orphans()
         self._remove_socket_folder()
 
     def _remove_socket_folder(self) -> None:
-        # A server started by hand may have its socket in a folder of others, which is not ours to clean.
+        # a server started by hand may have its socket in a shared folder, which must not be cleaned
         if self.socket_folder.name.startswith(SOCKET_FOLDER_PREFIX):
             with suppress(OSError):
                 for name in SOCKET_NAMES:
@@ -265,7 +266,7 @@ class EmbeddedPostgres:
         return lock is not None
 
     def _end_orphans(self) -> None:
-        """Ends what a killed postmaster left behind: processes that hold our server.lock and work in the cluster."""
+        """Ends what a killed postmaster left: processes that hold server.lock and work in the cluster."""
         orphans = processes_in(self.cluster)
         if recorded_pid(self.cluster) in {process.pid for process in orphans}:
             raise EmbeddedPostgresError(
@@ -286,13 +287,13 @@ class EmbeddedPostgres:
 
 
 def start(data_folder: Path, *, version: int = 16, timeout: float = 60.0) -> EmbeddedPostgres:
-    """Starts Postgres on a data folder, or joins the one that another gateway runs there.
+    """Starts Postgres on a data folder, or joins the server that another gateway runs there.
 
-    The folder is made if it is missing. `version` is the major version of new data; data that exist keep theirs.
-    `timeout` is in seconds, for Postgres to be ready. Blocking: call it in a thread from async code. It stops by itself
-    at the end of the process if nobody calls `stop`.
+    The folder is created if missing. `version` is the major version of new data; existing data keep theirs. `timeout`
+    is in seconds, for Postgres to be ready. Blocking: call it in a thread from async code. It stops at the end of the
+    process unless `stop` was called.
 
-    Raises EmbeddedPostgresError, and then nothing is left running that was not before.
+    Raises EmbeddedPostgresError, and then leaves no process running that it started.
     """
     folder = Path(os.path.realpath(data_folder))
     with clear_errors(folder):
@@ -306,15 +307,16 @@ def start(data_folder: Path, *, version: int = 16, timeout: float = 60.0) -> Emb
 
 
 def running(data_folder: Path) -> bool:
-    """Says whether a Postgres, verified by pid, start time and folder, runs on a data folder."""
+    """Whether a Postgres, verified by pid, start time and folder, runs on a data folder."""
     return postmaster(_cluster(Path(os.path.realpath(data_folder)))) is not None
 
 
 async def create_database(server: EmbeddedPostgres, name: str) -> None:
-    """Makes the gateway's roles and a database with pgvector, with asyncpg as the admin; what is there stays as it is.
+    """Creates the gateway's roles and a database with pgvector, over asyncpg as the admin; existing objects are left as
+    they are.
 
     OWNER_ROLE owns the database and migrates it; GATEWAY_ROLE serves from it and owns nothing. Both may log in, neither
-    is a superuser. Grants on tables come with the tables. Several gateways may call this at once.
+    is a superuser. Tables have their own grants. Several gateways may call this concurrently.
     """
     where: dict[str, Any] = {"host": str(server.socket_folder), "port": 5432, "user": ADMIN_ROLE, "ssl": False}
     admin = await asyncpg.connect(**where, database="postgres")
@@ -335,12 +337,12 @@ async def create_database(server: EmbeddedPostgres, name: str) -> None:
 
 
 def _cluster(folder: Path) -> Path:
-    """The cluster's true path, which the kernel gives as its processes' working folder; `pgdata` may be a link."""
+    """The cluster's real path, which the kernel reports as its processes' working folder; `pgdata` may be a link."""
     return Path(os.path.realpath(folder / "pgdata"))
 
 
 def _require_ours(folder: Path) -> None:
-    """Makes the data folder, or checks that it is ours or empty."""
+    """Creates the data folder, or checks that it is the gateway's or empty."""
     if folder.exists() and not folder.is_dir():
         raise EmbeddedPostgresError(f"the data folder {folder} is a file; give the path of a folder, new or empty")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -364,7 +366,7 @@ def _version(cluster: Path) -> int:
 
 
 def _make_cluster(folder: Path, cluster: Path, account: Account, version: int) -> None:
-    """Runs initdb in a folder of its own beside the cluster's, which gets its name only when it is whole."""
+    """Runs initdb in a temporary folder beside the cluster's, which is renamed once complete."""
     for half_done in folder.glob("pgdata.new-*"):
         _clear(half_done)
     bin_folder = programs(version, account)
@@ -393,7 +395,7 @@ def _make_cluster(folder: Path, cluster: Path, account: Account, version: int) -
 
 
 def _clear(half_done: Path) -> None:
-    """Removes what a start that was killed left: its initdb may still be writing there."""
+    """Removes what a killed start left: its initdb may still be writing there."""
     for _ in range(10):
         writing = processes_in(Path(os.path.realpath(half_done)), "initdb", "sh", "postgres")
         if not writing:

@@ -1,4 +1,4 @@
-"""Opening connections: to the right host of a URL, within a timeout, and never to a former primary."""
+"""Opening connections: to a suitable host of a URL, within a timeout, and never to a former primary."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from db.engine.timelines import OutdatedServerError, Timelines
 from db.engine.url import Host, Target
 
 CONNECT_SECONDS = 5.0
-"""For a connection to be opened, where the URL does not say."""
+"""The default timeout in seconds for opening a connection."""
 LOOK_SECONDS = 1.5
-"""For a host to say where it is, when all are asked."""
+"""Seconds for a host to report its timeline, when all are asked."""
 
 STAGGER = 0.5
-"""Seconds after which the next of several hosts is tried beside one that has not answered."""
+"""Seconds after which the next of several hosts is tried in parallel."""
 TRIES = 4
-"""How often an address that leads to several servers is tried for the one that is wanted."""
+"""How often an address with several servers is tried for the required one."""
 
 _AT_ONE_HOST = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
-"""What another host may do better."""
+"""Errors for which another host is tried."""
 
 
 class UnreachableError(ConnectionError):
-    """No connection could be opened; the message says to where, and why."""
+    """No connection could be opened; the message says to which hosts, and why."""
 
 
 class AnotherServerError(ConnectionError):
-    """An address led to another server than the one that is wanted."""
+    """An address led to another server than the required one."""
 
 
 Admit = Callable[[asyncpg.Connection], Awaitable[None]]
-"""Looks at a new connection; raises `AnotherServerError` where it is not to be used."""
+"""Checks a new connection; raises `AnotherServerError` if it must not be used."""
 
 
 class Connector:
     """Opens the driver's connections to a target; the pools of one database share ``timelines``.
 
-    ``admit`` looks at each beside them.
+    ``admit`` is a further check of each connection.
     """
 
     def __init__(self, target: Target, timelines: Timelines | None = None, admit: Admit | None = None) -> None:
@@ -52,12 +52,12 @@ class Connector:
         self._looked = False
 
     async def __call__(self, *_: Any, **arguments: Any) -> asyncpg.Connection:
-        """A connection to the first host that will do; ``arguments`` are those of ``asyncpg.connect``.
+        """A connection to the first suitable host; ``arguments`` are those of ``asyncpg.connect``.
 
         Raises:
             UnreachableError: No host answers in time, or as Postgres does.
-            OutdatedServerError: The only one that answers was the primary before.
-            asyncpg.PostgresError: The server lets nobody in, and says why.
+            OutdatedServerError: Only a former primary answers.
+            asyncpg.PostgresError: The server refuses the connection.
         """
         if len(self.target.hosts) > 1 and not self._looked:
             self._looked = True
@@ -72,9 +72,9 @@ class Connector:
         raise failure
 
     async def _open_first(self, attributes: str, arguments: dict[str, Any]) -> asyncpg.Connection:
-        """A connection to the first host that will do, in their order; a silent one holds up the next but shortly.
+        """A connection to the first suitable host, in order; one that does not answer delays the next only shortly.
 
-        While one is silent the others are asked again: it may be the primary of before, and one of them its successor.
+        While one does not answer the others are tried again: it may be the former primary, and one of them its successor.
         """
         hosts, refused, failure = deque(self.target.hosts), list[Host](), None
         opening: dict[asyncio.Task[asyncpg.Connection], Host] = {}
@@ -103,7 +103,7 @@ class Connector:
         raise failure or UnreachableError("there is no host")
 
     async def look(self, arguments: dict[str, Any] | None = None) -> None:
-        """Asks each of several hosts where it is, so that an old primary among them is known for one."""
+        """Asks each of several hosts for its timeline, so that a former primary among them is detected."""
         if len(self.target.hosts) > 1:
             await asyncio.gather(*(self._ask(host, arguments or {}) for host in self.target.hosts))
 
@@ -156,16 +156,16 @@ class Connector:
 
 
 def _close_unused(task: asyncio.Task[asyncpg.Connection]) -> None:
-    """Closes a connection that was opened beside the one that is used."""
+    """Closes a connection that was opened in parallel and is not used."""
     if not task.cancelled() and task.exception() is None:
         task.result().terminate()
 
 
 CONNECTOR = "gateway_connector"
-"""The engine's own option that holds what opens its connections."""
+"""The engine's execution option for its connector."""
 
 
 def connector_of(engine: AsyncEngine) -> Connector:
-    """What opens an engine's connections."""
+    """The connector of an engine."""
     connector: Connector = engine.sync_engine.get_execution_options()[CONNECTOR]
     return connector

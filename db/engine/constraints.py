@@ -1,6 +1,6 @@
-"""Violated constraints and missing rights, looked up in the catalog.
+"""Violated constraints and missing rights, read from the catalog.
 
-The errors name a constraint and its table; its columns they tell in a sentence, in the language of the server.
+Errors name a constraint and its table; they have its columns only in a message, in the server's language.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Run = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
 
 @dataclass(frozen=True)
 class Constraint:
-    """A constraint or a unique index: its columns (expressions are left out), and what a foreign key refers to."""
+    """A constraint or a unique index: its columns (without expressions), and the target of a foreign key."""
 
     columns: tuple[str, ...]
     referenced: str
@@ -62,7 +62,7 @@ CLOSED = """{table}.relrowsecurity AND NOT {role}.rolsuper AND NOT {role}.rolbyp
                         SELECT FROM unnest(p.polroles) AS o WHERE o <> 0 AND pg_has_role({role}.oid, o, 'USAGE')
                     ))
             )"""
-"""Whether row level security of a ``table`` (of pg_class) has no policy that lets a ``role`` (of pg_roles) add rows."""
+"""Whether row level security of a ``table`` (in pg_class) has no policy that lets a ``role`` (in pg_roles) insert."""
 _IS_CLOSED = f"""
     SELECT {CLOSED.format(table="c", role="me")}
     FROM pg_class AS c JOIN pg_roles AS me ON me.rolname = current_user WHERE c.oid = to_regclass($1::text)
@@ -71,10 +71,10 @@ _INTO = re.compile(r'\bINSERT\s+INTO\s+([\w."]+)')
 
 
 async def look_up(run: Run, schema: str, table: str, name: str) -> Constraint | None:
-    """A constraint or a unique index by its name; None where there is none any more.
+    """A constraint or a unique index by its name; None if it no longer exists.
 
     Raises:
-        DatabaseError: It could not be asked.
+        DatabaseError: The catalog could not be read.
     """
     for columns, referenced, others in await run(_CONSTRAINT, (schema, table, name)):
         return Constraint(tuple(columns), referenced, tuple(others))
@@ -82,18 +82,18 @@ async def look_up(run: Run, schema: str, table: str, name: str) -> Constraint | 
 
 
 async def hidden(run: Run, tables: Sequence[str]) -> str | None:
-    """The first of some tables, which have their names in SQL, of which the role may read nothing."""
+    """The first of some tables, given by SQL names, that the role cannot read at all."""
     found = await run(_HIDDEN, (list(tables),))
     return str(found[0][0]) if found else None
 
 
 async def closed(error: RefusedByDatabaseError, run: Run) -> NotPermittedError | None:
-    """That the role may add no row at all to the table of a statement, where a policy has refused what it adds.
+    """The error that the role may insert no row at all into a statement's table, if a policy has refused its rows.
 
-    One that lets some rows in has refused those of the statement. The error has no table, and is the same for both.
+    Otherwise a policy refused these rows only. The error is the same for both, and has no table.
 
     Raises:
-        DatabaseError: The catalog could not be asked.
+        DatabaseError: The catalog could not be read.
     """
     said, into = error.diagnostics, _INTO.search(error.statement)
     if said.state != INSUFFICIENT_PRIVILEGE or said.context or into is None:

@@ -1,4 +1,4 @@
-"""Copying rows out of a snapshot by COPY: bytes are forwarded as they arrive, at the pace of the reader."""
+"""Copying rows from a snapshot by COPY: bytes are forwarded as they arrive, at the pace of the reader."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from db.engine.session import setting
 
 Take = Callable[[bytes], Awaitable[None]]
 CopyFormat = Literal["csv", "pieces"]
-"""CSV, or the columns of a row one after another, to be freed of ``MARK``, with ``NULL`` for what is null."""
+"""CSV, or a row's columns concatenated after removal of ``MARK``, with ``NULL`` for nulls."""
 MARK, NULL = b"\x01", b"\x02"
 _OPTIONS: dict[CopyFormat, dict[str, Any]] = {
     "csv": {"format": "csv"},
@@ -29,22 +29,22 @@ class Copying:
     """One REPEATABLE READ, read-only transaction on a connection of its own."""
 
     midway = False
-    """Whether a copy has begun that has not come to its end."""
+    """Whether a copy has begun and not ended."""
     ended = False
-    """Whether one has come to its end."""
+    """Whether a copy has ended."""
 
     def __init__(self, driver: Any, waits: LockWaits) -> None:
         self._driver = driver
         self._waits = waits
 
     async def value(self, sql: str, values: Sequence[Any]) -> Any:
-        """The one value of a statement's one row."""
+        """The single value of a statement."""
         return await within_share(self._waits, sql, partial(self._driver.fetchval, sql, *values))
 
     async def copy(self, sql: str, values: Sequence[Any], take: Take, format_: CopyFormat) -> None:
-        """Copies the rows of a query; ``take`` gets whole rows, some at a time, and others wait until it returns.
+        """Copies the rows of a query; ``take`` gets whole rows in parts, and the copy waits until it returns.
 
-        A query that names a table twice has it in one state: of when the transaction began.
+        All uses of a table in the query see the state at the transaction's begin.
         """
         self.midway = True
         copied = partial(self._driver.copy_from_query, sql, *values, output=take, **_OPTIONS[format_])
@@ -54,9 +54,9 @@ class Copying:
 
 @asynccontextmanager
 async def copying(engine: AsyncEngine, identity: Identity | None, seconds: float) -> AsyncIterator[Copying]:
-    """A snapshot to copy rows out of, each of whose statements may take so many seconds.
+    """A snapshot to copy rows from; each of its statements may take ``seconds``.
 
-    A connection whose copy does not come to its end is closed: what it has still to say nobody hears.
+    A connection whose copy is incomplete is closed, and its remaining data discarded.
 
     Raises:
         LockedError: A table is locked; see `db.engine.errors` for the others.

@@ -50,15 +50,14 @@ def create_engine(
     heavy: int | None = None,
     admit: Admit | None = None,
 ) -> AsyncEngine:
-    """An engine whose connections autocommit, speak UTC and cancel statements after ``statement_timeout`` seconds.
+    """An engine whose connections autocommit, use UTC and cancel statements after ``statement_timeout`` seconds.
 
-    Heavy statements have ``heavy`` of its connections at most, a fourth unless said. Engines of one database share its
-    ``timelines``, so that none of them takes a primary of the past for the database. ``admit`` looks at each of its
-    connections when it is new.
+    Heavy statements use at most ``heavy`` of its connections, a fourth by default. Engines of one database share
+    ``timelines``, so that none of them uses a former primary. ``admit`` checks each new connection.
 
-    ``prepared_statements=False`` suits poolers in transaction mode, which hand a connection to another client between
-    two transactions: there, every statement is in one, and what is not committed explicitly is undone. Settings are
-    those of each transaction then, unless they are to be asked for when it connects (``session_settings``).
+    ``prepared_statements=False`` suits poolers in transaction mode, which assign a connection to another client between
+    two transactions: every statement then is in a transaction, and uncommitted work is rolled back. Settings then are
+    those of each transaction, unless ``session_settings`` sets them at connecting.
     """
     target = target_of(url)
     settings = {**target.settings, **settings_of_session(statement_timeout, lock_timeout)}
@@ -75,23 +74,23 @@ def create_engine(
     else:
         arguments["connection_class"] = poolers.connection_class(settings, read_only=read_only)
     if prepared_statements:
-        # statements of compiled selections are long, and good for as long as the connection
+        # compiled statements are long, and valid for the life of the connection
         arguments |= {"max_cacheable_statement_size": LARGEST_STATEMENT, "max_cached_statement_lifetime": 0}
         if in_session:
             arguments |= {"connection_class": SessionConnection, "prepared_statement_cache_size": 0}
     else:
         arguments |= {"prepared_statement_cache_size": 0, "statement_cache_size": 0}
     engine = create_async_engine(
-        url.set(query={}),  # the connector knows them
+        url.set(query={}),  # the connector has them
         isolation_level="AUTOCOMMIT" if in_session else "READ COMMITTED",
         pool_size=pool_size,
         max_overflow=overflow,
         pool_timeout=connect_timeout,
         pool_reset_on_return=None,
-        pool_use_lifo=True,  # a few warm backends serve a small load, whose caches and plans are there
-        hide_parameters=True,  # they are the data's; the log has no need of them
+        pool_use_lifo=True,  # a small load uses few backends, with warm caches and plans
+        hide_parameters=True,  # parameters are data, and must not be logged
         connect_args=arguments,
-        execution_options={  # what is kept for as long as the engine
+        execution_options={  # state with the engine's lifetime
             CONNECTOR: connector,
             LOCK_WAITS: LockWaits(pool_size, writes=not read_only),
             LIMITER: ConnectionLimiter(pool_size + overflow, connect_timeout, heavy),
@@ -105,7 +104,7 @@ def create_engine(
 
 
 def _refuse_closed(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
-    """A pooled connection that the server has closed meanwhile is replaced before anybody uses it."""
+    """Replaces a pooled connection that the server has closed before it is used."""
     if dbapi_connection.driver_connection.is_closed():
         raise DisconnectionError
 
@@ -115,16 +114,16 @@ NO_SETTINGS: Mapping[str, str] = {}
 Answer = TypeVar("Answer")
 
 ROWS_AT_ONCE = 2_000
-"""Rows that are made of what the driver has read before others have their turn: some milliseconds."""
+"""Rows that are converted between two yields to the event loop: some milliseconds."""
 ROLLBACK_SECONDS = 2.0
-"""How long the end of a transaction that was given up is waited for, before its connection is."""
+"""Seconds to wait for the rollback of a cancelled transaction, before its connection is closed."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom the database takes the statements of a request for: a role, and claims (JSON) that its policies read.
+    """The identity of a request's statements: a database role, and claims (JSON) for row policies.
 
-    As Supabase and PostgREST do it: both are settings of a transaction, and end with it.
+    As in Supabase and PostgREST both are settings of a transaction, and end with it.
     """
 
     role: str
@@ -136,17 +135,17 @@ class Identity:
 
     @cached_property
     def begin(self) -> str:
-        """Begins a transaction that reads, in one round trip."""
+        """Begins a reading transaction, in one round trip."""
         return reading_with(self.settings)
 
 
 def reading_with(settings: Mapping[str, str]) -> str:
-    """The statements that begin a transaction that reads, with settings that end with it."""
+    """The statements that begin a reading transaction, with settings that end with it."""
     return f"BEGIN READ ONLY; SELECT {setting(settings)}"
 
 
 class Reader(Protocol):
-    """Something that runs reading statements and counts them."""
+    """Executes reading statements and counts them."""
 
     statements: int
     rows: int
@@ -155,16 +154,16 @@ class Reader(Protocol):
     async def fetch(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
     ) -> Sequence[Sequence[Any]]:
-        """Runs a statement. ``settings`` of the database hold for it, from its planning on."""
+        """Executes a statement. ``settings`` of the database apply to it, including its planning."""
         ...
 
     def snapshot(self) -> AbstractAsyncContextManager[Reader]:
-        """One moment for all statements of the block, which are counted here too."""
+        """A context whose statements see one snapshot; they are counted here, too."""
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Errors of the driver and the pool leave the block with their meaning."""
+    """Translates errors of the driver and the pool."""
     try:
         yield
     except DRIVER_ERRORS as error:
@@ -173,7 +172,7 @@ def translated() -> Iterator[None]:
 
 DRIVER_ERRORS = (
     SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
-    EmulatedDBAPIException,  # as a connection says that the pool's own could not be opened
+    EmulatedDBAPIException,  # a connection that the pool could not open
 )  # fmt: skip
 
 
@@ -185,14 +184,13 @@ async def within_share(
     can_end: bool = True,
     change: Running | None = None,
 ) -> Answer:
-    """Runs a statement, with a connection in hand, unless as many as may do wait for a table that it names.
+    """Executes a statement on a connection, unless the limit of statements waiting for one of its tables is reached.
 
-    Where it waits for a table while others have no connection, or for a row that it is to ``change``, it may be ended
-    if it ``can_end``: it is cancelled then, and `LockWaits.why_ended` says so to whoever has no connection in hand any
-    more.
+    If it waits for a table while others wait for a connection, or for a row that it is to ``change``, it may be
+    cancelled if it ``can_end``; `LockWaits.why_ended` then tells the caller, who has released the connection.
 
     Raises:
-        LockedError: As many wait already.
+        LockedError: The limit is reached.
     """
     task = asyncio.current_task() if can_end else None
     waits.running[task] = sql
@@ -214,10 +212,10 @@ _ENOUGH = "as many statements as may do wait for it already"
 
 
 def refuse_ended(waits: LockWaits) -> None:
-    """What a statement that was cancelled has to say, if that was because of a lock.
+    """Raises the error of a statement that was cancelled because of a lock.
 
     Raises:
-        LockedError: It was.
+        LockedError: It was cancelled for that reason.
     """
     names = waits.why_ended()
     if names is not None:
@@ -225,7 +223,7 @@ def refuse_ended(waits: LockWaits) -> None:
 
 
 async def _in_share(waits: LockWaits, sql: str, key: Hashable, run: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Runs a statement while something is known to be locked."""
+    """Executes a statement while some object is known to be locked."""
     with waits.turn(sql, key) as names:
         if names is not None:
             raise LockedError(_ENOUGH, names)
@@ -233,31 +231,31 @@ async def _in_share(waits: LockWaits, sql: str, key: Hashable, run: Callable[[],
 
 
 def _suspect(waits: LockWaits, statement: str | Running, error: BaseException) -> None:
-    """Where it waited for a lock in vain, those who wait for its connection hear of it before they have that."""
+    """Notes a lock timeout, before the statement's connection is passed on."""
     if isinstance(error, DRIVER_ERRORS) and sqlstate(error) == LOCK_NOT_AVAILABLE:
         waits.suspect(statement if isinstance(statement, str) else statement.key)
 
 
 async def locked(error: LockedError, engine: AsyncEngine, sql: str) -> LockedError:
-    """What is to be said of a statement that waited for a lock in vain, with the tables that it names."""
+    """The error of a lock timeout, with the locked tables that the statement names."""
     return LockedError(str(error), error.tables or await lock_waits_of(engine).learn(engine, sql))
 
 
 class EngineReader(ABC):
-    """Runs reading statements by connections of an engine, and counts them."""
+    """Executes reading statements on connections of an engine, and counts them."""
 
     statements = 0
     rows = 0
     position: int | None = None
-    """Where the last change of the request is in the database's log, if that is asked for."""
+    """The log position after the request's last change, if requested."""
     _engine: AsyncEngine
     _lock_waits: LockWaits
 
     async def fetch(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
     ) -> Sequence[Sequence[Any]]:
-        """Runs a statement, in its turn; see `Reader.fetch`. A statement that named a table of another shape, which was
-        altered meanwhile, is run again: it reads."""
+        """Executes a statement within the limit of concurrency; see `Reader.fetch`. A statement with a stale plan,
+        whose table was altered, is repeated: it only reads."""
         self.statements += 1
         async with self._slots:
             try:
@@ -280,27 +278,27 @@ class EngineReader(ABC):
 
     @property
     def engine(self) -> AsyncEngine:
-        """The engine that it reads by."""
+        """The engine that it reads from."""
         return self._engine
 
     @property
     @abstractmethod
     def _slots(self) -> AbstractAsyncContextManager[None]:
-        """The turn of one of its statements, of which some run side by side."""
+        """The limit of its concurrent statements."""
 
     @abstractmethod
     async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
-        """Runs a statement once; errors are the driver's."""
+        """Executes a statement once; errors are the driver's."""
 
 
 class ShortReader(EngineReader):
-    """A connection per statement: independent statements run side by side, up to ``parallel`` of one request.
+    """A connection per statement: independent statements run concurrently, up to ``parallel`` per request.
 
-    With an ``identity`` each is a transaction that the database takes for that one's.
+    With an ``identity`` each is a transaction under that identity.
     """
 
     heavy = False
-    """Whether its statements are heavy by their price."""
+    """Whether its statements are heavy by their cost."""
 
     def __init__(self, engine: AsyncEngine, parallel: int = 4, identity: Identity | None = None) -> None:
         self._use(engine)
@@ -308,7 +306,7 @@ class ShortReader(EngineReader):
         self._parallel = parallel
 
     def _use(self, engine: AsyncEngine) -> None:
-        """Reads by connections of an engine from now on."""
+        """Reads from another engine from now on."""
         self._engine = engine
         options = engine.sync_engine.get_execution_options()
         self._limiter: ConnectionLimiter = options[LIMITER]
@@ -321,9 +319,9 @@ class ShortReader(EngineReader):
     async def fetch_one(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
     ) -> Sequence[Any]:
-        """The one row of a statement, straight from the driver: bytes and numbers need nothing of SQLAlchemy's.
+        """The single row of a statement, directly from the driver: bytes and numbers need no conversion.
 
-        The caller says how many rows it stands for. A statement whose plan is stale is prepared again by the driver.
+        The caller adds the number of rows that it represents. The driver prepares a statement with a stale plan again.
         """
         self.statements += 1
         row: Sequence[Any]
@@ -370,18 +368,18 @@ class ShortReader(EngineReader):
             limiter.give(turn)
 
     def _begin(self, settings: Mapping[str, str]) -> str:
-        """What begins the transaction of a statement that needs one of its own."""
+        """The statements that begin a transaction for a single statement."""
         if not self._identity:
             return reading_with(settings)
         return reading_with({**self._identity.settings, **settings}) if settings else self._identity.begin
 
     async def _straight(self, sql: str, read: Callable[[Any], Awaitable[Answer]]) -> Answer:
-        """Reads by a connection of the driver's own."""
+        """Reads on a connection of the driver's, without SQLAlchemy."""
         borrowed = await self._limiter.borrow(self._engine, sql, heavy=self.heavy)
         waits, task = self._lock_waits, current_task(get_running_loop())
         running = waits.running
         running[task] = sql
-        try:  # as `within_share` does, without a coroutine of its own
+        try:  # as in `within_share`, without a coroutine of its own
             if waits.known or waits.suspected:
                 answer = await _in_share(waits, sql, sql, partial(read, borrowed.driver))
             else:
@@ -406,9 +404,9 @@ _given_up: set[asyncio.Future[None]] = set()
 
 
 def give_up(borrowed: BorrowedConnection) -> None:
-    """Cancels what the server does on a connection, and closes it; nobody waits for a server that may never answer.
+    """Cancels the current statement of a connection, and closes it without waiting for the server.
 
-    The pool has another one instead: on this one, the next statement would wait too.
+    The pool opens another one: the next statement on this one might wait, too.
     """
     task = asyncio.ensure_future(borrowed.drop())
     _given_up.add(task)
@@ -416,9 +414,9 @@ def give_up(borrowed: BorrowedConnection) -> None:
 
 
 async def _reading(driver: Any, begin: str, read: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Reads in a transaction of its own, which leaves nothing on the connection, however it ends.
+    """Reads in a transaction of its own, which leaves no state on the connection, however it ends.
 
-    A statement whose plan is stale is prepared again: within a transaction the driver does not do that itself.
+    A statement with a stale plan is repeated: within a transaction the driver does not prepare it again itself.
     """
     try:
         return await _read_once(driver, begin, read)
@@ -431,26 +429,26 @@ async def _read_once(driver: Any, begin: str, read: Callable[[], Awaitable[Answe
         await driver.execute(begin)
         answer = await read()
         await driver.execute("COMMIT")
-    except Exception:  # whoever gives it up meanwhile gives the connection up too
+    except Exception:  # a cancelled reader closes the connection
         await roll_back(driver)
         raise
     return answer
 
 
 async def roll_back(driver: Any) -> None:
-    """Ends a transaction that has failed; a connection that cannot is thrown away."""
+    """Rolls back a failed transaction; a connection that cannot is closed."""
     try:
-        async with asyncio.timeout(ROLLBACK_SECONDS):  # which waits until a statement that was given up is cancelled
+        async with asyncio.timeout(ROLLBACK_SECONDS):  # includes the cancellation of a running statement
             await driver.execute("ROLLBACK")
-    except Exception:  # noqa: BLE001 - why it had to be is what the caller is told
+    except Exception:  # noqa: BLE001 - the original error is reported
         driver.terminate()
 
 
 class HeldReader(EngineReader):
-    """One connection for a whole answer: a snapshot, or the transaction of a mutation. Statements queue.
+    """One connection for a whole answer: a snapshot, or the transaction of a mutation. Statements are serialized.
 
-    Each runs in a savepoint, so that one that fails costs the others nothing. One that ``can_end`` is ended, and all of
-    the block with it, where it waits for a table while others have no connection.
+    Each runs in a savepoint, so that a failure does not affect the others. With ``can_end`` the block is cancelled if
+    one of them waits for a table while others wait for a connection.
     """
 
     def __init__(self, engine: AsyncEngine, connection: AsyncConnection, *, can_end: bool = False) -> None:
@@ -464,7 +462,7 @@ class HeldReader(EngineReader):
         return asyncio.Lock()
 
     async def _run(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
-        read = partial(self._read, sql, values, settings)  # what its savepoint undoes can be run again
+        read = partial(self._read, sql, values, settings)  # rolled back to its savepoint, it can be repeated
         return await within_share(self._lock_waits, sql, read, can_end=self._can_end)
 
     async def _read(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
@@ -472,18 +470,18 @@ class HeldReader(EngineReader):
             if settings:
                 await set_local(self._connection, settings)
             rows = await _run(self._connection, sql, values)
-            if settings:  # which undoes them, and a read has nothing else to undo
+            if settings:  # the rollback removes them, and a read has nothing else to roll back
                 await savepoint.rollback()
         return rows
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
-        """Its own statements see one moment already."""
+        """Itself: its statements see one snapshot already."""
         yield self
 
 
 async def set_local(connection: AsyncConnection, settings: Mapping[str, str]) -> None:
-    """Settings to the end of the transaction; not a statement of the graph's."""
+    """Sets settings until the end of the transaction; not counted as a statement."""
     made = ", ".join(f"set_config(${2 * n + 1}::text, ${2 * n + 2}::text, true)" for n in range(len(settings)))
     await _run(connection, f"SELECT {made}", [part for setting in settings.items() for part in setting])
 
@@ -495,7 +493,7 @@ async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> 
         await connection.invalidate()
         raise
     except DBAPIError as error:
-        if refused_by_driver(error):  # which leaves the connection in a transaction
+        if refused_by_driver(error):  # it leaves the connection in a transaction
             await connection.invalidate()
         raise
     rows: list[Sequence[Any]] = []
@@ -510,7 +508,7 @@ async def _run(connection: AsyncConnection, sql: str, values: Sequence[Any]) -> 
 async def snapshot(
     engine: AsyncEngine, identity: Identity | None = None, *, heavy: bool = False
 ) -> AsyncIterator[HeldReader]:
-    """One REPEATABLE READ, read-only transaction: every statement of the block sees the same moment."""
+    """One REPEATABLE READ, read-only transaction: all statements of the block see one snapshot."""
     limiter = limiter_of(engine)
     with translated():
         turn = await limiter.take(heavy=heavy)
@@ -536,7 +534,7 @@ async def _snapshot(engine: AsyncEngine, identity: Identity | None) -> AsyncIter
         with translated():
             await transaction.commit()
     except BaseException as error:
-        failed = isinstance(error, Exception)  # and was not given up in the middle, of which nobody can say what runs
+        failed = isinstance(error, Exception)  # not cancelled, after which the state of the connection is unknown
         if not (failed and await is_undone(connection)) and not connection.invalidated:
             await connection.invalidate()
         raise
@@ -545,12 +543,12 @@ async def _snapshot(engine: AsyncEngine, identity: Identity | None) -> AsyncIter
 
 
 async def is_undone(connection: AsyncConnection) -> bool:
-    """Whether a transaction that has failed could be ended, so that its connection is as good as before."""
+    """Whether a failed transaction could be rolled back, so that its connection can be used again."""
     if connection.invalidated:
         return False
     try:
         async with asyncio.timeout(ROLLBACK_SECONDS):
             await connection.rollback()
-    except Exception:  # noqa: BLE001 - why it had to be is what the caller is told
+    except Exception:  # noqa: BLE001 - the original error is reported
         return False
     return not connection.invalidated

@@ -1,7 +1,7 @@
 """Errors of the database by their SQLSTATE. No other module reads SQLSTATEs.
 
-Of what a server sends, its code and its structured fields alone are read, since a server speaks the language of its
-``lc_messages``. Its words are handed on to people, and decide nothing.
+Only codes and structured fields of a server's error are read, since messages depend on ``lc_messages``. Messages are
+shown to people, and decide nothing.
 """
 
 from __future__ import annotations
@@ -21,51 +21,51 @@ LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 INSUFFICIENT_PRIVILEGE = "42501"
 NOT_IN_THIS_STATE = "55000"
-"""What a view answers to rows that it cannot pass on, among others."""
+"""Among others, raised by a view for rows that it cannot update."""
 SYNTAX_ERROR = "42601"
 READ_ONLY_TRANSACTION = "25006"
 SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
-"""The first is also of a standby: rows that a statement reads are gone from the primary, and waited for."""
+"""The first is also raised on a standby: rows of a statement were vacuumed on the primary."""
 FAILED_TRANSACTION = "25P02"
-"""An earlier statement failed and was not taken back, as when a rollback to its savepoint was cancelled itself."""
+"""An earlier statement failed and was not rolled back, as when the rollback to its savepoint was cancelled."""
 UNDONE = {SERIALIZATION_FAILURE, DEADLOCK, FAILED_TRANSACTION}
 FEATURE_NOT_SUPPORTED = "0A000"
 DEPENDENT_OBJECTS = "2BP01"
 PROTOCOL_VIOLATION = "08P01"
-"""Also all that PgBouncer has to say."""
+"""The SQLSTATE of all errors of PgBouncer, too."""
 
 _UNAVAILABLE = ("08", "57P", "53", "28", "3D")
-"""Classes: connection, operator intervention, resources, authorization, a database that does not exist."""
+"""Classes: connection, operator intervention, resources, authorization, and a missing database."""
 _NOBODY_IN = ("28", "3D")
 _REFUSED = ("23", "P0")
-"""Classes: integrity constraints, and what code in the database raises."""
+"""Classes: integrity constraints, and errors raised by PL/pgSQL."""
 _MISSING = {"42P01", "42703", "42704", "42883", "3F000", "42804", "42809", "42846"}
-"""A table, column, type, function or schema is missing; the last three: it is another one than the statement needs."""
+"""A missing table, column, type, function or schema; the last three: an object of another kind than expected."""
 _UNREADABLE = {"22P02", "22007", "22008", "22003", "22021", "22P05", "2201B", "54001"}
-"""A text that is no value of its type, or is nested too deeply to be read as one."""
+"""A text that is not a value of its type, or is nested too deeply to be parsed."""
 
 
 # -- meanings ----------------------------------------------------------------------------------------------------------
 
 
 class DatabaseError(Exception):
-    """A statement has failed for a reason that has a name; the message is the database's own."""
+    """A statement has failed for a known reason; the message is the database's."""
 
 
 class DatabaseUnavailableError(DatabaseError):
-    """The database cannot be reached, has gone away, or lets nobody in; nothing was answered."""
+    """The database cannot be reached, has closed the connection, or refuses connections."""
 
 
 class OverloadedError(DatabaseError):
-    """Every connection is busy, and none became free in time."""
+    """All connections are busy, and none became free in time."""
 
 
 class StatementTimeoutError(DatabaseError):
-    """A statement ran longer than the limit and was cancelled by the database."""
+    """A statement exceeded its timeout and was cancelled by the database."""
 
 
 class LockedError(DatabaseError):
-    """A statement waited in vain for somebody else's lock; ``tables`` are those that are locked, if they are known."""
+    """A statement exceeded its lock timeout; ``tables`` are the locked ones, if known."""
 
     def __init__(self, message: str, tables: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -73,70 +73,70 @@ class LockedError(DatabaseError):
 
 
 class MissingObjectError(DatabaseError):
-    """A table, column, type or function that a statement names does not exist, or is of another kind by now."""
+    """A table, column, type or function of a statement does not exist, or has changed its kind."""
 
     statement = ""
-    """The statement, where it was to change something."""
+    """The statement, if it was a change."""
 
 
 class NotPermittedError(DatabaseError):
-    """The gateway's role has no right to what a statement reads."""
+    """The role has no right to an object of a statement."""
 
     statement = ""
-    """The statement, where it was to change something."""
+    """The statement, if it was a change."""
 
 
 class ReadOnlyError(NotPermittedError):
-    """The database takes no changes: it is a standby, or somebody has made it read-only."""
+    """The database is read-only: a standby, or by its settings."""
 
 
 class InvalidValueError(DatabaseError):
-    """A bound value cannot be read as the type it is compared with."""
+    """A bound value cannot be parsed as the type it is compared with."""
 
 
 class DataError(DatabaseError):
-    """The stored data, not the request, make a statement fail: a division by zero in a view, an overflow."""
+    """Stored data make a statement fail: a division by zero in a view, an overflow."""
 
 
 class ConflictError(DatabaseError):
-    """A deadlock, a serialization failure or a stale plan: the transaction is undone, and may be run again."""
+    """A deadlock, a serialization failure or a stale plan: the transaction was rolled back, and may be repeated."""
 
 
 class RefusedByDatabaseError(DatabaseError):
-    """A constraint, a policy or a trigger does not allow a change: ``diagnostics`` has what and where."""
+    """A constraint, a policy or a trigger refuses a change; ``diagnostics`` has the details."""
 
     def __init__(self, message: str, diagnostics: Diagnostics, statement: str) -> None:
         super().__init__(message)
         self.diagnostics = diagnostics
         self.statement = diagnostics.context or statement
-        """What was run: the statements of triggers, where it was one of theirs, with words around them."""
+        """The failed statement; for one of a trigger's the server's context."""
 
     @property
     def by_trigger(self) -> bool:
-        """Whether code in the database raised it, with words of its own."""
+        """Whether a trigger or function raised it, with a message of its own."""
         return self.diagnostics.state.startswith("P0")
 
 
 class OutcomeUnknownError(DatabaseError):
-    """The connection was lost while the transaction was committed, and the database does not say what became of it."""
+    """The connection was lost during the commit, and the outcome cannot be determined."""
 
 
 NEVER_TWICE = (StatementTimeoutError, LockedError, DatabaseUnavailableError, OverloadedError)
-"""What was given up, lost or refused for lack of resources is not tried again."""
+"""SQLSTATE classes of cancelled, lost or resource-related failures, which are not repeated."""
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 _TELLING = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, PoolTimeoutError)
-"""What says by itself what happened, whatever it came of."""
+"""Errors whose class alone gives their meaning."""
 
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What a server says of an error, as far as no language matters. Empty is what it does not say.
+    """The language-independent fields of a server's error. Missing fields are empty.
 
-    ``words`` (its message) and ``detail`` are for people and for the log; ``context`` has the statements of the
-    functions that were run.
+    ``words`` (the message) and ``detail`` are for people and for the log; ``context`` has the statements of the
+    executed functions.
     """
 
     state: str = ""
@@ -151,7 +151,7 @@ class Diagnostics:
 
 
 def _cause(error: BaseException) -> BaseException | None:
-    """The driver's own error, which others were raised from."""
+    """The driver's error in the chain of causes."""
     cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
     for one in causes(cause):
         cause = one
@@ -163,7 +163,7 @@ def _cause(error: BaseException) -> BaseException | None:
 def causes(
     error: BaseException | None, of: Callable[[BaseException], BaseException | None] = attrgetter("__cause__")
 ) -> Iterator[BaseException]:
-    """An error and what it was raised from, each once: an error without another meaning is raised from itself."""
+    """An error and its chain of causes, without repetition: untranslated errors are raised from themselves."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -172,7 +172,7 @@ def causes(
 
 
 def diagnostics(error: BaseException) -> Diagnostics:
-    """What the server says of an error; of one that is no server's there are words alone."""
+    """The server's fields of an error; an error of a library has only a message."""
     cause = _cause(error)
     if not isinstance(cause, asyncpg.PostgresError):
         return Diagnostics(words=str(cause))
@@ -185,42 +185,42 @@ def diagnostics(error: BaseException) -> Diagnostics:
 
 
 def sqlstate(error: BaseException) -> str:
-    """The code of the database's error, empty where there is none."""
+    """The SQLSTATE of an error, empty without one."""
     return str(getattr(_cause(error), "sqlstate", None) or "")
 
 
 def lets_nobody_in(error: BaseException) -> bool:
-    """Whether there is no such role, password or database."""
+    """Whether the role, the password or the database is invalid."""
     return sqlstate(error).startswith(_NOBODY_IN)
 
 
 def is_of_server(error: BaseException) -> bool:
-    """Whether the server has refused a statement, and stays; one that ends a connection says nothing of a commit."""
+    """Whether the server refused a statement and kept the connection; otherwise the outcome of a commit is unknown."""
     return diagnostics(error).severity == "ERROR"
 
 
 def plan_is_stale(error: BaseException) -> bool:
-    """Whether a prepared statement does not fit the tables any more."""
+    """Whether a prepared statement no longer fits its tables."""
     return isinstance(_cause(error), asyncpg.InvalidCachedStatementError) or sqlstate(error) == FEATURE_NOT_SUPPORTED
 
 
 def violates_policy(error: BaseException) -> bool:
-    """Whether a row would be one that the policies of row level security do not let its writer have.
+    """Whether a row violates a policy of row level security.
 
-    The code is the same as of a table that may not be written at all, the place in the server that says so is not.
+    The SQLSTATE equals that of a missing right to the table; the error's source routine does not.
     """
     raised_by = getattr(_cause(error), "server_source_function", None)
     return sqlstate(error) == INSUFFICIENT_PRIVILEGE and raised_by == "ExecWithCheckOptions"
 
 
 def refused_by_driver(error: BaseException) -> bool:
-    """A value that asyncpg could not encode; what the server sends has a severity."""
+    """Whether asyncpg could not encode a value; errors of the server have a severity."""
     cause = _cause(error)
     return isinstance(cause, asyncpg.DataError) and getattr(cause, "severity", None) is None
 
 
 def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line for each meaning
-    """The meaning of a driver's error, so that nobody above needs to know the driver."""
+    """The meaning of a driver's error, independent of the driver."""
     cause = _cause(error)
     state = sqlstate(error)
     if isinstance(cause, PoolTimeoutError):
@@ -248,7 +248,7 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
 
 
 def translate_change(error: BaseException, statement: str = "") -> Exception:
-    """The meaning of an error in a transaction that changes something, by a statement of it."""
+    """The meaning of an error in a changing transaction, for one of its statements."""
     state = sqlstate(error)
     if state in UNDONE or isinstance(_cause(error), asyncpg.InvalidCachedStatementError):
         return ConflictError(str(_cause(error)))
@@ -266,14 +266,14 @@ def translate_change(error: BaseException, statement: str = "") -> Exception:
 
 
 def _is_connection_error(error: BaseException, cause: BaseException | None) -> bool:
-    # these two are errors of the libraries, which speak English whatever the server speaks, and no code
-    if isinstance(cause, asyncpg.InterfaceError):  # also raised for misuse, which is a fault of ours
+    # errors of the libraries, whose messages do not depend on the server's language, and which have no code
+    if isinstance(cause, asyncpg.InterfaceError):  # also raised for misuse, which is a defect of the gateway
         return "closed" in str(cause)
-    if isinstance(error, PendingRollbackError):  # the transaction's connection was lost before this statement
+    if isinstance(error, PendingRollbackError):  # the transaction's connection was lost earlier
         return True
-    if isinstance(error, InvalidRequestError):  # the pool's, when one after the other is lost as soon as it is opened
+    if isinstance(error, InvalidRequestError):  # the pool's, if connections are lost as soon as they are opened
         return "closed" in str(error)
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    # the last is how the driver says that the server has announced the end of a connection, and has not closed it yet
+    # the last is the driver's error between a server's announced and actual closing of a connection
     return isinstance(cause, OSError | asyncpg.ConnectionDoesNotExistError | asyncpg.InternalClientError)

@@ -1,6 +1,6 @@
-"""A limiter of concurrency: of requests, transactions, readings.
+"""A limiter of concurrency: for requests, transactions and reads.
 
-Turns are given in order of arrival and passed on directly, so that a late arrival does not overtake.
+Turns are given in order of arrival and passed on directly, so that later arrivals do not overtake.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from types import TracebackType
 
 
 class NoTurnError(Exception):
-    """There was no turn in time, or the queue is full."""
+    """There was no turn within the timeout, or the queue is full."""
 
 
 class _Waiter(asyncio.Future[None]):
-    """A turn to come, until ``end`` by the loop's clock."""
+    """A waiter, until ``end`` by the loop's clock."""
 
     end = 0.0
 
 
 class Limiter:
-    """Gives ``size`` turns at once: ``async with limiter:`` is one.
+    """Gives ``size`` turns at once; ``async with limiter:`` takes one.
 
-    Others wait for up to ``timeout`` seconds, ``queue`` of them at most; None is no limit of either.
+    Others wait for up to ``timeout`` seconds, at most ``queue`` of them; None for no limit.
 
     Raises:
-        NoTurnError: There was none; classes derived from it raise what `refusal` says.
+        NoTurnError: There was none; subclasses raise the error of `refusal`.
     """
 
     def __init__(self, size: int, timeout: float | None = None, queue: int | None = None) -> None:
@@ -37,18 +37,18 @@ class Limiter:
         self._queue = queue
         self._waiters: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        """One for all who wait: a timer for each would cost more than the turn."""
+        """One timer for all waiters: one for each would cost more than the turn."""
         self.used_up: Callable[[], None] = _nothing
         """Called whenever a caller has to wait."""
 
     @property
     def taken(self) -> int:
-        """How many turns are taken."""
+        """The number of turns taken."""
         return self.size - self._free
 
     @property
     def waiting(self) -> int:
-        """How many wait for a turn."""
+        """The number of waiters."""
         return len(self._waiters)
 
     async def take(self) -> None:
@@ -59,7 +59,7 @@ class Limiter:
             await self._wait()
 
     def give(self) -> None:
-        """Ends a turn and passes it to whoever has waited longest."""
+        """Ends a turn and passes it to the longest waiter."""
         if waiter := self._next():
             waiter.set_result(None)
         else:
@@ -76,17 +76,17 @@ class Limiter:
     ) -> None:
         if self._waiters:
             self.give()
-        else:  # as mostly
+        else:  # the common case
             self._free += 1
 
     def refusal(self) -> Exception:
-        """The error of a caller who gets no turn."""
+        """The error for a caller without a turn."""
         if self.timeout is None:
             return NoTurnError("the queue is full")
         return NoTurnError(f"there was no turn within {self.timeout:g} seconds")
 
     def _next(self) -> _Waiter | None:
-        """Removes the longest waiting of those who still wait."""
+        """Removes the longest waiter that still waits."""
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -107,7 +107,7 @@ class Limiter:
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:  # both came at once
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:  # both at once
                 self.give()
             elif waiter in self._waiters:
                 self._waiters.remove(waiter)

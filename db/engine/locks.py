@@ -1,14 +1,14 @@
-"""Locked tables: which they are, and the share of connections that statements waiting for them may hold.
+"""Locked tables: detecting them, and limiting the connections of statements that wait for them.
 
-A statement waits for a lock until `lock_timeout`, with a connection in hand. After the first one that waited in vain it
-is known which tables are locked, and statements that name one of them have a share of the pool, until one succeeds.
+A statement waits for a lock until `lock_timeout`, and occupies a connection. After a first timeout the locked tables
+are read from the database, and statements that name one of them are limited to a share of the pool, until one succeeds.
 
-Those that come in the moment before that is known could take all connections at once. So where somebody waits for a
-connection, and those who have them do not get on, the database is asked at once what they wait for, and all but a share
-of those that wait for a locked table are ended. Where connections are left, nobody looks.
+Statements that arrive before that could occupy all connections at once. So if requests wait for a connection and the
+running statements make no progress, the database is asked what they wait for, and all but a share of those that wait
+for a locked table are cancelled. While connections are free, nothing is checked.
 
-So are all but a share of the changes that wait for one row, or for their turn behind one that does, while one and the
-same transaction holds it. A row that many change in turn is no such: who holds it is another one at every look.
+The same applies to changes that wait for one row, directly or behind another waiter, while one transaction holds it
+throughout. A row that many transactions change in turn is not affected: its holder differs at every check.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from db.engine.connector import connector_of
 log = logging.getLogger("gateway.locks")
 
 KNOWN_SECONDS = 2.0
-"""How long a table is known to be locked after somebody waited for it in vain."""
+"""Seconds for which a table is assumed locked after a lock timeout."""
 LOOK_SECONDS = 2.0
-"""For the database to say what is locked."""
+"""Seconds for the database to report locks."""
 STUCK_SECONDS = 0.05
-"""How long a statement runs, while others wait for a connection, until it may be one that waits for a lock."""
+"""Seconds that a statement runs, while others wait for a connection, before it may be waiting for a lock."""
 LOOK_AGAIN_SECONDS = 0.25
-"""Until it is asked again what statements wait for, after it was no table's lock."""
+"""Seconds between checks after one that found no locked table."""
 
 ROW_SECONDS = 2.0
-"""How long a transaction holds rows that others wait for, until all but a share of these are ended."""
+"""Seconds for which one transaction holds rows that others wait for, before all but a share of these are cancelled."""
 
 _READING = ("AccessExclusiveLock",)
 _WRITING = ("AccessExclusiveLock", "ExclusiveLock", "ShareRowExclusiveLock", "ShareLock")
-"""Modes that keep others from reading and from changing, whether somebody has them or waits for them ahead."""
+"""Lock modes that block reads or changes, whether granted or waiting ahead."""
 
 _LOCKED = """
     WITH RECURSIVE locked AS (
@@ -65,8 +65,8 @@ _WAITING = """
     WHERE l.locktype = 'relation' AND NOT l.granted AND a.query > ''
         AND a.datname = current_database() AND a.usename = session_user
 """
-"""What waits for a table, as far as the server keeps its text (``track_activity_query_size``): behind a pooler nobody
-knows by which process a statement runs."""
+"""The statements that wait for a table, as far as the server keeps their text (``track_activity_query_size``): behind a
+pooler the processes are unknown."""
 
 
 _BLOCKED = """
@@ -77,12 +77,12 @@ _BLOCKED = """
 _HOLDERS = """
     SELECT pid, virtualtransaction FROM pg_locks WHERE locktype = 'virtualxid' AND granted AND pid = ANY ($1::int[])
 """
-"""The transactions of processes: a process has another one soon, which has the rows by right."""
+"""The transactions of processes: a process with a new one has acquired the rows anew."""
 
 
 class LockReport(NamedTuple):
-    """What the database says of locks: which tables and views are locked, and what waits for one, by its text; and who
-    waits for a row, by its process, with the transaction that holds it."""
+    """The locks of a database: locked tables and views, the texts of statements that wait for one, and the processes
+    that wait for rows, with the transaction that holds them."""
 
     locked: Sequence[str] = ()
     waiting: Sequence[str] = ()
@@ -90,9 +90,9 @@ class LockReport(NamedTuple):
 
 
 class Running(NamedTuple):
-    """A statement of a change that runs now: by which process of the server, and all that it says.
+    """A running statement of a change: its server process, its text and its values.
 
-    Behind a pooler nobody knows the process, and none is ended because of a row.
+    Behind a pooler the process is unknown, and no statement is cancelled because of a row.
     """
 
     process: int
@@ -101,33 +101,33 @@ class Running(NamedTuple):
 
     @property
     def key(self) -> Hashable:
-        """What tells it from others; made where somebody has waited in vain, since the values may be many."""
+        """The key of the statement; computed after a lock timeout, since values may be many."""
         return self.sql, repr(self.values)
 
 
 class LockWaits:
-    """What is known to be locked for an engine's statements, of which ``share`` at once may wait for it."""
+    """What is known to be locked for an engine's statements, of which ``share`` may wait for it at once."""
 
     def __init__(self, size: int, *, writes: bool) -> None:
         self.share = max(1, size // 4)
         self.known: dict[str, float] = {}
-        """Tables and views that are locked, and until when that is believed; mostly empty."""
+        """Locked tables and views, with the end of that assumption; mostly empty."""
         self.suspected: dict[Hashable, float] = {}
-        """Statements that have waited in vain, and until when they are not run freely: which of their tables is locked
-        is asked only then, and until it is known those that wait for a connection would all wait for the lock too.
-        Reads are known by their text, changes by their values too: it may be a row that is locked."""
+        """Statements that had a lock timeout, with the end of their limit: their locked tables are known only later,
+        and until then those waiting for a connection would wait for the lock, too. Reads are keyed by text, changes by
+        their values, too: a row may be locked."""
         self.in_vain = 0
-        """How many statements have waited in vain."""
+        """The number of lock timeouts."""
         self._modes = _WRITING if writes else _READING
         self._waiting = 0
         self.running: dict[asyncio.Task[Any] | None, str] = {}
-        """What runs now, by the task that waits for it."""
+        """Running statements, by the task that waits for each."""
         self.changes: dict[asyncio.Task[Any] | None, Running] = {}
         """Those of them that may wait for rows."""
         self._holders: dict[str, float] = {}
-        """Transactions that hold rows which others wait for, and since when that is known."""
+        """Transactions that hold rows which others wait for, with the time since when."""
         self._ended: dict[asyncio.Task[Any], Sequence[str]] = {}
-        """Those that were ended because of a locked table, until they have heard of it."""
+        """Tasks that were cancelled because of a locked table and have not handled it yet."""
         self._look: asyncio.Task[LockReport] | None = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -139,7 +139,7 @@ class LockWaits:
         return [name for name in self.known if re.search(rf"\b{re.escape(name)}\b", sql)]
 
     def suspect(self, key: Hashable) -> None:
-        """A statement has waited in vain."""
+        """Notes a lock timeout."""
         self.in_vain += 1
         self.suspected[key] = time.monotonic() + KNOWN_SECONDS
 
@@ -152,9 +152,9 @@ class LockWaits:
 
     @contextmanager
     def turn(self, sql: str, key: Hashable) -> Iterator[Sequence[str] | None]:
-        """Runs a statement among those that may wait; what it names that is locked, if there are too many already.
+        """Executes a statement that may wait; yields the locked objects that it names, if the limit is reached.
 
-        Nothing is locked any more where it succeeds. What is not known yet is named by nothing.
+        Its success clears the assumption. Objects not known yet are not named.
         """
         names = self.named(sql)
         if not names and not self._is_suspected(key):
@@ -173,7 +173,7 @@ class LockWaits:
             self._waiting -= 1
 
     async def learn(self, engine: AsyncEngine, sql: str) -> Sequence[str]:
-        """What a statement names that is locked, after it waited in vain; nothing where that cannot be told."""
+        """The locked objects of a statement after a lock timeout; empty if they cannot be determined."""
         return self._learned(sql, (await self._looked(engine)).locked)
 
     def _learned(self, sql: str, locked: Sequence[str]) -> Sequence[str]:
@@ -183,7 +183,7 @@ class LockWaits:
         return names
 
     async def _looked(self, engine: AsyncEngine) -> LockReport:
-        if self._look is None or self._look.done():  # the many who fail at once ask once
+        if self._look is None or self._look.done():  # concurrent failures share one query
             self._look = asyncio.create_task(self._ask(engine))
         return await asyncio.shield(self._look)
 
@@ -208,7 +208,7 @@ class LockWaits:
     # -- while somebody waits for a connection ---------------------------------------------------------------------
 
     def watch(self, engine: AsyncEngine, waiting: Callable[[], int]) -> None:
-        """Sees to it that locked tables do not keep all connections, as long as somebody is ``waiting`` for one."""
+        """Keeps locked tables from occupying all connections, as long as requests are ``waiting`` for one."""
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._watching(engine, waiting))
 
@@ -221,8 +221,8 @@ class LockWaits:
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     def _end(self, stuck: Sequence[tuple[asyncio.Task[Any], str]], found: LockReport) -> bool:
-        """Ends all but a share of those that wait for a locked table, or for one transaction's rows; whether there were
-        any."""
+        """Cancels all but a share of the statements that wait for a locked table, or for one transaction's rows;
+        returns whether there were any."""
         ended = self._end_of_rows(stuck, found.blocked)
         left, concerned = list(found.waiting), []
         for task, sql in stuck:
@@ -241,7 +241,8 @@ class LockWaits:
         return ended or bool(concerned)
 
     def _end_of_rows(self, stuck: Sequence[tuple[asyncio.Task[Any], str]], blocked: Mapping[int, str]) -> bool:
-        """Ends all but a share of the changes that wait for one transaction's rows; whether there were too many."""
+        """Cancels all but a share of the changes that wait for one transaction's rows; returns whether there were too
+        many."""
         now = time.monotonic()
         self._holders = {holder: self._holders.get(holder, now) for holder in blocked.values()}
         waiting: dict[str, list[asyncio.Task[Any]]] = {}
@@ -260,16 +261,16 @@ class LockWaits:
         return bool(many)
 
     def why_ended(self) -> Sequence[str] | None:
-        """The locked tables because of which the task at hand was cancelled, None where it was for something else."""
+        """The locked tables because of which the current task was cancelled, None for another reason."""
         task = asyncio.current_task()
         names = self._ended.pop(task, None) if task else None
-        if task is None or names is None or task.uncancel():  # somebody else has cancelled it too
+        if task is None or names is None or task.uncancel():  # cancelled for another reason, too
             return None
         return names
 
 
 def _roots(waiting: Sequence[tuple[int, Sequence[int]]]) -> dict[int, int]:
-    """By the processes that wait, each with those that it waits for: one that waits for nothing, behind them all."""
+    """For each waiting process the one at the end of its chain of blockers, which waits for nothing."""
     by = dict(waiting)
     found: dict[int, int] = {}
     for process, others in by.items():
@@ -285,10 +286,10 @@ def _roots(waiting: Sequence[tuple[int, Sequence[int]]]) -> dict[int, int]:
 
 
 LOCK_WAITS = "gateway_lock_waits"
-"""The engine's own option that holds its waits."""
+"""The engine's execution option for its lock waits."""
 
 
 def lock_waits_of(engine: AsyncEngine) -> LockWaits:
-    """What is known to be locked for an engine's statements."""
+    """The lock waits of an engine."""
     waits: LockWaits = engine.sync_engine.get_execution_options()[LOCK_WAITS]
     return waits

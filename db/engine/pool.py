@@ -1,13 +1,12 @@
 """A connection pool over an engine's pool: first come, first served, without SQLAlchemy's wrappers.
 
-SQLAlchemy opens connections within a greenlet and waits for them there, and wraps each that it hands out, which costs
-as much as a small statement. An idle connection needs none of it. So readers queue for a turn before they take one,
-first come, first served; under load a connection passes directly from one reader to the next, and one that was given
-back a moment ago is borrowed again before it is back in the pool.
+SQLAlchemy opens and awaits connections within a greenlet, and wraps each checkout, which costs as much as a small
+statement. Idle connections need neither. Readers queue for a turn before they take a connection; under load a
+connection passes directly from one reader to the next, and a returned one is reused before it is back in the pool.
 
-There are two lanes. Statements that are heavy by their price have a share of the turns, so that the others are left for
-light ones. What has run for long is heavy too, and so is the same statement when it is run again. Within a lane, and
-between both, turns are given in order of arrival.
+There are two lanes. Statements that are heavy by their cost have a share of the turns, so that others remain for light
+ones. A statement that has run for long counts as heavy, also when it is repeated. Within and between the lanes, turns
+are given in order of arrival.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 WARM = 0.05
-"""Seconds for which connections that were given back are kept out of their pool: to put one into it, and to find it
-again, costs as much as a small statement."""
+"""Seconds for which returned connections are kept outside their pool: a checkin and a checkout cost as much as a small
+statement."""
 CLOSE_SECONDS = 2.0
-"""For a server to be told that a connection ends, before it is cut off."""
+"""Seconds for telling a server that a connection ends, before it is aborted."""
 LOOK_SECONDS, LONG = 0.1, 2
-"""Seconds between two looks at what runs, and after how many of them a statement has run for long."""
+"""Seconds between two checks of running statements, and the number of checks after which one has run for long."""
 PATIENCE = 6
-"""How many times as long heavy statements wait for a connection: they wait for each other."""
+"""The multiple of the timeout for heavy statements: they wait for each other."""
 REMEMBERED = 1_000
-"""Statements that are remembered to have run for long."""
+"""Remembered statements that have run for long."""
 
 
 class PoolTurn:
@@ -43,15 +42,15 @@ class PoolTurn:
     __slots__ = ("heavy", "looks", "sql")
 
     heavy: bool
-    """Whether it is one of the share for heavy statements."""
+    """Whether it counts to the share of heavy statements."""
     sql: str
     """The statement that it is for; empty for several."""
     looks: int
-    """How often it was seen since it was taken."""
+    """The number of checks since it was taken."""
 
 
 class BorrowedConnection(PoolTurn):
-    """A connection checked out of its pool, with the driver's own."""
+    """A connection checked out of its pool, with the driver's connection."""
 
     __slots__ = ("_pooled", "driver", "generation")
 
@@ -59,28 +58,28 @@ class BorrowedConnection(PoolTurn):
         self._pooled = pooled
         self.driver: Any = pooled.driver_connection
         self.generation = generation
-        """How often the engine had lost the database or its pool when it was taken from the pool."""
+        """The engine's number of lost databases and disposed pools at its checkout."""
 
     def give_back(self) -> None:
-        """Returns it to its pool in whatever state: the next borrower checks it."""
+        """Returns it to its pool in any state: the pool checks it at the next checkout."""
         self._pooled.close()
 
     def close(self) -> None:
-        """Closes it, in a greenlet; its pool opens another one in its place."""
+        """Closes it, in a greenlet; its pool opens another one."""
         self._pooled.invalidate()
 
     async def drop(self) -> None:
-        """Cancels what the server does on it, and closes it; the pool will open another one."""
+        """Cancels its current statement, and closes it; the pool will open another one."""
         try:
             await self.driver.close(timeout=CLOSE_SECONDS)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-            pass  # the driver has cut it off
+            pass  # the driver has aborted it
         finally:
             self._pooled.invalidate()
 
 
 class _ConnectionWaiter(asyncio.Future[BorrowedConnection | None]):
-    """A pending turn, with a connection if it ``connects``; it waits ``since`` then, at most until ``end``."""
+    """A waiter for a turn, with a connection if it ``connects``; waiting ``since`` then, at most until ``end``."""
 
     def __init__(self, since: float, end: float, *, connects: bool) -> None:
         super().__init__()
@@ -90,62 +89,62 @@ class _ConnectionWaiter(asyncio.Future[BorrowedConnection | None]):
 
 
 class ConnectionLimiter:
-    """Gives as many turns at once as an engine has connections, ``heavy`` of them to heavy statements at most.
+    """Gives as many turns as an engine has connections, at most ``heavy`` of them to heavy statements.
 
     Raises:
-        sqlalchemy.exc.TimeoutError: No connection came free within ``timeout`` seconds, for heavy ones `PATIENCE` times
-            as many.
+        sqlalchemy.exc.TimeoutError: No connection was free within ``timeout`` seconds, for heavy ones `PATIENCE` times
+            that.
     """
 
     def __init__(self, size: int, timeout: float, heavy: int | None = None) -> None:
-        """``heavy``: a fourth of them unless said."""
+        """``heavy``: by default a fourth."""
         self._free = size
         self._heavy_free = max(1, size // 4) if heavy is None else heavy
-        """Below zero where more have turned out to be heavy than may begin as such."""
+        """Negative if more have turned out to be heavy than may start as such."""
         self._taken: dict[PoolTurn, None] = {}
         self._look_timer: asyncio.TimerHandle | None = None
         self._long: dict[str, None] = {}
-        """Statements that have run for long, the last ones at the end; one that did not is none of them any more."""
+        """Statements that have run for long, the last ones at the end; one that runs quickly is removed."""
         self._timeout = timeout
         self._generation = 0
-        """How often the database was lost or the pool disposed of, with all connections from before."""
+        """The number of times that the database was lost or the pool disposed of, with all earlier connections."""
         self._warm: list[BorrowedConnection] = []
-        """Connections that were given back a moment ago; `take` returns one of them to the pool first."""
+        """Recently returned connections; `take` returns one of them to the pool first."""
         self._cooling: asyncio.TimerHandle | None = None
         self._waiters: deque[_ConnectionWaiter] = deque()
         self._heavy_waiters: deque[_ConnectionWaiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        """One for all who wait: a timer for each would cost more than the turn."""
+        """One timer for all waiters: one for each would cost more than the turn."""
         self.used_up: Callable[[], None] = _nothing
-        """Called whenever a caller has to wait since all connections are busy."""
+        """Called whenever a caller has to wait because all connections are busy."""
 
     @property
     def waiting(self) -> int:
-        """How many wait for a turn."""
+        """The number of waiters."""
         return sum(not waiter.done() for waiter in self._waiters) + self.heavy_waiting
 
     @property
     def taken(self) -> int:
-        """How many turns are taken."""
+        """The number of turns taken."""
         return len(self._taken)
 
     @property
     def heavy_waiting(self) -> int:
-        """How many of them are heavy."""
+        """The number of heavy waiters."""
         return sum(not waiter.done() for waiter in self._heavy_waiters)
 
     @property
     def heavy_taken(self) -> int:
-        """How many turns heavy statements have."""
+        """The number of turns taken by heavy statements."""
         return sum(turn.heavy for turn in self._taken)
 
     @property
     def is_used_up(self) -> bool:
-        """Whether somebody waits since all connections are busy."""
+        """Whether a caller waits because all connections are busy."""
         return not self._free and self.waiting > 0
 
     async def take(self, sql: str = "", *, heavy: bool = False) -> PoolTurn:
-        """Waits for a turn, with which the pool has a connection; for one statement, or for several."""
+        """Waits for a turn, for which the pool has a connection; for one statement, or for several."""
         if self._long and sql in self._long:
             heavy = True
         if self._free and (not heavy or self._heavy_free > 0):
@@ -158,12 +157,12 @@ class ConnectionLimiter:
         return self._begin(PoolTurn(), sql, heavy=heavy)
 
     def give(self, turn: PoolTurn) -> None:
-        """Ends a turn, whose connection is not lent any more."""
+        """Ends a turn whose connection is back in the pool."""
         self._end(turn)
         self._pass_on(self._next())
 
     async def borrow(self, engine: AsyncEngine, sql: str = "", *, heavy: bool = False) -> BorrowedConnection:
-        """Waits for a turn, and has a connection of the pool for it."""
+        """Waits for a turn, and checks out a connection."""
         if self._long and sql in self._long:
             heavy = True
         if self._free and (not heavy or self._heavy_free > 0):
@@ -191,7 +190,7 @@ class ConnectionLimiter:
 
     @staticmethod
     def set_apart(turn: PoolTurn) -> None:
-        """The turn is not heavy, however long it lasts: another limit counts those of its kind."""
+        """Marks a turn as not heavy, however long it lasts: another limit counts it."""
         turn.looks = -sys.maxsize
 
     def _begin(self, turn: PoolTurn, sql: str, *, heavy: bool) -> PoolTurn:
@@ -209,7 +208,7 @@ class ConnectionLimiter:
                 self._long.pop(turn.sql, None)
 
     def _look(self) -> None:
-        """Sees which statements have run for long: they are heavy, now and when they are run again."""
+        """Checks which statements have run for long: they count as heavy, now and when they are repeated."""
         self._look_timer = None
         for turn in self._taken:
             turn.looks += 1
@@ -227,7 +226,7 @@ class ConnectionLimiter:
             self._look_timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
 
     def give_back(self, borrowed: BorrowedConnection) -> None:
-        """Ends a turn whose connection can be used again: by the next one, or by whoever finds it in the pool."""
+        """Ends a turn whose connection can be reused: by the next waiter, or from the pool."""
         self._end(borrowed)
         waiter = self._next()
         if waiter is None:
@@ -242,47 +241,47 @@ class ConnectionLimiter:
             waiter.set_result(None)
 
     def _is_usable(self, borrowed: BorrowedConnection) -> bool:
-        """Whether it is open, and not from before the database or the pool was lost."""
+        """Whether it is open, and newer than the last loss of the database or disposal of the pool."""
         return borrowed.generation == self._generation and not borrowed.driver.is_closed()
 
     def hear(self, failed: ExceptionContext) -> None:
-        """An error of SQLAlchemy's: where it tells that the database is lost, all connections are from before."""
+        """Handles an error of SQLAlchemy's: if the database is lost, all connections are outdated."""
         if failed.is_disconnect and failed.invalidate_pool_on_disconnect and failed.connection is not None:
             self._generation += 1
 
     @property
     def warm(self) -> int:
-        """How many idle connections are out of the pool."""
+        """The number of idle connections outside the pool."""
         return len(self._warm)
 
     def cool(self) -> None:
-        """Puts into the pool what was given back."""
+        """Returns the kept connections to the pool."""
         if self._cooling is not None:
             self._cooling.cancel()
             self._cooling = None
-        for borrowed in self._warm:  # the last one is on top there too
+        for borrowed in self._warm:  # the last one is on top there, too
             self._return(borrowed)
         self._warm.clear()
 
     def _return(self, borrowed: BorrowedConnection) -> None:
-        """Puts it into its pool; closed, if that pool may be one that nobody asks again."""
+        """Returns it to its pool; closes it, if that pool was disposed of."""
         if borrowed.generation != self._generation:
             borrowed.driver.terminate()
         borrowed.give_back()
 
     def close(self, _engine: object) -> None:
-        """Closes the idle connections that are out of the disposed pool, and those that come back later."""
+        """Closes the idle connections outside the disposed pool, and those that are returned later."""
         self._generation += 1
-        warm, self._warm = self._warm, []  # while one is being closed, a timer would put the others into that pool
+        warm, self._warm = self._warm, []  # a timer during the closing would return the others to that pool
         try:
             while warm:
                 warm.pop().close()
         finally:
-            for left in warm:  # by somebody who was cancelled
+            for left in warm:  # after a cancellation
                 left.driver.terminate()
 
     def _next(self) -> _ConnectionWaiter | None:
-        """Takes from its lane whoever has waited longest of those that may have a turn now, which is theirs then."""
+        """Removes the longest waiter that may have a turn now from its lane, and takes the turn for it."""
         if not self._waiters and not self._heavy_waiters:
             return None
         light, heavy = _first(self._waiters), _first(self._heavy_waiters) if self._heavy_free > 0 else None
@@ -311,7 +310,7 @@ class ConnectionLimiter:
         try:
             return await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:  # both came at once
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:  # both at once
                 if borrowed := waiter.result():
                     self._return(borrowed)
                 self._heavy_free += heavy
@@ -332,7 +331,7 @@ class ConnectionLimiter:
 
 
 def _first(waiters: deque[_ConnectionWaiter]) -> _ConnectionWaiter | None:
-    """Whoever has waited longest of those that still wait, who stay in their lane."""
+    """The longest waiter that still waits, which stays in its lane."""
     while waiters and waiters[0].done():
         waiters.popleft()
     return waiters[0] if waiters else None
@@ -343,11 +342,11 @@ def _nothing() -> None:
 
 
 LIMITER = "gateway_limiter"
-"""The engine's own option that holds its connection limiter."""
+"""The engine's execution option for its connection limiter."""
 
 
 def follow(engine: AsyncEngine) -> None:
-    """Tells an engine's connection limiter of lost connections and of its disposal."""
+    """Notifies an engine's connection limiter of lost connections and of its disposal."""
     limiter = limiter_of(engine)
     event.listen(engine.sync_engine, "handle_error", limiter.hear)
     event.listen(engine.sync_engine, "engine_disposed", limiter.close)

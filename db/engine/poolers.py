@@ -1,8 +1,8 @@
 """Connections through a pooler in transaction mode, which assigns a server connection for one transaction at a time.
 
-What such a connection keeps between two transactions is somebody else's: settings of a session that were made there
-would leak to a stranger, and a stranger's would hold here. So nothing is kept. Each statement runs in a transaction,
-each transaction begins with the settings that hold to its end, and no statement has a name.
+The session of such a connection is shared: settings made in it would affect other clients, and theirs would apply here.
+So no state is kept. Each statement runs in a transaction, each transaction begins with the settings until its end, and
+no statement is named.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from db.adapters.asyncpg import leave_jit
 from db.engine.session import setting
 
 ROLLBACK_SECONDS = 2.0
-"""How long the end of a transaction is waited for, before its connection is given up."""
+"""Seconds to wait for the end of a transaction, before its connection is closed."""
 
 
-class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg says no types
-    """What is asked outside a transaction gets one of its own, and every transaction begins with the settings."""
+class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """Statements outside a transaction get one of their own, and every transaction begins with the settings."""
 
     settings = ""
 
@@ -32,16 +32,16 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg say
     async def execute(self, query: str, *args: Any, **options: Any) -> str:
         if query.startswith("ROLLBACK"):
             return await self._roll_back(query)
-        if args:  # which the driver runs as it does what is fetched
+        if args:  # the driver executes these like fetches
             status: str = await self._alone(partial(super().execute, query, *args, **options))
             return status
-        if query.startswith("BEGIN"):  # what every transaction of the driver begins with
+        if query.startswith("BEGIN"):  # the beginning of all transactions of the driver
             query = f"{query.rstrip(';')}; {self.settings}"
         done: str = await super().execute(query, *args, **options)
         return done
 
     async def _roll_back(self, query: str) -> str:
-        """Every read ends so, also one that was given up; a server that does not answer then is not waited for."""
+        """Every read ends with it, cancelled ones included; a server that does not answer is not awaited."""
         try:
             done: str = await super().execute(query, timeout=ROLLBACK_SECONDS)
         except TimeoutError:
@@ -59,14 +59,14 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg say
         return await self._alone(partial(super().fetchval, query, *args, **options))
 
     async def _alone(self, read: Callable[[], Awaitable[Any]]) -> Any:
-        """Reads, in a transaction of its own where there is none."""
+        """Reads, in a transaction of its own if there is none."""
         if self.is_in_transaction():
             return await read()
         transaction = self.transaction()
         await transaction.start()
         try:
             done = await read()
-        except Exception:  # not when it is given up: the server may never answer, and the connection is not kept
+        except Exception:  # not when cancelled: the server may not answer, and the connection is closed
             await transaction.rollback()
             raise
         await transaction.commit()
@@ -74,9 +74,9 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg say
 
 
 def connection_class(settings: Mapping[str, str], *, read_only: bool) -> type[PooledConnection]:
-    """A connection whose transactions all begin with ``settings``; those of a reading one can write nothing.
+    """A connection class whose transactions begin with ``settings``; if ``read_only``, they cannot write.
 
-    The settings go with BEGIN in one message, so they cost no round trip of their own.
+    The settings are sent with BEGIN in one message, without a round trip of their own.
     """
     made = ["SET TRANSACTION READ ONLY"] if read_only else []
     made.append(f"SELECT {setting(settings)}")

@@ -1,11 +1,11 @@
 """Reads on hot standbys with little lag, never older than the caller's last change.
 
-Where the primary's log is, and how far each replica has replayed it, is asked of them from time to time; no request
-waits for that. Positions in the log are bytes, as Postgres counts them. A change leaves its position in the slot of its
-caller, and reads of that caller go where it is known to have been replayed, else to the primary.
+The primary's log position, and the position that each replica has replayed, are read periodically; requests do not wait
+for that. Positions are in bytes. A change stores its position in its caller's slot, and that caller's reads go to
+replicas known to have replayed it, else to the primary.
 
-What is known is known of one server: where an address leads to several, only the one that was looked at is read. A
-replica that says nothing for `TIMEOUT` seconds is left, and what is under way there is asked of the primary.
+Positions belong to one server: if an address leads to several, only the one that was checked is used. A replica that
+does not answer for `TIMEOUT` seconds is abandoned, and its running reads are repeated on the primary.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from db.engine.pool import limiter_of
 log = logging.getLogger("gateway.replica")
 
 LOOK_EVERY = 0.5
-"""Seconds between two looks at a server."""
+"""Seconds between two checks of a server."""
 LOOK_SOON = 0.05
-"""Seconds until the next look while somebody's changes are waited for."""
+"""Seconds until the next check while replicas lack changes."""
 TIMEOUT = 0.5
-"""Seconds for a replica to say where it is: one that falls silent costs a read no more than this and `LOOK_EVERY`."""
+"""Seconds for a replica to report its position: a silent one delays a read by at most this and `LOOK_EVERY`."""
 TIMEOUT_PRIMARY = 2.0
-"""Seconds for the primary to say the same, where nobody else can be asked."""
+"""Seconds for the primary to report its position, which no other server can."""
 TURNS, TURNS_WITHIN = 2, 30.0
-"""How often an address may lead to a server that began earlier, within so many seconds: a failover does so once."""
+"""How often an address may lead to a server that started earlier, within this many seconds: a failover does so once."""
 
 SLOTS = 4096
 UNKNOWN = 2**63 - 1
-"""The position of a change whose own could not be asked: behind everything, until the next look."""
+"""The position of a change whose own could not be read: after everything, until the next check."""
 
-# a promoted replica writes a log of its own
+# a promoted replica writes its own log
 _REPLAYED = """
     SELECT pg_is_in_recovery(),
         (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
@@ -62,19 +62,19 @@ _REPLAYED = """
 _WRITTEN = "SELECT (CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint"
 _CLUSTER = "SELECT system_identifier FROM pg_control_system()"
 _SERVER = "SELECT pg_postmaster_start_time()"
-"""What tells the servers behind one address apart: no two of them began in the same microsecond."""
+"""Distinguishes the servers behind one address: their start times differ."""
 
 
 def position_text(position: int) -> str:
-    """A position as Postgres writes it, ``0/16B3748``."""
+    """A position in Postgres's form, ``0/16B3748``."""
     return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
 
 
 def position_of(text: str) -> int:
-    """The position that a text says.
+    """The position in a text.
 
     Raises:
-        ValueError: It says none.
+        ValueError: The text is not a position.
     """
     high, slash, low = text.partition("/")
     if not slash or not 0 < len(high) <= 8 or not 0 < len(low) <= 8 or not f"{high}{low}".isalnum():
@@ -83,10 +83,10 @@ def position_of(text: str) -> int:
 
 
 class Changes:
-    """The positions of the last changes by caller, in a table that the workers of one gateway share.
+    """The positions of callers' last changes, in a table shared by the workers of one gateway.
 
     Each worker writes a row of its own and reads all. Callers that share a slot wait for each other's changes, which
-    sends a few more reads to the primary and is never wrong.
+    sends a few more reads to the primary and is always correct.
     """
 
     def __init__(self, folder: Path | None = None, index: int = 0, workers: int = 1) -> None:
@@ -100,13 +100,13 @@ class Changes:
         self._rows = [memoryview(table).cast("q")[n * SLOTS : (n + 1) * SLOTS] for n in range(workers)]
         self._own = self._rows[index]
         self._waited_for: set[int] = set()
-        self._unknown: set[int] = set(range(SLOTS))  # whoever had this row before, what was changed is not known
+        self._unknown: set[int] = set(range(SLOTS))  # the changes of this row's former owner are unknown
         for slot in self._unknown:
             self._own[slot] = UNKNOWN
 
     @staticmethod
     def slot(caller: str) -> int:
-        """Where the changes of a caller are."""
+        """The slot of a caller."""
         return crc32(caller.encode()) % SLOTS
 
     def last(self, slot: int) -> int:
@@ -114,7 +114,7 @@ class Changes:
         return max(row[slot] for row in self._rows)
 
     def made(self, slot: int, position: int | None) -> None:
-        """Something was changed there; None where the position is not known, or nobody knows whether it was."""
+        """Records a change; None if its position, or its outcome, is unknown."""
         if position is None or self._own[slot] == UNKNOWN:
             self._unknown.add(slot)
             self._own[slot] = UNKNOWN
@@ -123,12 +123,12 @@ class Changes:
         self._waited_for.add(slot)
 
     def take_unknown(self) -> set[int]:
-        """The slots whose positions are not known; those that come meanwhile are not among them."""
+        """The slots with unknown positions; later ones are not included."""
         taken, self._unknown = self._unknown, set()
         return taken
 
     def known(self, slots: set[int], position: int | None) -> None:
-        """The primary has said, after these were taken, where it is; None: it has not."""
+        """Sets the primary's position, read after the slots were taken; None if it could not be read."""
         if position is None:
             self._unknown |= slots
             return
@@ -136,7 +136,7 @@ class Changes:
             self._own[slot] = position
 
     def replayed(self, position: int) -> None:
-        """What all replicas that are read have replayed."""
+        """Sets the position that all used replicas have replayed."""
         self._waited_for = {slot for slot in self._waited_for if self._own[slot] > position}
 
     @property
@@ -146,22 +146,22 @@ class Changes:
 
 
 class Primary:
-    """What is known of the primary: where its log was at which moments, by looks from time to time."""
+    """The primary's log positions over time, by periodic checks."""
 
     def __init__(self) -> None:
         self.position: int | None = None
-        """Where its log is, by the last look; None where it did not say."""
+        """The position at the last check; None if it was not reported."""
         self.cluster: int | None = None
-        """Its cluster's identifier, if it tells."""
+        """The identifier of its cluster, if available."""
         self.looked = asyncio.Event()
-        """Set once it was looked at."""
+        """Set after the first check."""
         self.past: deque[tuple[float, int]] = deque(maxlen=10_000)
-        """When it was asked, on the monotonic clock, and where its log was."""
+        """The times of checks, on the monotonic clock, with the positions."""
 
     def seconds_since(self, replayed: int, now: float) -> float | None:
-        """Seconds since somebody who has replayed so much had all; None if that was never so while we looked.
+        """Seconds since the position ``replayed`` was the primary's current one; None if it never was at a check.
 
-        A primary that is away writes nothing that we could know of: nobody falls behind meanwhile.
+        While the primary is unavailable no new position is known, and the lag does not grow.
         """
         if not self.past or replayed >= self.past[-1][1]:
             return 0.0
@@ -171,30 +171,30 @@ class Primary:
 
 
 class Standby:
-    """One replica: its connections, how far it is, and whether reads may go there."""
+    """A replica: its connections, its position, and whether reads may use it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        """Its address, as in its URL."""
+        """Its address in the URL."""
         self.engine: AsyncEngine
         """The connections of its readers."""
         self.usable = False
-        """Whether it answers and is near enough, by the last look."""
+        """Whether it answered the last check with a sufficiently low lag."""
         self.lag: float | None = None
-        """Seconds that it is behind, as far as is known."""
+        """Its lag in seconds, as far as known."""
         self.replayed = 0
         """The position that it has replayed."""
         self.reads = 0
-        """Requests that were sent there."""
+        """The number of requests sent to it."""
         self.why: str | None = "is not known yet"
-        """Why reads do not go there."""
+        """Why reads do not use it."""
         self._server: datetime | None = None
         self._turns: deque[float] = deque(maxlen=TURNS)
         self._open: WeakSet[asyncpg.Connection] = WeakSet()
         self._reading: set[asyncio.Timeout] = set()
 
     async def admit(self, connection: asyncpg.Connection) -> None:
-        """Looks whether a new connection leads to the server that is known.
+        """Checks that a new connection leads to the known server.
 
         Raises:
             AnotherServerError: It does not; the connection is closed.
@@ -207,7 +207,7 @@ class Standby:
         self._open.add(connection)
 
     def is_seen(self, server: datetime) -> bool:
-        """A look met this server; says whether the address leads to one at a time."""
+        """Notes the server met by a check; returns whether the address leads to a single server at a time."""
         if self._server is not None and server != self._server:
             self._turned(server)
             self._cut()
@@ -230,10 +230,10 @@ class Standby:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """A block that ends when the replica falls silent.
+        """A context that is cancelled when the replica stops answering.
 
         Raises:
-            DatabaseUnavailableError: It did.
+            DatabaseUnavailableError: It stopped answering.
         """
         try:
             async with asyncio.timeout(None) as timeout:
@@ -245,7 +245,7 @@ class Standby:
             raise DatabaseUnavailableError("the replica does not answer") from error
 
     def found(self, lag: float, replayed: int) -> None:
-        """A look found it well."""
+        """Notes a successful check."""
         if replayed < self.replayed:
             log.warning("the replica %s is another one, or was set back", self.name)
         if self.why is not None:
@@ -253,14 +253,14 @@ class Standby:
         self.lag, self.replayed, self.usable, self.why = lag, replayed, True, None
 
     def failed(self, why: str) -> None:
-        """It cannot be used, until a look finds it well."""
+        """Excludes it until the next successful check."""
         self.usable = False
         if self.why != why:
             log.warning("no reads go to the replica %s: it %s", self.name, why)
         self.why = why
 
     def silent(self) -> None:
-        """It does not answer: what is under way there is given up, and its connections with it."""
+        """Excludes it because it does not answer: its running reads are cancelled, and its connections closed."""
         self.failed("cannot be reached")
         self._cut()
         for timeout in self._reading:
@@ -268,25 +268,25 @@ class Standby:
         self._reading.clear()
 
     def _cut(self) -> None:
-        """Closes its connections, used or not, without a word to a server that may never answer."""
+        """Aborts its connections without waiting for the server."""
         for connection in list(self._open):
             connection.terminate()
         self._open.clear()
 
     def lost(self) -> None:
-        """A statement found it gone; one that began before a look knew it says nothing new."""
+        """Handles a lost connection of a statement; ignores one that began before the last check."""
         if self.usable:
             self.failed("was lost")
 
 
 class Reads:
-    """Chooses where the statements of a request go. Without a replica, all go to the primary."""
+    """Chooses the server for the statements of a request. Without a replica it is the primary."""
 
     def __init__(self, primary: AsyncEngine, standbys: Sequence[Standby] = (), changes: Changes | None = None) -> None:
         self.primary = primary
         self.standbys = tuple(standbys)
         self.sent: Counter[str] = Counter()
-        """Requests by where they went, and why: ``replica``, ``primary: ...``."""
+        """Requests by server, with the reason: ``replica``, ``primary: ...``."""
         self._changes = changes or Changes()
         self._known = Primary()
         self._looking: list[AsyncEngine] = []
@@ -294,13 +294,13 @@ class Reads:
 
     @property
     def usable(self) -> bool:
-        """Whether reads may go to a replica."""
+        """Whether a replica can be used."""
         return any(standby.usable for standby in self.standbys)
 
     def reader(
         self, parallel: int, caller: str, after: int | None = None, identity: Identity | None = None
     ) -> ShortReader:
-        """A reader for one request of a caller, which sees the caller's own changes and what was there ``after``."""
+        """A reader for one request, which sees the caller's own changes and the state at ``after``."""
         if not self.standbys:
             return ShortReader(self.primary, parallel, identity)
         changed = self._changes.last(Changes.slot(caller))
@@ -322,12 +322,12 @@ class Reads:
         return ShortReader(self.primary, parallel, identity)
 
     def changed(self, caller: str, position: int | None) -> None:
-        """A caller's mutation has ended; None where its position is not known."""
+        """Records the end of a caller's mutation; None if its position is unknown."""
         if self.standbys:
             self._changes.made(Changes.slot(caller), position)
 
     def start(self, primary: AsyncEngine, standbys: Sequence[AsyncEngine], max_lag: float) -> None:
-        """Looks at all from now on, over these; a replica may be ``max_lag`` seconds behind."""
+        """Starts checking all servers over these connections; a replica's lag may be ``max_lag`` seconds."""
         self._looking = [primary, *standbys]
         self._followers = [
             asyncio.create_task(self._follow(partial(self._look_at_primary, primary))),
@@ -338,7 +338,7 @@ class Reads:
         ]
 
     async def close(self) -> None:
-        """Ends the looking, and the connections to the replicas."""
+        """Stops checking, and closes the connections to the replicas."""
         for follower in self._followers:
             follower.cancel()
         if self._followers:
@@ -366,7 +366,7 @@ class Reads:
             known.looked.set()
         if known.position is None:
             return
-        if known.past and known.past[-1][1] > known.position:  # it was set back, or another one has taken over
+        if known.past and known.past[-1][1] > known.position:  # another history: a restore or a failover
             known.past.clear()
         known.past.append((started, known.position))
         if known.cluster is None:
@@ -378,7 +378,7 @@ class Reads:
         position = None
         try:
             found = await _ask(engine, _REPLAYED, TIMEOUT)
-            # a promoted one takes the changes, and nothing can be newer
+            # a promoted replica accepts changes, and is up to date
             if found is not None and not found[0] and self._known.position is None:
                 position = found[1]
         finally:
@@ -403,7 +403,7 @@ class Reads:
                 self._changes.replayed(min(one.replayed for one in self.standbys if one.usable))
 
     async def _is_of_another_cluster(self, standby: Standby, engine: AsyncEngine) -> bool:
-        """Asked whenever it is to be used again."""
+        """Compares cluster identifiers; called before a replica is used again."""
         if standby.usable:
             return False
         cluster = await _cluster(engine)
@@ -411,12 +411,12 @@ class Reads:
 
 
 def _use(standby: Standby) -> tuple[int, int]:
-    """How busy a replica is: what is under way there, then what was sent there."""
+    """The load of a replica: running reads, then reads sent so far."""
     return limiter_of(standby.engine).taken, standby.reads
 
 
 async def _ask(engine: AsyncEngine, sql: str, seconds: float) -> Sequence[Any] | None:
-    """The one row of a statement, None where the database cannot say it."""
+    """The single row of a statement, None if the database cannot answer."""
     try:
         async with asyncio.timeout(seconds):
             return await ShortReader(engine).fetch_one(sql, ())
@@ -426,13 +426,13 @@ async def _ask(engine: AsyncEngine, sql: str, seconds: float) -> Sequence[Any] |
 
 
 async def _cluster(engine: AsyncEngine) -> int | None:
-    """The identifier of a server's cluster, None where a service does not tell."""
+    """The identifier of a server's cluster, None if the service does not expose it."""
     found = await _ask(engine, _CLUSTER, TIMEOUT_PRIMARY)
     return found[0] if found else None
 
 
 class ReplicaReader(ShortReader):
-    """Reads from a replica. What the replica cannot answer is asked of the primary, once."""
+    """Reads from a replica. What it cannot answer is repeated on the primary, once."""
 
     def __init__(self, reads: Reads, standby: Standby, parallel: int, identity: Identity | None = None) -> None:
         super().__init__(standby.engine, parallel, identity)
@@ -465,7 +465,7 @@ class ReplicaReader(ShortReader):
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
-        """One moment, of one of both: what has begun on the replica is not read on elsewhere."""
+        """One snapshot, of one server: a snapshot on the replica is not continued on the primary."""
         engine = self._engine
         async with AsyncExitStack() as held:
             try:
@@ -485,7 +485,7 @@ class ReplicaReader(ShortReader):
                 raise
 
     def _turn(self, tried: AsyncEngine, error: Exception) -> None:
-        """To the primary, if that is what helps; else the error is the answer."""
+        """Switches to the primary, if that helps; otherwise raises the error."""
         if tried is self._reads.primary:
             raise error
         if isinstance(error, DatabaseUnavailableError):

@@ -1,4 +1,4 @@
-"""Settings of every session, so that defaults of a server, a database or a role never change a result."""
+"""Session settings, so that defaults of a server, a database or a role never change a result."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ VALUES: Mapping[str, str] = {
     "default_transaction_deferrable": "off",
     "search_path": "public, extensions",
 }
-"""How values are written and read, which rows and objects a statement means. Of what is not here, `lc_messages` is a
-superuser's to set (so no answer depends on a message's words), and plans, memory and costs are the operator's."""
+"""Settings that determine the format of values, and the rows and objects of a statement. Others are excluded:
+`lc_messages` can be set by superusers only (so no answer depends on a message), and planner and memory settings belong
+to the operator."""
 
 
 def session_settings(statement_timeout: float, lock_timeout: float = 0.0) -> dict[str, str]:
-    """The settings of a session whose statements end after so many seconds, those that wait for a lock earlier."""
+    """The settings of a session with timeouts in seconds for statements and for locks."""
     seconds = {"statement_timeout": statement_timeout, "lock_timeout": lock_timeout}
     return {**VALUES, **{name: str(int(value * 1000)) for name, value in seconds.items()}, "jit": "off"}
 
 
 def setting(settings: Mapping[str, str]) -> str:
-    """What a SELECT calls to make settings that end with their transaction: one statement costs less than many."""
+    """The select list that sets settings until the end of the transaction, in a single statement."""
     return ", ".join(f"set_config({literal(name)}, {literal(value)}, true)" for name, value in settings.items())

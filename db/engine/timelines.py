@@ -1,9 +1,8 @@
 """Timelines of a cluster: the server on the newest timeline is the primary.
 
-A standby that takes over begins a timeline. The primary of before may wake up, and takes changes as if nothing had
-happened; what is read there is past, and what is changed there is lost. So the newest timeline that was seen anywhere
-is remembered, and no server on an older one is read, written or believed. What was set back on purpose is taken by a
-gateway that is started anew.
+A promoted standby begins a new timeline. The former primary may come back, and accept changes that will be lost. So the
+newest timeline that was seen on any server is remembered, and servers on older ones are not used. After a deliberate
+restore, the gateway has to be restarted.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import asyncpg
 log = logging.getLogger("gateway.database")
 
 STANDING = "SELECT gateway.standing()"
-"""What a primary says of itself; null on a standby, and where a service does not tell."""
+"""The primary's position; null on a standby, and where a service does not expose it."""
 
 _NOT_TOLD = (
     asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError, asyncpg.InsufficientPrivilegeError,
@@ -27,12 +26,12 @@ _NOT_TOLD = (
 
 
 class OutdatedServerError(ConnectionError):
-    """A server is on an older timeline than another one that was seen: it is the database no longer."""
+    """A server is on an older timeline than another one that was seen: it is no longer the primary."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a primary is: its cluster's identifier, its timeline, and the bytes of its log that are on disk."""
+    """The position of a primary: its cluster's identifier, its timeline, and the bytes of its log that are flushed."""
 
     cluster: str
     timeline: int
@@ -40,14 +39,14 @@ class Standing:
 
     @classmethod
     def of(cls, text: str | None) -> Standing | None:
-        """What ``gateway.standing()`` says; None where it does not."""
+        """The position in the result of ``gateway.standing()``; None if it is unavailable."""
         if text is None:
             return None
         cluster, timeline, position = text.split("/")
         return cls(cluster, int(timeline), int(position))
 
     def has_all_of(self, other: Standing) -> bool:
-        """Whether this is the same cluster later: what was committed at ``other`` is here, or is the past's."""
+        """Whether this is a later position of the same cluster: commits at ``other`` are included, or lost for good."""
         if self.cluster != other.cluster or self.timeline < other.timeline:
             return False
         return self.timeline > other.timeline or self.position >= other.position
@@ -62,20 +61,20 @@ class Timelines:
         self.tells: bool | None = None
         """Whether the database has ``gateway.standing()``; None before the first connection."""
         self.failovers = 0
-        """How often a newer timeline was met."""
+        """How often a newer timeline was seen."""
         self.lost_commits: Counter[str] = Counter()
-        """Commits whose answer was lost, by what became of them: ``made``, ``not made``, ``unknown``."""
+        """Commits whose acknowledgement was lost, by outcome: ``made``, ``not made``, ``unknown``."""
 
     @property
     def newest(self) -> int | None:
-        """The newest timeline that was seen, None where no server told."""
+        """The newest timeline that was seen, None if no server reported one."""
         return max(self._newest.values(), default=None)
 
     def see(self, standing: Standing) -> None:
-        """A server is there. Connections to an older one than this are closed.
+        """Notes the position of a server. Connections to older timelines are closed.
 
         Raises:
-            OutdatedServerError: There is a newer one.
+            OutdatedServerError: A newer timeline was seen.
         """
         newest = self._newest.get(standing.cluster, 0)
         if standing.timeline < newest:
@@ -92,10 +91,10 @@ class Timelines:
                     connection.terminate()
 
     async def admit(self, connection: asyncpg.Connection) -> None:
-        """Asks a new connection where its server is.
+        """Reads the position of a new connection's server.
 
         Raises:
-            OutdatedServerError: On an older timeline; the connection is closed.
+            OutdatedServerError: It is on an older timeline; the connection is closed.
             OSError, asyncpg.PostgresError: The connection was lost meanwhile.
         """
         try:

@@ -30,19 +30,19 @@ from db.engine.locks import Running, lock_waits_of
 from db.engine.timelines import STANDING, OutdatedServerError, Standing
 
 OUTCOME_SECONDS = 5.0
-"""How long it is asked what became of a commit whose answer was lost."""
+"""Seconds for which the outcome of an unacknowledged commit is queried."""
 UNDECIDED_SECONDS = 1.0
-"""How long a transaction without a client is left to itself, before the server is told to end it."""
+"""Seconds after which the server is told to end a transaction whose client has disconnected."""
 
 _FAILED = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @dataclass(frozen=True)
 class Proof:
-    """A row that is there if a transaction was committed, and never otherwise.
+    """A row that exists if and only if a transaction was committed.
 
-    ``where`` is a condition with a placeholder for each of ``values``. The number of a transaction is no proof: after a
-    crash or a failover another one gets it.
+    ``where`` is a condition with a placeholder for each of ``values``. A transaction id is no proof: after a crash or a
+    failover another transaction gets it.
     """
 
     table: str
@@ -52,30 +52,31 @@ class Proof:
 
 @dataclass(frozen=True)
 class _Sealed:
-    """What is known of a transaction before its commit: the lock that it holds to its end, and where its server was."""
+    """The state of a transaction before its commit: the lock that it holds until its end, and its server's position."""
 
     lock: int
     standing: Standing | None
 
 
 class Transaction:
-    """A READ COMMITTED transaction on a connection of its own. Statements queue with those of its ``reader``."""
+    """A READ COMMITTED transaction on a connection of its own. Its statements are serialized with those of its
+    ``reader``."""
 
     def __init__(self, engine: AsyncEngine, connection: AsyncConnection, identity: Identity | None = None) -> None:
         self.reader = HeldReader(engine, connection)
         self.proof: Proof | None = None
-        """What tells afterwards whether it was committed."""
+        """The row that tells afterwards whether it was committed."""
         self._identity = identity
         self._connector: Connector = connector_of(engine)
         self.wanted = False
-        """Whether what was changed is to stay."""
+        """Whether the changes are to be committed."""
         self.position: int | None = None
-        """Where the commit is in the database's log, in bytes; None before it, or where nobody wants to know."""
+        """The commit's position in the database's log, in bytes; None before it, or if it is not needed."""
         self.tells_position = False
-        """Whether somebody wants to know."""
+        """Whether the position is needed."""
         self._reads_only = False
         self._process = 0
-        """Of the server; a pooler has numbers of its own."""
+        """The server process; poolers report other numbers."""
         self._engine = engine
         self._connection = connection
         self._open: AsyncTransaction | None = None
@@ -91,7 +92,7 @@ class Transaction:
             raise translate_change(error) from error
 
     async def restart(self) -> None:
-        """Undoes everything and begins again; locks are let go."""
+        """Rolls back and begins again; locks are released."""
         self.wanted, self.proof = False, None
         try:
             if self._open is not None:
@@ -101,12 +102,12 @@ class Transaction:
         await self.begin()
 
     async def run(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
-        """Runs a statement that may lock and change rows; returns what it returns. An error undoes the transaction.
+        """Executes a statement that may lock and change rows; returns its rows. An error rolls back the transaction.
 
         Raises:
-            ConflictError: Run the transaction again.
-            RefusedByDatabaseError: A constraint or a trigger is in the way.
-            DatabaseError: Anything else that has a name.
+            ConflictError: The transaction should be repeated.
+            RefusedByDatabaseError: A constraint or a trigger refuses it.
+            DatabaseError: Any other known reason.
         """
         self.reader.statements += 1
         change = Running(self._process, sql, values)
@@ -130,10 +131,10 @@ class Transaction:
             raise meaning from error
 
     async def run_as_gateway(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
-        """Runs a statement over the gateway's own tables, which callers have no rights on.
+        """Executes a statement on the gateway's own tables, which callers' roles have no rights to.
 
         Raises:
-            DatabaseError: As `run` does.
+            DatabaseError: As in `run`.
         """
         if self._identity is None:
             return await self.run(sql, values)
@@ -146,18 +147,18 @@ class Transaction:
         return rows
 
     async def commit(self) -> None:
-        """Commits. Where the answer is lost, the database is asked on another connection what became of it.
+        """Commits. If the acknowledgement is lost, the outcome is queried on another connection.
 
         Raises:
-            OutcomeUnknownError: The connection was lost and nobody knows.
+            OutcomeUnknownError: The connection was lost and the outcome cannot be determined.
             DatabaseError: The connection was lost, or the database refused; nothing was changed.
         """
-        assert self._open is not None  # noqa: S101 - begun when it was made
+        assert self._open is not None  # noqa: S101 - opened at its creation
         sealed = await self._seal()
         try:
             await self._open.commit()
         except _FAILED as error:
-            # not every driver's error says whether the server has heard the commit
+            # not every driver's error tells whether the server received the commit
             if is_of_server(error) or not await self._became(sealed):
                 raise translate_change(error) from error
         self._open = None
@@ -165,7 +166,7 @@ class Transaction:
             self.position = await self._committed_at()
 
     async def _seal(self) -> _Sealed:
-        """Takes a lock by which others can tell that the transaction is over, and asks where the server is."""
+        """Takes a lock that shows others when the transaction is over, and reads the server's position."""
         timelines = self._connector.timelines
         lock = secrets.randbits(63)
         asked = STANDING if timelines.tells else "SELECT NULL::text"
@@ -173,13 +174,13 @@ class Transaction:
         standing = Standing.of(row[0])
         if standing is not None:
             try:
-                timelines.see(standing)  # a pooler may have led to another server than the connection did at first
+                timelines.see(standing)  # a pooler may have switched to another server
             except OutdatedServerError as error:
                 raise translate(error) from error
         return _Sealed(lock, standing)
 
     async def _committed_at(self) -> int | None:
-        """A position behind the commit, None where the connection was lost meanwhile: what is committed stays so."""
+        """A log position after the commit, None if the connection was lost; the commit stands."""
         try:
             position = int((await self._connection.exec_driver_sql(_POSITION)).scalar_one())
             await self._connection.rollback()
@@ -190,7 +191,7 @@ class Transaction:
         return position
 
     async def rollback(self) -> None:
-        """Undoes everything; a connection that is gone has done so already."""
+        """Rolls back; a lost connection has done so already."""
         if self._open is None:
             return
         try:
@@ -199,10 +200,10 @@ class Transaction:
             await self._connection.invalidate()
         self._open = None
         if self._reads_only and not self._connection.invalidated:
-            await self._connection.invalidate()  # a new one may find a database that takes changes again
+            await self._connection.invalidate()  # a new one may reach a database that accepts changes
 
     async def _became(self, sealed: _Sealed) -> bool:
-        """As `_was_made`; counts what became of commits whose answers were lost."""
+        """Like `_was_made`; counts the outcomes of unacknowledged commits."""
         counts = self._connector.timelines.lost_commits
         try:
             made = await self._was_made(sealed)
@@ -213,10 +214,10 @@ class Transaction:
         return made
 
     async def _was_made(self, sealed: _Sealed) -> bool:
-        """Whether the transaction was committed, as far as the database of now is concerned.
+        """Whether the transaction was committed, in the current database.
 
         Raises:
-            OutcomeUnknownError: Nobody can tell, or not in time.
+            OutcomeUnknownError: It cannot be determined in time.
         """
         if self.proof is None or sealed.standing is None:
             raise OutcomeUnknownError("no record of the change, or the server's timeline is unknown")
@@ -243,10 +244,10 @@ class Transaction:
 
 
 async def _look(engine: AsyncEngine, proof: Proof, sealed: _Sealed, *, ends: bool) -> bool | None:
-    """Whether a transaction was committed; None while that is not decided, or where this server cannot know.
+    """Whether a transaction was committed; None while it is not decided, or if this server cannot know.
 
-    ``ends`` tells the server to end it. What is found is only believed where a change can be committed: not on a
-    standby, nor on a primary that waits in vain for its standbys to have what it has.
+    ``ends`` tells the server to end it. The result is valid only where a change can be committed: not on a standby, nor
+    on a primary that waits for its synchronous standbys in vain.
     """
     connection = engine.connect()
     await connection.start()
@@ -260,7 +261,7 @@ async def _look(engine: AsyncEngine, proof: Proof, sealed: _Sealed, *, ends: boo
                 await connection.exec_driver_sql(_END, (str(sealed.lock),))
             await transaction.rollback()
             return None
-        # a statement later than the lock, which sees what whoever held it has committed
+        # a statement after the lock sees what earlier holders have committed
         found: Sequence[Any] = (await connection.exec_driver_sql(_found(proof), tuple(proof.values))).one()
         await connection.exec_driver_sql(_WRITE)
         await transaction.commit()
@@ -272,7 +273,7 @@ async def _look(engine: AsyncEngine, proof: Proof, sealed: _Sealed, *, ends: boo
         await connection.close()
     there, hidden, told = found
     standing = Standing.of(told)
-    assert sealed.standing is not None  # noqa: S101 - else nobody asks
+    assert sealed.standing is not None  # noqa: S101 - checked before
     if standing is None or not standing.has_all_of(sealed.standing) or (hidden and not there):
         return None
     return bool(there)
@@ -292,37 +293,37 @@ _END = """
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND (classid::bigint << 32) + objid::bigint = $1::text::bigint
 """
-"""Ends the transaction that holds a lock: its client is gone, and others wait for its rows."""
+"""Ends the transaction that holds a lock: its client has disconnected, and others wait for its rows."""
 _WRITE = "SELECT pg_logical_emit_message(true, 'e2i-gateway', '')::text"
-"""Something to commit, which no table has afterwards."""
+"""A change to commit that leaves no trace in a table."""
 
 
 class Transactions:
-    """Opens transactions, ``at_once`` side by side. Whoever waits for one gets it in the order of asking.
+    """Opens transactions, ``at_once`` concurrently, in order of arrival.
 
-    The pool alone would not do: it gives a connection to whoever comes at the right moment, and the rows that are
-    changed most are waited for with a connection in hand.
+    The pool alone would not suffice: it does not keep the order of arrival, and transactions that wait for popular rows
+    would occupy its connections.
     """
 
     def __init__(self, engine: AsyncEngine, at_once: int, timeout: float) -> None:
         self.tell_positions = False
-        """Whether somebody wants to know where commits are in the database's log, which costs a statement each."""
+        """Whether positions of commits in the database's log are needed, which costs a statement each."""
         self._engine = engine
         self._limiter = Limiter(at_once, timeout)
         self._limiter.used_up = partial(lock_waits_of(engine).watch, engine, lambda: self.waiting)
         self.around: Callable[[], AbstractContextManager[object]] = nullcontext
-        """What an observer has around each of them, waiting for its turn included."""
+        """A context around each of them, the wait included, for an observer."""
 
     @property
     def waiting(self) -> int:
-        """How many wait for their turn."""
+        """The number of waiters."""
         return self._limiter.waiting
 
     @asynccontextmanager
     async def open(self, identity: Identity | None = None) -> AsyncIterator[Transaction]:
-        """A transaction that is undone at the end of the block unless it was committed.
+        """A transaction that is rolled back at the end of the block unless it was committed.
 
-        With an ``identity`` the database takes its statements for that one's.
+        With an ``identity`` its statements run under that identity.
 
         Raises:
             OverloadedError: There was no turn in time.
@@ -357,7 +358,7 @@ async def _transaction(engine: AsyncEngine, identity: Identity | None) -> AsyncI
     except BaseException as error:
         undone = isinstance(error, LockedError) and await is_undone(connection)  # many may be refused at once
         if not undone and not connection.invalidated:
-            await connection.invalidate()  # given up in the middle; the server undoes what is open
+            await connection.invalidate()  # cancelled; the server rolls back
         raise
     finally:
         await connection.close()
@@ -367,4 +368,4 @@ _POSITION = """
     SELECT (CASE current_setting('synchronous_commit')
         WHEN 'off' THEN pg_current_wal_insert_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint
 """
-"""What is committed is on disk by then, unless commits do not wait for the disk."""
+"""Commits are flushed up to it, unless they are asynchronous."""

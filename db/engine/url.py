@@ -20,7 +20,7 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 TARGETS = ("any", "primary", "standby", "read-write", "read-only", "prefer-standby")
 
 _OF_DRIVER = ("target_session_attrs", "krbsrvname", "gsslib", "passfile")
-"""What the driver takes by the same name."""
+"""Parameters that the driver takes by the same name."""
 _OF_TLS = (
     "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation",
     "ssl_min_protocol_version", "ssl_max_protocol_version",
@@ -32,7 +32,7 @@ _WITHOUT_EFFECT = {
     "sslsni": ("1",), "client_encoding": ("utf8", "utf-8", "auto"), "load_balance_hosts": ("disable",),
     "replication": ("false", "off", "no", "0"), "keepalives": ("0", "1"),
 }  # fmt: skip
-"""Parameters of libpq that the gateway takes only where they ask for what it does anyway."""
+"""Parameters of libpq that are accepted only with the gateway's fixed behaviour."""
 _OWN = ("host", "port", "dbname", "user", "password", "connect_timeout", "options", "application_name",
         "fallback_application_name")  # fmt: skip
 TAKEN = tuple(sorted((*_OWN, *_OF_DRIVER, *_OF_TLS)))
@@ -41,30 +41,30 @@ TAKEN = tuple(sorted((*_OWN, *_OF_DRIVER, *_OF_TLS)))
 _OPTION = re.compile(r"(?:-c\s*|--)([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 
 Host = tuple[str | None, int | None]
-"""A name, an address or the folder of a socket, and a port; None where the driver's own default holds."""
+"""A name, an address or a socket's folder, and a port; None for the driver's default."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a URL says that connections go, and how."""
+    """The destination of a URL, with connection options."""
 
     hosts: Sequence[Host]
     arguments: Mapping[str, Any]
     """Further arguments of ``asyncpg.connect``."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """Settings of each session, from ``options``."""
+    """Session settings, from ``options``."""
     application: str = "e2i-gateway"
     timeout: float | None = None
-    """Seconds for a connection to be opened, where the URL says so."""
+    """The connection timeout in seconds, if the URL has one."""
     attributes: str = "any"
-    """Which of the hosts will do."""
+    """Which of the hosts are suitable."""
 
 
 def database_url(text: str) -> URL:
-    """A URL of any Postgres as the engine needs it: ``postgres://`` and ``postgresql://`` mean asyncpg too.
+    """A URL of any Postgres in the engine's form: ``postgres://`` and ``postgresql://`` stand for asyncpg, too.
 
     Raises:
-        ValueError: It is no URL of a Postgres database, or has a parameter that is not supported; the message names it.
+        ValueError: It is not a URL of a Postgres database, or has an unsupported parameter; the message names it.
     """
     try:
         url = make_url(_with_hosts_in_query(text))
@@ -92,10 +92,10 @@ def _with_hosts_in_query(text: str) -> str:
 
 
 def target_of(url: URL) -> Target:
-    """What a URL says of its connections.
+    """The connection options of a URL.
 
     Raises:
-        ValueError: A parameter is not supported, or has a value that it cannot have.
+        ValueError: A parameter is not supported, or has an invalid value.
     """
     query = {name: _last(name, value) for name, value in url.query.items() if name not in {"host", "port"}}
     for name, value in query.items():
@@ -111,7 +111,7 @@ def target_of(url: URL) -> Target:
         if value is not None
     }
     if tls := {name: query[name] for name in _OF_TLS if name in query}:
-        arguments["dsn"] = f"postgresql://?{urlencode(tls)}"  # the driver takes them in no other way
+        arguments["dsn"] = f"postgresql://?{urlencode(tls)}"  # the driver takes them in no other form
     timeout = _seconds(query["connect_timeout"]) if "connect_timeout" in query else None
     attributes = arguments.pop("target_session_attrs", None) or os.environ.get("PGTARGETSESSIONATTRS") or "any"
     application = query.get("application_name") or query.get("fallback_application_name") or "e2i-gateway"
@@ -119,7 +119,7 @@ def target_of(url: URL) -> Target:
 
 
 def address_of(url: URL) -> str:
-    """The address that a URL leads to, for people: ``db2:5432``; several hosts with commas between them."""
+    """The address in a URL, for people: ``db2:5432``; several hosts are joined by commas."""
     return ",".join(f"{host or 'this host'}{f':{port}' if port else ''}" for host, port in target_of(url).hosts)
 
 
@@ -157,7 +157,7 @@ def _seconds(text: str) -> float:
 
 
 def _options(text: str) -> dict[str, str]:
-    """Settings as the server's command line takes them: ``-c name=value`` and ``--name=value``."""
+    """Settings in the form of the server's command line: ``-c name=value`` and ``--name=value``."""
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -202,7 +202,7 @@ def _each(value: str | tuple[str, ...] | None) -> list[str]:
 
 
 def _parted(text: str) -> tuple[str, str]:
-    """A host and its port; an IPv6 address has brackets where a port follows."""
+    """A host and its port; an IPv6 address is in brackets if a port follows."""
     if text.startswith("/") or (text.count(":") > 1 and not text.startswith("[")):
         return text, ""
     found = re.fullmatch(r"\[([0-9A-Fa-f:.%\w]+)\](?::(\d*))?|([^:\[\]]+)(?::(\d*))?", text)

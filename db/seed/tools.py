@@ -1,4 +1,4 @@
-"""The tools that every database of the platform knows from the start."""
+"""The default tools of every database of the platform."""
 
 import json
 import uuid
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 SEED = Path(__file__).parent
 
-# Ids follow from the names, so that two databases seeded apart agree on them.
+# Ids are derived from the names, so that separately seeded databases agree.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "e2i/tool_registry")
 
 _INSERT_TOOLS = text("""
@@ -28,7 +28,7 @@ _INSERT_TOOLS = text("""
     ON CONFLICT (name) DO NOTHING
 """)
 
-# By name: a tool that was there before keeps its own id.
+# by name: an existing tool keeps its id
 _INSERT_DEPENDENCIES = text("""
     INSERT INTO tool_dependencies (
         dependency_id, consumer_tool_id, producer_tool_id, output_field, input_field, transform_expression
@@ -46,7 +46,7 @@ _INSERT_DEPENDENCIES = text("""
 
 
 def tool_id(name: str) -> uuid.UUID:
-    """Id that the seed gives to the tool of this name."""
+    """The id of the default tool with this name."""
     return uuid.uuid5(_NAMESPACE, name)
 
 
@@ -54,7 +54,7 @@ def default_tools() -> dict[str, list[dict[str, Any]]]:
     """The 13 default ``tools`` and their ``dependencies``, with ids, as in ``seed/tools.json``.
 
     A tool's latency is in milliseconds, its success rate a fraction, its schemas are JSON Schema (draft 2020-12). A
-    dependency says which field of the producer's output may fill which field of the consumer's input.
+    dependency says which field of the producer's output can fill which field of the consumer's input.
     """
     seed: dict[str, list[dict[str, Any]]] = json.loads((SEED / "tools.json").read_text(encoding="utf-8"))
     for tool in seed["tools"]:
@@ -65,7 +65,7 @@ def default_tools() -> dict[str, list[dict[str, Any]]]:
 
 
 async def seed_tools(connection: AsyncConnection) -> None:
-    """Adds the default tools and their dependencies where they are missing; changes none that is there.
+    """Inserts the default tools and their dependencies where they are missing; changes no existing ones.
 
     Runs in the transaction of ``connection`` and leaves the commit to the caller.
     """

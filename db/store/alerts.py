@@ -1,9 +1,9 @@
 """Detecting new and changed alerts of any writer: a part of the table at a time, written to the live log.
 
-No column and no index can be counted on that tell which rows have changed, but every row has an ``xmin``: one that an
-older transaction wrote than were under way at the last look is as it was then. So a look reads the alerts that were
-written last, where an index gives them by ``updated_at``, and the next part of the table, which finds what that does
-not, such as rows whose writer set no time. Without the index it reads the whole table, a part at a time.
+No column or index that identifies changed rows can be assumed, but every row has an ``xmin``: a row written by a
+transaction older than all that were running at the last look is unchanged. So a look reads the most recently written
+alerts, if an index on ``updated_at`` gives them, and the next part of the table, which finds the others, such as rows
+whose writer set no time. Without the index it reads the whole table, a part at a time.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ import asyncpg
 from db.store.changelog import ALERTS_TABLE, CHANNEL
 
 PAGES = 1_000
-"""Pages of the table that are read at once, of 8 kB each and some 20 alerts."""
+"""Pages of the table that are read at once, of 8 kB each with some 20 alerts."""
 LEAST_PAGES = 64
-"""Pages that are read at once where reading is slow."""
+"""Pages that are read at once if reading is slow."""
 PART_SECONDS = 0.004
-"""How long a part may take beside what was written last: others are told by the same connection."""
+"""Seconds for a part, beside the most recent rows: the connection serves other statements, too."""
 FIRST_PAGES = 200
-"""Pages whose alerts are remembered at once."""
+"""Pages whose alerts are recorded at once."""
 NEWEST = 2_000
-"""Alerts that are looked at by the time of their last change."""
+"""The most recent alerts that are read by the time of their last change."""
 _KEPT_SECONDS = 60.0
-"""Seconds between two times that it is noted how far looks have come."""
+"""Seconds between two records of the looks' progress."""
 _LIMITS = {"lock_timeout": "200ms", "statement_timeout": "2s"}
-"""What a look may take: others are told by the same connection."""
+"""The statement timeout of a look: the connection serves other statements, too."""
 
 MARK = "00000000-0000-0000-0000-000000000000"
-"""The alert that is none: its entry says that there was a first look, and how far the looks are."""
+"""The id of no alert: its entry records that there was a first look, and the progress of looks."""
 _CLUSTER = "hashtextextended(split_part(gateway.history(), '/', 1), 1)"
 _LAST = "(4294967295,0)"
 
-# The lock is a statement of its own: the next one sees what the look before wrote.
+# The lock is a statement of its own: the next one sees what the previous look wrote.
 _BEGIN = f"""
     SELECT pg_try_advisory_xact_lock(hashtext('e2i gateway alerts')),
         {", ".join(f"set_config('{name}', '{value}', true)" for name, value in _LIMITS.items())}
 """
-# What the mark says is of this cluster alone: elsewhere numbers of transactions are those of others.
+# The record is valid for this cluster only: transaction ids differ elsewhere.
 _ROUND = f"""
     SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon,
         coalesce(
@@ -65,8 +65,8 @@ _ROUND = f"""
     FROM (SELECT) AS one
     LEFT JOIN gateway.alerts_seen AS mark ON mark.alert_id = '{MARK}'
 """
-# $1 is the oldest transaction that was not over at an earlier look, null for a look at every row. What is older than
-# half of all numbers has no age.
+# $1 is the oldest transaction that was running at an earlier look, null for a look at every row. A transaction id older
+# than half of the id space has no age.
 _REACH = """(
     SELECT CASE
         WHEN $1::bigint IS NULL OR pg_snapshot_xmax(pg_current_snapshot())::text::bigint - $1 > 2000000000
@@ -74,9 +74,9 @@ _REACH = """(
         ELSE age(($1 & 4294967295)::text::xid)
     END
 )"""
-# An alert is new or changed if it is another row than at the last look: by its xmin, which costs nothing to compare,
-# and where that differs by its content: restoring a dump gives every row another one. What was seen is looked up row by
-# row, since no planner can know how few rows are new. $2: whether what is new is told, or remembered alone.
+# An alert is new or changed if its row differs from the last look: by its xmin, which is cheap to compare, and if that
+# differs by its content: restoring a dump changes every xmin. Recorded rows are looked up one by one, since the planner
+# cannot estimate how few are new. $2: whether new rows are sent, or only recorded.
 _LOOK = f"""
     WITH rewritten AS (
         SELECT a.id, a.xmin::text::bigint AS version, hashtextextended(a::text, 0) AS content,
@@ -108,11 +108,11 @@ _LOOK = f"""
         (SELECT pg_notify('{CHANNEL}', 'log') FROM (SELECT FROM logged LIMIT 1) AS any_at_all)
 """
 PART = _LOOK.format(those="a.ctid >= $3::text::tid AND a.ctid < $4::text::tid")
-"""Of the rows between two places of the table."""
+"""Rows between two locations of the table."""
 
 
 def newest(nulls: str) -> str:
-    """Of the rows that were changed last, in the order of an index that has rows without a time first or last."""
+    """The most recently changed rows, in the order of an index with nulls first or last."""
     those = f"""a.ctid = ANY (ARRAY(
         SELECT ctid FROM (
             SELECT ctid, xmin FROM {ALERTS_TABLE} WHERE updated_at IS NOT NULL
@@ -131,64 +131,64 @@ _KEEP = f"""
 
 
 def paced(pages: int, seconds: float) -> int:
-    """How many pages to read next, where so many have taken so many seconds: as many as `PART_SECONDS` are enough for,
-    by and by."""
+    """The number of pages to read next, given the duration of the last ones: it approaches what takes
+    `PART_SECONDS`."""
     enough = int(pages * PART_SECONDS / max(seconds, PART_SECONDS / 8))
     return min(max(enough, pages // 2, LEAST_PAGES), 2 * pages, PAGES)
 
 
 @dataclass
 class _Round:
-    """One way through the table."""
+    """One pass over the table."""
 
     horizon: int
-    """What was under way when it began is not older than this transaction."""
+    """The oldest transaction that was running when it began."""
     pages: int
     file: int | None
-    """The file of the table: rows are in other places of another one."""
+    """The file of the table: in another one rows have other locations."""
     known: bool
-    """Whether what is new is told: all was remembered before."""
+    """Whether new rows are sent: all earlier ones are recorded."""
     since: int | None
-    """The horizon of the last way through the table, as it is noted."""
+    """The stored horizon of the last pass."""
     nulls: str | None
-    """Where the index of the time of the last change has rows without one; None if there is no index."""
+    """Where the index on the time of the last change has nulls; None without an index."""
     at: int = 0
 
 
 class AlertsLook:
     """Looks for alerts on one connection, step by step; every step is a transaction of its own.
 
-    One gateway looks at a time; the others are told by its notification.
+    One gateway looks at a time; the others receive its notification.
     """
 
     def __init__(self) -> None:
         self.unfinished = False
         """Whether the next step should follow at once."""
         self.remembering = True
-        """Whether alerts are not yet all remembered: until then none is told of."""
+        """Whether not all alerts are recorded yet: until then none is sent."""
         self._share = 1
-        """Of how many pages at once: those that are usual, by this number."""
+        """The number of pages at once, as a multiple of the usual one."""
         self._pages = PAGES
-        """Pages that are read at once beside what was written last."""
+        """Pages that are read at once beside the most recent rows."""
         self._round: _Round | None = None
         self._since: int | None = None
-        """What earlier transactions wrote was seen by the last way through the table; None before the first."""
+        """The horizon of the last pass: earlier transactions' rows were seen; None before the first."""
         self._newest_since: int | None = None
         self._begun = False
         self._kept_at = float("-inf")
         self._hurry = False
-        """Whether more were written last than are looked at by their time."""
+        """Whether more rows changed recently than are read by time."""
 
     def failed(self) -> None:
-        """A step has failed, and nothing came of it: the next one does less."""
+        """Handles a failed step, which had no effect: the next one does less."""
         self.unfinished = False
         self._share = min(self._share * 4, 64)
 
     async def step(self, connection: asyncpg.Connection) -> None:
-        """Looks at the alerts that were written last, and at the next part of the table.
+        """Reads the most recently written alerts, and the next part of the table.
 
         Raises:
-            asyncpg.PostgresError: The table is missing, closed or locked, or a part of it takes too long.
+            asyncpg.PostgresError: The table is missing, not readable or locked, or a part of it takes too long.
         """
         seen = keeps = moved = None
         async with connection.transaction(isolation="read_committed"):
@@ -209,7 +209,7 @@ class AlertsLook:
             if beside and not is_last:
                 self._pages = paced(pages, time.monotonic() - began)
             if is_last:
-                moved = await connection.fetchval(_FILE) != one.file  # rows may have been passed by
+                moved = await connection.fetchval(_FILE) != one.file  # rows may have been missed
                 keeps = not one.known or time.monotonic() - self._kept_at >= _KEPT_SECONDS
                 if keeps and not moved:
                     await connection.execute(_KEEP, one.horizon)

@@ -52,12 +52,12 @@ _EMPTIED = text("""
 
 
 async def unusable(connection: AsyncConnection, names: Sequence[str], who: str | None = None) -> dict[str, str]:
-    """Why callers cannot have these roles, a sentence with its remedy for each that they cannot have.
+    """Why callers cannot assume these roles, a sentence with its remedy for each.
 
-    ``who`` is the role of the gateway, that of the connection if it is not given.
+    ``who`` is the role of the gateway, by default the connection's.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: The database cannot be reached or refuses to answer.
+        sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses a statement.
     """
     me = who or str(await connection.scalar(text("SELECT current_user")))
     rows = (await connection.execute(_UNUSABLE, {"names": list(names), "who": me})).all()
@@ -65,9 +65,9 @@ async def unusable(connection: AsyncConnection, names: Sequence[str], who: str |
 
 
 async def unusable_by_any(connection: AsyncConnection, name: str) -> str | None:
-    """Why no gateway can act as a role, seen by the owner of its tables; None where one can.
+    """Why no gateway can assume a role, seen by the owner of its tables; None if one can.
 
-    Gateways are roles that may look tokens up and own nothing, the connection's own where there is none.
+    Gateways are roles that may read tokens and own nothing; without any, the connection's own role.
     """
     gateways: Sequence[str | None] = (await connection.scalars(_SERVING)).all() or [None]
     reasons = [await unusable(connection, [name], who) for who in gateways]
@@ -75,9 +75,10 @@ async def unusable_by_any(connection: AsyncConnection, name: str) -> str | None:
 
 
 async def inherited(connection: AsyncConnection, names: Sequence[str]) -> str | None:
-    """What the gateway's own role may do because callers' roles may, in a sentence with its remedy; None if nothing.
+    """Rights that the gateway's role inherits from callers' roles, in a sentence with its remedy; None if there are
+    none.
 
-    To act as a role it has to be its member, and needs none of its rights by itself.
+    To assume a role it has to be a member, and need not inherit its rights.
     """
     me = str(await connection.scalar(text("SELECT current_user")))
     found: Sequence[str] = (await connection.scalars(_INHERITED, {"names": list(names), "who": me})).all()
@@ -90,26 +91,26 @@ async def inherited(connection: AsyncConnection, names: Sequence[str]) -> str | 
 
 
 async def emptied(connection: AsyncConnection, who: str | None = None) -> list[str]:
-    """The tables that row level security empties for a role, the connection's own if none is given."""
+    """The tables that row level security makes empty for a role, by default the connection's."""
     me = who or str(await connection.scalar(text("SELECT current_user")))
     return list(await connection.scalars(_EMPTIED, {"tables": list(rights()), "who": me}))
 
 
 async def serving(connection: AsyncConnection) -> Sequence[str]:
-    """The roles of gateways, seen by the owner of the gateway's tables; the connection's own where there is none."""
+    """The roles of gateways, seen by the owner of the gateway's tables; without any, the connection's own."""
     there = await connection.scalar(text("SELECT to_regclass('gateway.service_tokens') IS NOT NULL"))
     found: Sequence[str] = (await connection.scalars(_SERVING)).all() if there else ()
     return found or [str(await connection.scalar(text("SELECT current_user")))]
 
 
 async def emptied_for_gateways(connection: AsyncConnection) -> dict[str, list[str]]:
-    """The tables that seem empty to a gateway, by its role, seen by the owner of the gateway's tables."""
+    """The tables that are empty to a gateway, by its role, seen by the owner of the gateway's tables."""
     found = {name: await emptied(connection, name) for name in await serving(connection)}
     return {name: tables for name, tables in found.items() if tables}
 
 
 def hides(role: str, tables: Sequence[str]) -> str:
-    """That tables seem empty, in a sentence with its remedy."""
+    """The sentence that tables are empty, with its remedy."""
     which = ", ".join(tables[:5]) + (f" and {len(tables) - 5} more" if len(tables) > 5 else "")
     return (
         f"row level security hides all rows of {which} from {role}: they seem empty; make policies that let it read "

@@ -1,11 +1,12 @@
 """The live log behind subscriptions, read without gaps or duplicates in any order of commits.
 
-Positions are given when an entry is written, and seen when its transaction commits, which is another order. So a reader
-does not remember a position but a snapshot of Postgres: which transactions it has seen. What is new are the entries of
-transactions that the snapshot does not see. Nobody has to wait for anybody, and a long transaction holds nothing up.
+Positions are assigned when an entry is written, and entries become visible when their transactions commit, in another
+order. So a reader keeps not a position but a snapshot of Postgres: which transactions it has seen. New entries are
+those of transactions that are not visible in it. Writers do not wait for each other, and long transactions do not delay
+other entries.
 
-A standby that takes over may lack the last transactions, and gives their numbers to others. So a snapshot belongs to a
-history, that of a cluster and a timeline, and is carried over into the next one before anything is read by it.
+A promoted standby may lack the last transactions, and reuses their ids. So a snapshot belongs to a history, that of a
+cluster and a timeline, and is converted to the next one before it is used there.
 """
 
 from __future__ import annotations
@@ -27,40 +28,41 @@ from db.engine.session import session_settings
 
 CHANNEL = "e2i_gateway_live"
 ALERT = next(entity for entity in entities().values() if entity.__topic__ is LiveTopic.ALERTS)
-"""The model of the alerts that are told live."""
+"""The model of the alerts that are sent live."""
 EVENT = next(entity for entity in entities().values() if entity.__topic__ is LiveTopic.LIFECYCLE)
-"""The model of the changes that are told live."""
+"""The model of the changes that are sent live."""
 ALERTS_TABLE = f"public.{table_of(ALERT).name}"
 STATEMENT_SECONDS = 25.0
 PAGE = 500
-"""Entries that are read at once by whoever catches up."""
+"""Entries that a reader behind reads at once."""
 
 _SNAPSHOT = re.compile(r"[0-9]{1,19}:[0-9]{1,19}:(?:[0-9]{1,19}(?:,[0-9]{1,19})*)?")
 _HISTORY = re.compile(r"(?:[0-9]{1,20}/[0-9]{1,10})?")
 
 
 EntryFacts = Mapping[str, Any]
-"""What an entry says, by name: texts, numbers of rows, or None."""
+"""The content of an entry, by name: texts, numbers of rows, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One change: what it is about, and what can be filtered by."""
+    """One change: its subject, and the values for filters."""
 
     position: int
     topic: str
     facts: EntryFacts
     seconds: int
-    """When it was written, since the epoch."""
+    """The time of writing, in Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogPosition:
-    """What a reader has been told: all that ``seen`` sees, and of what ``ahead`` sees beyond it all up to ``position``.
+    """A reader's position: everything visible in ``seen``, and of what is visible in ``ahead`` beyond that, all up to
+    ``position``.
 
-    ``seen`` and ``ahead`` are snapshots as ``pg_current_snapshot()`` writes them, of the ``history`` that
-    ``gateway.history()`` says; it is empty where the server does not say it. Nothing that was not told was written
-    before ``seconds``, since the epoch.
+    ``seen`` and ``ahead`` are snapshots in the form of ``pg_current_snapshot()``, of the ``history`` of
+    ``gateway.history()``; it is empty if the server does not provide it. All unread entries were written after
+    ``seconds``, in Unix time.
     """
 
     seconds: int
@@ -71,7 +73,7 @@ class LogPosition:
 
     @property
     def well_formed(self) -> bool:
-        """Whether Postgres may be asked about it."""
+        """Whether it can be passed to Postgres."""
         snapshots = all(_SNAPSHOT.fullmatch(one) for one in (self.seen, self.ahead) if one is not None)
         return snapshots and _HISTORY.fullmatch(self.history) is not None
 
@@ -84,10 +86,10 @@ class LogPosition:
 
 @dataclass(frozen=True, slots=True)
 class LogEntries:
-    """What is new since a place, up to another one.
+    """The new entries after a position, up to another one.
 
-    ``entries`` is None where they were more than was asked for; then they are only known of. All that the place has
-    seen is before ``written`` in the primary's log, in bytes; None on a standby.
+    ``entries`` is None if there were more than requested. Everything read is before ``written`` in the primary's log,
+    in bytes; None on a standby.
     """
 
     place: LogPosition
@@ -136,9 +138,9 @@ _STILL_THERE = "SELECT position, facts::text FROM gateway.live_log WHERE positio
 
 
 async def connect(connector: Connector, *, prepared_statements: bool = True) -> asyncpg.Connection:
-    """A connection of its own for listening, which no pool may hand to others.
+    """A separate connection for listening, outside of pools.
 
-    Without ``prepared_statements`` there may be a pooler on the way, which takes no settings when it connects.
+    Without ``prepared_statements`` there may be a pooler, which accepts no settings at connecting.
 
     Raises:
         OSError, asyncpg.PostgresError: The database cannot be reached.
@@ -154,15 +156,15 @@ async def connect(connector: Connector, *, prepared_statements: bool = True) -> 
 
 
 async def now(connection: asyncpg.Connection) -> LogEntries:
-    """The place of this moment."""
+    """The current position."""
     row = await connection.fetchrow(_MOMENT)
     return LogEntries(LogPosition(*row[:3]), row[3], ())
 
 
 async def read_new(connection: asyncpg.Connection, since: str, most: int) -> LogEntries:
-    """All entries that a snapshot does not see, in order, and the place that sees them.
+    """All entries not visible in a snapshot, in order, and the position that includes them.
 
-    They mean something only where that is of the snapshot's history.
+    They are valid only if that position is of the snapshot's history.
     """
     rows = await connection.fetch(_NEW, since, most + 1)
     entries = [_entry(row[4:]) for row in rows if row[4] is not None]
@@ -172,29 +174,29 @@ async def read_new(connection: asyncpg.Connection, since: str, most: int) -> Log
 async def read_between(
     connection: asyncpg.Connection, topic: str, history: str, seen: str, until: str, behind: int
 ) -> Sequence[Entry] | None:
-    """The next ``PAGE`` entries at most, of those that ``until`` sees and ``seen`` does not, behind a position.
+    """The next entries, at most ``PAGE``, of those visible in ``until`` and not in ``seen``, after a position.
 
-    None if the database's history is another one.
+    None if the database has another history.
     """
     rows = await connection.fetch(_BETWEEN, topic, seen, until, behind, PAGE)
     return [_entry(row[1:]) for row in rows if row[1] is not None] if rows[0][0] == history else None
 
 
 async def is_past(connection: asyncpg.Connection, place: LogPosition) -> bool:
-    """Whether a place may be one of this database's past; of one of another history that is not known.
+    """Whether a position may belong to this database's past; unknown for another history.
 
     Raises:
-        asyncpg.DataError: Its snapshots are none at all.
+        asyncpg.DataError: Its snapshots are malformed.
     """
     snapshots = [one for one in (place.seen, place.ahead) if one is not None]
     return all([await connection.fetchval(_IS_PAST, one, place.history) for one in snapshots])
 
 
 async def carried_over(connection: asyncpg.Connection, place: LogPosition, history: str) -> LogPosition:
-    """The same place in a later history: what it has seen and is still there, it sees, and nothing of what came since.
+    """The position in a later history: it includes what it included and still exists, and nothing newer.
 
-    The numbers of transactions that were lost are those of others now. Entries say in which timeline they were written,
-    so the first of a later one is where the old snapshot ends, unless an older transaction is still under way.
+    Ids of lost transactions are reused. Entries record their timeline, so the first of a later one ends the old
+    snapshot, unless an older transaction is still running.
     """
     first: int = await connection.fetchval(_FIRST_OF_OTHERS, place.origin[1])
     ahead = None if place.ahead is None else _cut(place.ahead, first)
@@ -202,7 +204,7 @@ async def carried_over(connection: asyncpg.Connection, place: LogPosition, histo
 
 
 def _cut(snapshot: str, end: int) -> str:
-    """A snapshot that sees nothing from a transaction on, and is the same before that."""
+    """A snapshot that is equal up to a transaction, and excludes all from it on."""
     least, most, running = snapshot.split(":")
     end = min(int(most), end)
     still = [one for one in running.split(",") if one and int(one) < end]
@@ -210,14 +212,14 @@ def _cut(snapshot: str, end: int) -> str:
 
 
 async def lost(connection: asyncpg.Connection, entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Those of some entries that are not in the log, or are others there."""
+    """The entries that are missing in the log, or differ there."""
     rows = await connection.fetch(_STILL_THERE, [entry.position for entry in entries])
     there = {position: orjson.loads(facts) for position, facts in rows}
     return [entry for entry in entries if there.get(entry.position) != entry.facts]
 
 
 async def hides_alerts(connection: asyncpg.Connection) -> bool:
-    """Whether policies of the database may hide alerts from the role that looks for them."""
+    """Whether row policies may hide alerts from the role that looks for them."""
     return bool(await connection.fetchval(_HIDES_ALERTS))
 
 

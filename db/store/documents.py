@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 MAX_ID = 256
-"""Characters of an id, as requests may have it."""
+"""The longest id of a document in requests."""
 _HASH = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
 
 
@@ -22,7 +22,7 @@ class TrustedDocumentsError(Exception):
 
 @dataclass(frozen=True)
 class TrustedDocument:
-    """A document and the id that clients name it by, its SHA-256 or whatever made it has given."""
+    """A document with its id: its SHA-256, or the id given by a client's build tool."""
 
     id: str
     text: str
@@ -31,7 +31,7 @@ class TrustedDocument:
 
 @dataclass(frozen=True)
 class KeptDocument:
-    """A document of the table, without its text."""
+    """A document in the table, without its text."""
 
     id: str
     name: str | None
@@ -41,7 +41,7 @@ class KeptDocument:
 
 
 def digest(document: str) -> str:
-    """SHA-256 of a document, as clients compute it."""
+    """The SHA-256 of a document, as clients compute it."""
     return hashlib.sha256(document.encode()).hexdigest()
 
 
@@ -49,16 +49,16 @@ VERSION = (
     "SELECT concat_ws(' ', count(*), sum(xmin::text::bigint), sum(hashtextextended(id, 0))) "
     "FROM gateway.trusted_documents"
 )
-"""A text that is another one whenever the table is, and costs no look at the documents themselves."""
+"""A text that changes with the table, and does not require reading the documents."""
 
 ALL = "SELECT id, document FROM gateway.trusted_documents"
 
 
 async def add(connection: AsyncConnection, documents: Iterable[TrustedDocument]) -> list[str]:
-    """Adds documents, all or none; returns the ids of those that were not there.
+    """Adds documents, all or none; returns the ids of new ones.
 
     Raises:
-        TrustedDocumentsError: An id is none, is the hash of another document, or is another document's already.
+        TrustedDocumentsError: An id is invalid, is the hash of another document, or is in use for another document.
     """
     added = []
     for one in documents:
@@ -89,7 +89,7 @@ def _folded(id_: str) -> str:
 
 
 def _checked(one: TrustedDocument) -> str:
-    """The id of a document, hashes in small letters."""
+    """The id of a document, hashes in lower case."""
     id_ = _folded(one.id)
     if not id_.strip() or len(id_) > MAX_ID or not id_.isprintable():
         raise TrustedDocumentsError(
@@ -108,7 +108,7 @@ def _checked(one: TrustedDocument) -> str:
 
 
 async def listed(connection: AsyncConnection) -> Sequence[KeptDocument]:
-    """Every document of the table, the newest first."""
+    """All documents of the table, newest first."""
     rows = await connection.execute(
         text(
             "SELECT id, name, length(document), added_at, added_by FROM gateway.trusted_documents "
@@ -119,10 +119,10 @@ async def listed(connection: AsyncConnection) -> Sequence[KeptDocument]:
 
 
 async def remove(connection: AsyncConnection, id_: str) -> None:
-    """Removes a document.
+    """Deletes a document.
 
     Raises:
-        TrustedDocumentsError: There is none with that id.
+        TrustedDocumentsError: There is no document with that id.
     """
     done = await connection.execute(
         text("DELETE FROM gateway.trusted_documents WHERE id = :id RETURNING 1"),

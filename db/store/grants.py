@@ -1,8 +1,7 @@
-"""The database role that a gateway serves with, and the least rights that it needs, on every kind of database.
+"""The database role that a gateway serves with, with the least rights that it needs, on every kind of database.
 
-It reads what the models map, writes what changes declare and nothing else, owns nothing, and deletes rows of the
-platform's in those tables alone whose old rows may be purged. `e2i-gateway db role` prints this as SQL for the owner of
-a database to run.
+It reads the tables of the models, writes what changes declare, owns nothing, and deletes rows only of tables with a
+retention. `e2i-gateway db role` prints this as SQL for the owner of a database.
 """
 
 from __future__ import annotations
@@ -34,21 +33,21 @@ OWN_RIGHTS: dict[str, str] = {
     "live_log": "SELECT, INSERT, DELETE",
     "alerts_seen": "SELECT, INSERT, UPDATE, DELETE",
 }
-"""What the role may do with the gateway's own tables. Events never change; tokens and documents are the owner's."""
+"""The role's rights on the gateway's own tables. Events are immutable; tokens and documents belong to the owner."""
 
 _BOOKS = ("alembic_version", "built", "own_revisions", "origin")
-"""Tables by which a database says what built it."""
+"""Tables that record how a database was built."""
 
 
 def rights() -> Mapping[str, str]:
-    """What the role may do, by the names of tables and views as the models have them."""
+    """The role's rights, by names of tables and views in the models."""
     own = {f"{OWN_SCHEMA}.{name}": right for name, right in OWN_RIGHTS.items()}
     return {**_platform_rights(), **own, **{f"{OWN_SCHEMA}.{name}": "SELECT" for name in _BOOKS}}
 
 
 @cache
 def _platform_rights() -> Mapping[str, str]:
-    """What it may do with the platform's tables."""
+    """The role's rights on the platform's tables."""
     changes = everything()
     recorded = {one.__name__ for one, how in recordables() if how.door is None}
     changed = {one.__name__ for one, how in recordables() if how.key or how.retired or plan_of(one).updates}
@@ -65,9 +64,9 @@ def _platform_rights() -> Mapping[str, str]:
 
 
 def grants(role: str) -> str:
-    """SQL that gives a role its rights, and takes from it what it may have beside them; re-runnable.
+    """SQL that grants a role its rights, and revokes all others; idempotent.
 
-    What a database lacks is passed over; run it again when it is there.
+    Missing objects are skipped; run it again once they exist.
     """
     return _grants(role, rights(), f"nspname IN ({literals(_schemas())}) OR {_HAS_VECTORS}", sql_functions())
 
@@ -76,7 +75,7 @@ _HAS_VECTORS = "oid IN (SELECT extnamespace FROM pg_extension WHERE extname = 'v
 
 
 def _grants(role: str, given: Mapping[str, str], schemas: str, called: Iterable[str] = ()) -> str:
-    """The rights on some tables and the sequences of those that get rows, on schemas by a condition, and functions."""
+    """Grants on tables and on sequences of those with inserts, on schemas by a condition, and on functions."""
     names = sorted({*everything().added, *(one.__name__ for one, how in recordables() if how.door is None)})
     tables = ",\n".join(f"        ({literal(name)}, {literal(right)})" for name, right in given.items())
     added = literals(name for one in names if (name := table_of(entities()[one]).fullname) in given)
@@ -122,7 +121,7 @@ $grants$;
 """
 
 
-# whose rights on the platform's tables are all those that `grants` gives, and none beside them
+# roles whose rights on the platform's tables are exactly those of `grants`
 _SERVING = """
     WITH given (name, rights) AS (VALUES {rights}), there AS (
         SELECT g.name, g.rights, c.relacl, c.relowner
@@ -143,8 +142,8 @@ _SERVING = """
 
 
 async def give_own(connection: AsyncConnection) -> None:
-    """Gives the roles that `grants` made for this database their rights on the gateway's own tables, which are new or
-    have new ones among them. A role is known by its rights on the platform's tables, whatever its name."""
+    """Grants the roles that `grants` made for this database their rights on the gateway's own tables, after these have
+    changed. A role is identified by its rights on the platform's tables, whatever its name."""
     sorted_ = {name: ", ".join(sorted(right.split(", "))) for name, right in _platform_rights().items()}
     given = ", ".join(f"({literal(name)}, {literal(right)})" for name, right in sorted_.items())
     own = {name: right for name, right in rights().items() if name.startswith(f"{OWN_SCHEMA}.")}
@@ -153,7 +152,7 @@ async def give_own(connection: AsyncConnection) -> None:
 
 
 def role_sql(role: str) -> str:
-    """A whole script for ``psql``: makes the role where it is missing, and gives it what it needs."""
+    """A script for ``psql``: creates the role if missing, and grants its rights."""
     name = identifier(role)
     return f"""\
 -- The role {name} for the E2I metadata gateway. Run it as the owner of the platform's tables, in their database:
@@ -174,7 +173,7 @@ $role$;
 
 @cache
 def sql_functions() -> frozenset[str]:
-    """The names, with their schemas, of the functions of ``db/sql`` for the platform's tables."""
+    """The qualified names of the functions in ``db/sql`` for the platform's tables."""
     found = re.compile(r"^CREATE (?:OR REPLACE )?FUNCTION (\w+\.\w+)", re.MULTILINE)
     files = sorted((Path(__file__).parents[1] / "sql").glob("g*.sql"))
     return frozenset(name for file in files for name in found.findall(file.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Changes that agents have previewed: kept under a short handle until a person confirms them, for all workers."""
+"""Changes that agents have previewed: stored under a short id until a person confirms them, shared by all workers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from db.engine.engine import translated
 MINUTES = 10
 """How long a preview can be applied."""
 _SWEPT = 100
-"""Rows that one new preview clears away: those that have been over for an hour."""
+"""Rows that a new preview deletes: those that expired an hour ago."""
 NOBODY = "cancel"
-"""The answer to a question that was put anew since, or whose preview is over: nobody's will come."""
+"""The answer to a question that was repeated since, or whose preview has ended: no other will come."""
 MOST = 100
-"""Previews of one caller that are kept, the newest ones."""
+"""The newest previews of one caller that are kept."""
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
@@ -31,33 +31,33 @@ class PreviewError(Exception):
 
 @dataclass(frozen=True)
 class KeptPreview:
-    """A preview as it is kept."""
+    """A stored preview."""
 
     id: str
     caller: str
     document: str
     variables: Mapping[str, Any]
     row_versions: Mapping[str, str]
-    """Rows that it concerns, by global id, with their versions when it was made."""
+    """The affected rows, by global id, with their versions at the preview."""
     question: str
-    """What a person is asked, in the gateway's words alone."""
+    """The question for a person, which contains no text of rows."""
     expires_at: datetime
     asked: str | None
-    """The state of the question that was put last."""
+    """The state token of the last question."""
     confirmed_at: datetime | None
     outcome: str | None
-    """What ended it: ``applied``, ``declined`` or ``stale``."""
+    """Its end: ``applied``, ``declined`` or ``stale``."""
     ended_at: datetime | None
     expired: bool
 
     @property
     def key(self) -> str:
-        """The idempotency key by which it is applied once, however often that is tried."""
+        """The idempotency key with which it is applied once."""
         return f"preview:{self.id}"
 
     @property
     def state(self) -> str:
-        """Its outcome, or whether it waits for a person, is confirmed or expired."""
+        """Its outcome, or whether it is waiting for a person, confirmed or expired."""
         return self.outcome or ("expired" if self.expired else "confirmed" if self.confirmed_at else "open")
 
 
@@ -75,7 +75,7 @@ def _kept(row: Sequence[Any]) -> KeptPreview:
 
 
 class PreviewStore:
-    """The previews of a database, for all workers of all gateways on it; errors are those of `DatabaseError`."""
+    """The previews of a database, shared by all workers of all its gateways; errors are `DatabaseError`."""
 
     def __init__(self, writer: AsyncEngine) -> None:
         self._writer = writer
@@ -89,7 +89,7 @@ class PreviewStore:
     async def add(
         self, caller: str, document: str, variables: bytes, row_versions: Mapping[str, str], question: str
     ) -> tuple[str, datetime]:
-        """Keeps a preview; its handle, and when it expires. ``variables`` are JSON."""
+        """Stores a preview; returns its id, and when it expires. ``variables`` are JSON."""
         await self._run(
             "DELETE FROM gateway.change_previews WHERE preview_id IN (SELECT preview_id FROM gateway.change_previews "
             f"WHERE expires_at < now() - interval '1 hour' ORDER BY expires_at LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED)"
@@ -110,7 +110,7 @@ class PreviewStore:
         return id_, rows[0][0]
 
     async def get(self, id_: str, caller: str) -> KeptPreview | None:
-        """A caller's preview, None where the caller has none of that handle."""
+        """A caller's preview, None if the caller has none with that id."""
         rows = await self._run(
             f"SELECT {_COLUMNS} FROM gateway.change_previews WHERE preview_id = $1::text AND caller = $2::text",
             id_, caller,
@@ -118,13 +118,13 @@ class PreviewStore:
         return _kept(rows[0]) if rows else None
 
     async def ask(self, id_: str) -> str:
-        """Notes that its question is put; the state that the answer must repeat."""
+        """Records that its question is asked; returns the state token that the answer must repeat."""
         state = secrets.token_urlsafe(18)
         await self._run(f"UPDATE gateway.change_previews SET asked = $2::text, answer = NULL WHERE {_OPEN}", id_, state)
         return state
 
     async def confirm(self, id_: str, by: str) -> bool:
-        """Notes that a person has said yes; whether it was still open."""
+        """Records a person's confirmation; returns whether it was still open."""
         rows = await self._run(
             "UPDATE gateway.change_previews SET confirmed_at = coalesce(confirmed_at, now()), "
             f"confirmed_by = coalesce(confirmed_by, $2::text) WHERE {_OPEN} RETURNING 1",
@@ -133,7 +133,7 @@ class PreviewStore:
         return bool(rows)
 
     async def end(self, id_: str, outcome: str) -> None:
-        """Notes what ended it; what has ended it before stands."""
+        """Records its outcome, unless it has one."""
         await self._run(
             "UPDATE gateway.change_previews SET outcome = $2::text, ended_at = now() "
             "WHERE preview_id = $1::text AND outcome IS NULL",
@@ -141,7 +141,8 @@ class PreviewStore:
         )  # fmt: skip
 
     async def answer(self, asked: str, caller: str, answer: str) -> bool:
-        """Keeps the answer to a question that another connection waits for; whether there is such a question."""
+        """Stores the answer to a question that another connection waits for; returns whether there is such a
+        question."""
         rows = await self._run(
             "UPDATE gateway.change_previews SET answer = $3::text WHERE asked = $1::text AND caller = $2::text "
             "AND answer IS NULL AND outcome IS NULL RETURNING 1",
@@ -150,7 +151,7 @@ class PreviewStore:
         return bool(rows)
 
     async def answered(self, asked: str) -> str | None:
-        """The answer to a question, once there is one; `NOBODY` where none can come any more."""
+        """The answer to a question, once there is one; `NOBODY` if none can come any more."""
         rows = await self._run(f"SELECT answer, {_OPEN_NOW} FROM gateway.change_previews WHERE asked = $1::text", asked)
         if not rows:
             return NOBODY
@@ -159,7 +160,7 @@ class PreviewStore:
 
 
 async def listed(connection: AsyncConnection) -> list[KeptPreview]:
-    """Every preview that is kept, the newest first."""
+    """All stored previews, newest first."""
     rows = await connection.execute(
         text(f"SELECT {_COLUMNS} FROM gateway.change_previews ORDER BY created_at DESC, preview_id")
     )
@@ -167,7 +168,7 @@ async def listed(connection: AsyncConnection) -> list[KeptPreview]:
 
 
 async def found(connection: AsyncConnection, id_: str) -> KeptPreview:
-    """A preview by its handle, whoever made it.
+    """A preview by its id, of any caller.
 
     Raises:
         PreviewError: There is none.
@@ -182,10 +183,10 @@ async def found(connection: AsyncConnection, id_: str) -> KeptPreview:
 
 
 async def approve(connection: AsyncConnection, id_: str) -> KeptPreview:
-    """Confirms a preview in the place of the agent's client; it as it was before.
+    """Confirms a preview in place of the agent's client; returns it in its state before.
 
     Raises:
-        PreviewError: There is none, or it cannot be applied any more.
+        PreviewError: There is none, or it can no longer be applied.
     """
     kept = await found(connection, id_)
     if kept.state not in {"open", "confirmed"}:

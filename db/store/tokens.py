@@ -1,4 +1,4 @@
-"""Service tokens, stored only as hashes, so that the table does not reveal them."""
+"""Service tokens, stored only as hashes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 
 
 class TokenError(Exception):
-    """A token cannot be made or revoked; the message says why and what would be right."""
+    """A token cannot be created or revoked; the message says why and what would be right."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def is_token(given: str) -> bool:
 
 
 def digest(token: str) -> str:
-    """What is kept of a token. It is random, 256 bits of it, so that no slow hash is needed."""
+    """The hash of a token. Tokens are random, with 256 bits, so that no slow hash is needed."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -54,20 +54,20 @@ LOOKUP = (
     "SELECT name, scopes, extract(epoch FROM expires_at)::float8 FROM gateway.service_tokens "
     "WHERE hash = $1::text AND revoked_at IS NULL AND expires_at > now()"
 )
-"""The name, scopes and end (Unix time) of a token that is good, by its hash."""
+"""The name, scopes and expiry (Unix time) of a valid token, by its hash."""
 
 USED = (
     "UPDATE gateway.service_tokens SET last_used_at = now() "
     "WHERE hash = $1::text AND coalesce(last_used_at < now() - interval '1 minute', true)"
 )
-"""Notes that a token was used, at most once a minute."""
+"""Records that a token was used, at most once a minute."""
 
 
 async def create(connection: AsyncConnection, name: str, scopes: Sequence[str], days: float) -> str:
-    """Makes a token; returns it, which nobody can do a second time.
+    """Creates a token; returns it, which is the only time it is available.
 
     Raises:
-        TokenError: The name is none, or was used before.
+        TokenError: The name is invalid, or was used before.
     """
     if not NAME.fullmatch(name):
         raise TokenError(f"{name!r} is not a valid token name; use letters, digits and . _ @ -, at most 100 of them")
@@ -92,7 +92,7 @@ async def create(connection: AsyncConnection, name: str, scopes: Sequence[str], 
 
 
 async def listed(connection: AsyncConnection) -> list[ServiceToken]:
-    """Every token, the newest first; revoked and expired ones too."""
+    """All tokens, newest first, including revoked and expired ones."""
     rows = await connection.execute(
         text(
             "SELECT name, scopes, created_at, expires_at, revoked_at, last_used_at FROM gateway.service_tokens "
@@ -103,7 +103,7 @@ async def listed(connection: AsyncConnection) -> list[ServiceToken]:
 
 
 async def revoke(connection: AsyncConnection, name: str) -> None:
-    """Takes a token back.
+    """Revokes a token.
 
     Raises:
         TokenError: There is none of that name, or it was revoked before.

@@ -1,8 +1,9 @@
 """Receivers of webhooks and their undelivered messages, shared by all gateways of a database.
 
 One process sends at a time, by a lease in ``gateway.webhook_sender``. It turns entries of the live log into messages in
-the transaction that notes how far it has read, so that each entry becomes one message a receiver, whatever is killed.
-A message is claimed before each attempt until that is over by its timeout, and none of the same row is sent meanwhile.
+the transaction that stores its position, so that each entry becomes exactly one message per receiver, whatever is
+killed. A message is claimed for each attempt until that ends or times out, and no other message of the same row is sent
+meanwhile.
 """
 
 from __future__ import annotations
@@ -21,28 +22,28 @@ import orjson
 from db.store.changelog import LogPosition
 
 MOST = 50
-"""Receivers of a database."""
+"""The largest number of receivers of a database."""
 MOST_LISTED = 1_000
-"""Messages that are listed at once."""
+"""The most messages in a list."""
 LEASE_SECONDS = 15.0
-"""How long a process that sends is believed to do so."""
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that the specification gives secrets
+"""Seconds for which a lease is valid."""
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix in the specification
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_FAILURE = 300
-"""Characters that are kept of a failure."""
+"""Characters of a failure that are stored."""
 
 
 Run = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
-"""Runs a statement with its values, ``$1`` and so on, in a transaction of the caller's; returns its rows."""
+"""Executes a statement with its binds, ``$1`` and so on, in the caller's transaction; returns its rows."""
 
 
 class WebhookError(Exception):
-    """A receiver cannot be made, changed or found; the message says why and what would be right."""
+    """A receiver cannot be created, changed or found; the message says why and what would be right."""
 
     def __init__(self, message: str, field: str = "name") -> None:
         super().__init__(message)
         self.field = field
-        """What of it was given wrongly."""
+        """The invalid input."""
 
 
 @dataclass(frozen=True)
@@ -57,31 +58,31 @@ class Endpoint:
     created_at: datetime
     created_by: str
     paused_because: str | None
-    """Why nothing is sent to it; None while something is."""
+    """Why nothing is sent to it; None while it is active."""
     rotating_until: datetime | None
-    """Until when the secret before signs, too."""
+    """Until when the old secret signs, too."""
     waiting: int
     dead: int
 
 
 @dataclass(frozen=True)
 class KeptMessage:
-    """A message that its receiver has not taken: it waits for its next attempt, or was given up."""
+    """A message that was not delivered: it waits for its next attempt, or is dead."""
 
     id: str
     row: str
     attempts: int
     created_at: datetime
     next_at: datetime | None
-    """When it is sent next; None where it was given up."""
+    """When it is sent next; None if it is dead."""
     dead_at: datetime | None
     failure: str | None
-    """What came of the last attempt."""
+    """The result of the last attempt."""
 
 
 @dataclass(frozen=True, repr=False)
 class Claim:
-    """A message that is to be sent now, and what it is signed with."""
+    """A message to be sent now, with its secrets."""
 
     id: str
     endpoint: str
@@ -93,7 +94,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Message:
-    """A message as it is written: for a receiver, about a row, of an entry of the live log."""
+    """A message to be stored: for a receiver, about a row, from an entry of the live log."""
 
     id: str
     endpoint: str
@@ -104,7 +105,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Failed:
-    """An attempt that failed: the message, what happened, and seconds until the next."""
+    """A failed attempt: the message, the failure, and seconds until the next attempt."""
 
     id: str
     attempts: int
@@ -113,16 +114,16 @@ class Failed:
 
 
 def new_secret() -> str:
-    """A secret as the specification writes them: 256 random bits."""
+    """A new secret in the form of the specification: 256 random bits."""
     return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def new_id() -> str:
-    """The id of a message."""
+    """A new id of a message."""
     return f"msg_{secrets.token_hex(16)}"
 
 
-# -- for those who keep them: the command line, and mutations ----------------------------------------------------------
+# -- for managers: the command line, and mutations ---------------------------------------------------------------------
 
 _MOMENT = (
     "(SELECT jsonb_build_object('seconds', floor(extract(epoch FROM now()))::bigint, "
@@ -166,10 +167,10 @@ async def create(
     format_: str = "standard",
     by: str | None = None,
 ) -> str:
-    """Makes a receiver, which is told of what is committed from now on; returns its secret, once.
+    """Creates a receiver for changes that are committed from now on; returns its secret, once.
 
     Raises:
-        WebhookError: The name is none or taken, or there are too many.
+        WebhookError: The name is invalid or in use, or there are too many.
     """
     if not NAME.fullmatch(name):
         raise WebhookError(f"{name[:100]!r} is not a valid name; use letters, digits and . _ -, at most 100 of them")
@@ -184,7 +185,7 @@ async def create(
 
 
 async def listed(run: Run, name: str | None = None) -> list[Endpoint]:
-    """Every receiver by name, or the one of that name."""
+    """All receivers by name, or the one with that name."""
     found = []
     for row in await run(_LISTED, (name,)):
         of, filters, rest = row[:4], orjson.loads(row[4]), row[5:]
@@ -205,7 +206,7 @@ async def found(run: Run, name: str) -> Endpoint:
 
 
 async def change(run: Run, name: str, url: str | None, filters: Mapping[str, Any] | None) -> None:
-    """Has a receiver's messages posted elsewhere, or others; what waits for it goes there too. None leaves as it is.
+    """Changes a receiver's URL or filters; waiting messages are sent to the new URL. None leaves a value unchanged.
 
     Raises:
         WebhookError: There is no such receiver.
@@ -216,13 +217,12 @@ async def change(run: Run, name: str, url: str | None, filters: Mapping[str, Any
 
 
 async def rotate(run: Run, name: str, hours: float) -> str:
-    """Gives a receiver a new secret; the one before signs beside it for so many hours. Returns the new one, once.
+    """Gives a receiver a new secret; the old one signs beside it for ``hours``. Returns the new one, once.
 
-    A receiver that has the one before is never left without a signature that it knows, unless that is asked for by
-    0 hours.
+    A receiver that has the old one always gets a signature that it can verify, unless ``hours`` is 0.
 
     Raises:
-        WebhookError: There is no such receiver, or two secrets sign already.
+        WebhookError: There is no such receiver, or it is in a rotation already.
     """
     if hours and (until := (await found(run, name)).rotating_until):
         raise WebhookError(
@@ -238,10 +238,10 @@ async def rotate(run: Run, name: str, hours: float) -> str:
 
 
 async def end_rotation(run: Run, name: str) -> None:
-    """Has a receiver's newer secret sign alone, before the time is over in which the one before does too.
+    """Ends a rotation early: only the newer secret signs from now on.
 
     Raises:
-        WebhookError: There is no such receiver, or one secret of it signs.
+        WebhookError: There is no such receiver, or it is in no rotation.
     """
     if not (await found(run, name)).rotating_until:
         raise WebhookError(f"one secret of {name} signs; there is no rotation to end")
@@ -249,7 +249,7 @@ async def end_rotation(run: Run, name: str) -> None:
 
 
 async def pause(run: Run, name: str) -> None:
-    """Sends a receiver nothing until it is resumed; what happens meanwhile waits.
+    """Stops sending to a receiver until it is resumed; messages are queued meanwhile.
 
     Raises:
         WebhookError: There is no such receiver.
@@ -258,7 +258,7 @@ async def pause(run: Run, name: str) -> None:
 
 
 async def resume(run: Run, name: str) -> None:
-    """Sends a receiver what waits, and what comes.
+    """Sends a receiver its queued messages, and new ones.
 
     Raises:
         WebhookError: There is no such receiver.
@@ -267,7 +267,7 @@ async def resume(run: Run, name: str) -> None:
 
 
 async def remove(run: Run, name: str) -> None:
-    """Removes a receiver, and the messages that wait for it.
+    """Deletes a receiver and its messages.
 
     Raises:
         WebhookError: There is no such receiver.
@@ -277,7 +277,7 @@ async def remove(run: Run, name: str) -> None:
 
 
 async def kept(run: Run, name: str, *, dead: bool, most: int = MOST_LISTED) -> list[KeptMessage]:
-    """So many messages that a receiver has not taken: those that were given up, the newest first, or those that wait.
+    """The most recent undelivered messages of a receiver: dead ones, newest first, or waiting ones.
 
     Raises:
         WebhookError: There is no such receiver.
@@ -288,7 +288,7 @@ async def kept(run: Run, name: str, *, dead: bool, most: int = MOST_LISTED) -> l
 
 
 async def send_again(run: Run, name: str, id_: str | None, hours: float) -> int:
-    """Has dead messages sent again under their ids, one or all, tried for so many hours anew; how many.
+    """Queues dead messages again under their ids, one or all, with ``hours`` for new attempts; returns their number.
 
     Raises:
         WebhookError: There is no such receiver, or no such dead message.
@@ -324,7 +324,7 @@ TAKE_LEASE = f"""
     WHERE s.holder IS NULL OR s.holder = excluded.holder OR s.held_until < now()
     RETURNING 1
 """
-"""Makes a process the one that sends, or lets it go on; no row where another one is, or there is nobody to send to."""
+"""Takes or renews the lease; no row if another process holds it, or there are no receivers."""
 LEAVE = "UPDATE gateway.webhook_sender SET holder = NULL, held_until = NULL WHERE id = 1 AND holder = $1::text"
 
 _HEAD = """
@@ -340,7 +340,7 @@ _DUE = f"""
     )
     SELECT message_id FROM heads WHERE next_at <= now() ORDER BY next_at, position LIMIT $2
 """
-"""Goes from row to row by the index, never through all that waits behind the first of each."""
+"""Steps from row to row by the index, without reading the queue behind the first message of each."""
 _CLAIM = """
     UPDATE gateway.webhook_messages AS m
     SET attempts = m.attempts + 1, next_at = now() + make_interval(secs => $2)
@@ -354,7 +354,7 @@ _CLAIM = """
     RETURNING m.message_id, m.endpoint, e.url, m.body, m.attempts, e.secret,
         CASE WHEN e.old_secret_until > now() THEN e.old_secret END, m.position
 """
-"""Of messages that were due: one that was dead and stands before them again by now comes first."""
+"""Claims due messages, unless an earlier message of the same row has become due again."""
 _FAIL = """
     UPDATE gateway.webhook_messages AS m
     SET failure = f.failure,
@@ -386,15 +386,15 @@ _WAITING = """
 
 
 async def extend(connection: asyncpg.Connection, holder: str) -> bool:
-    """Says that a process goes on sending; whether it may."""
+    """Renews the lease; returns whether this process holds it."""
     return bool(await connection.fetchval(TAKE_LEASE, holder))
 
 
 async def place_of(connection: asyncpg.Connection, holder: str) -> LogPosition | None:
-    """How far the log was read; locks that until the end of the transaction.
+    """The position up to which the log was read; locks it until the end of the transaction.
 
     Raises:
-        LeaseLostError: Another process sends now.
+        LeaseLostError: Another process holds the lease.
     """
     row = await connection.fetchrow(
         "SELECT place::text FROM gateway.webhook_sender WHERE id = 1 AND holder = $1 FOR UPDATE", holder
@@ -405,18 +405,18 @@ async def place_of(connection: asyncpg.Connection, holder: str) -> LogPosition |
 
 
 class LeaseLostError(Exception):
-    """Another process sends webhooks now."""
+    """Another process holds the lease."""
 
 
 async def keep_place(connection: asyncpg.Connection, place: LogPosition) -> None:
-    """Notes how far the log was read."""
+    """Stores the position up to which the log was read."""
     await connection.execute(
         "UPDATE gateway.webhook_sender SET place = $1::text::jsonb WHERE id = 1", orjson.dumps(asdict(place)).decode()
     )
 
 
 async def endpoints(connection: asyncpg.Connection) -> Sequence[tuple[str, str, str, Mapping[str, Any], int]]:
-    """Receivers: name, topic, format, filters, and the second since which they are."""
+    """Receivers: name, topic, format, filters, and the second of their creation."""
     rows = await connection.fetch(
         "SELECT name, topic, format, filters::text, floor(extract(epoch FROM created_at))::bigint "
         "FROM gateway.webhook_endpoints"
@@ -425,18 +425,18 @@ async def endpoints(connection: asyncpg.Connection) -> Sequence[tuple[str, str, 
 
 
 async def write(connection: asyncpg.Connection, messages: Sequence[Message], seconds: float) -> None:
-    """Keeps messages until they are taken; those that are not for so many seconds are given up."""
+    """Stores messages until they are delivered; after ``seconds`` they are dead."""
     columns = zip(*((one.id, one.endpoint, one.row, one.position, one.body) for one in messages), strict=True)
     await connection.execute(_WRITE, *map(list, columns), seconds)
 
 
 async def due(connection: asyncpg.Connection, endpoint: str, most: int) -> list[str]:
-    """The next messages for a receiver, of each row the oldest. It takes about 4 us for each row that waits."""
+    """The next messages for a receiver, of each row the oldest. It takes about 4 us per row with messages."""
     return [row[0] for row in await connection.fetch(_DUE, endpoint, most)]
 
 
 async def claim(connection: asyncpg.Connection, ids: Sequence[str], seconds: float) -> list[Claim]:
-    """Those of some messages that are to be sent still; nobody else sends them for so many seconds."""
+    """Claims those messages that are still to be sent, for ``seconds``."""
     rows = await connection.fetch(_CLAIM, ids, seconds)
     return [
         Claim(id_, name, url, body, attempts, [one for one in (secret, old) if one])
@@ -445,12 +445,12 @@ async def claim(connection: asyncpg.Connection, ids: Sequence[str], seconds: flo
 
 
 async def taken(connection: asyncpg.Connection, ids: Sequence[str]) -> None:
-    """Removes messages that were taken."""
+    """Deletes delivered messages."""
     await connection.execute("DELETE FROM gateway.webhook_messages WHERE message_id = ANY ($1::text[])", ids)
 
 
 async def fail(connection: asyncpg.Connection, failed: Sequence[Failed]) -> int:
-    """Notes attempts that failed; how many of the messages are given up by it."""
+    """Records failed attempts; returns the number of messages that are dead by that."""
     rows = await connection.fetch(
         _FAIL,
         [one.id for one in failed],
@@ -462,7 +462,7 @@ async def fail(connection: asyncpg.Connection, failed: Sequence[Failed]) -> int:
 
 
 async def pause_gone(connection: asyncpg.Connection, endpoint: str) -> None:
-    """Sends a receiver nothing more that has said that it is gone."""
+    """Pauses a receiver that has answered 410 Gone."""
     await connection.execute(
         "UPDATE gateway.webhook_endpoints SET paused_at = coalesce(paused_at, now()), "
         "paused_because = 'the receiver answered 410 Gone' WHERE name = $1",
@@ -471,9 +471,9 @@ async def pause_gone(connection: asyncpg.Connection, endpoint: str) -> None:
 
 
 async def prune(connection: asyncpg.Connection, seconds: float) -> int:
-    """Removes messages that died so long ago; gives up those whose time ran out while their receiver was paused.
+    """Deletes messages that died ``seconds`` ago; ends those that expired while their receiver was paused.
 
-    Returns how many it gave up.
+    Returns the number of the latter.
     """
     await connection.execute(_PRUNE, seconds)
     done: str = await connection.execute(_GIVE_UP)
@@ -481,6 +481,6 @@ async def prune(connection: asyncpg.Connection, seconds: float) -> int:
 
 
 async def waiting(connection: asyncpg.Connection) -> tuple[int, float]:
-    """How many messages wait, counted to 100,000, and the age of the oldest of them in seconds."""
+    """The number of waiting messages, counted up to 100,000, and the age of the oldest in seconds."""
     row = await connection.fetchrow(_WAITING)
     return row[0], row[1]
