@@ -22,7 +22,7 @@ _FUNCTION = re.compile(rf"CREATE OR REPLACE FUNCTION {OWN_SCHEMA}\.(\w+)\(")
 
 
 @dataclass(frozen=True)
-class Brought:
+class AddedObjects:
     """What the gateway has added to a database, by SQL names."""
 
     tables: Sequence[tuple[str, int]]
@@ -47,7 +47,7 @@ class Brought:
         return "\n".join(lines)
 
 
-async def detach(url: str | URL, *, confirmed: bool) -> Brought:
+async def detach(url: str | URL, *, confirmed: bool) -> AddedObjects:
     """Lists what the gateway has added to a database; if ``confirmed``, it is dropped, the record of changes included.
 
     Raises:
@@ -95,7 +95,7 @@ _INDEXES = text("""
 """)
 
 
-async def _found(connection: AsyncConnection) -> Brought:
+async def _found(connection: AsyncConnection) -> AddedObjects:
     ours = {table.name for table in Entity.metadata.tables.values() if is_own(table)} | {"own_revisions"}
     made = set(_FUNCTION.findall((Path(__file__).parents[1] / "sql" / "own.sql").read_text(encoding="utf-8")))
     tables, others = [], []
@@ -109,10 +109,10 @@ async def _found(connection: AsyncConnection) -> Brought:
         (functions if name in made else others).append(sql)
     indexes = await connection.scalars(_INDEXES, {"schemas": list(SCHEMAS), "prefix": INDEX_PREFIX})
     schema = bool(await connection.scalar(text(f"SELECT to_regnamespace('{OWN_SCHEMA}') IS NOT NULL")))
-    return Brought(tables, functions, list(indexes), schema, others)
+    return AddedObjects(tables, functions, list(indexes), schema, others)
 
 
-async def _drop_own(connection: AsyncConnection, found: Brought) -> None:
+async def _drop_own(connection: AsyncConnection, found: AddedObjects) -> None:
     """Drops the gateway's own objects, and nothing that depends on them."""
     try:
         if found.tables:

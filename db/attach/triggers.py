@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Known:
+class TriggerKind:
     """A kind of trigger: the pattern of its function, the consequence of its absence, and what the gateway leaves to
     it."""
 
@@ -35,36 +35,36 @@ OURS = frozenset(
 """The trigger functions of the gateway's migrations."""
 
 KNOWN = (
-    Known(
+    TriggerKind(
         "ml_model_registry", r"is_champion",
         "the database does not keep at most one champion per experiment",
         "it clears an experiment's other champions by itself, and two transactions outside the gateway may leave two",
     ),
-    Known(
+    TriggerKind(
         "ml_drift_history", r"insert\s+into\s+(public\.)?ml_monitoring_alerts",
         "drift of medium or higher severity raises no alert",
         "it raises the alert of a recorded drift, so the gateway raises none",
     ),
-    Known(
+    TriggerKind(
         "twin_fidelity_tracking", r"fidelity_grade\s*:=|prediction_error\s*:=",
         "fidelity and grade are not computed when actual results are recorded",
         "it grades twins by its own rules, and the graph shows what it stores",
     ),
-    Known(
+    TriggerKind(
         "twin_fidelity_tracking", r"digital_twin_models|refresh_twin_model_fidelity",
         "the fidelity of twin models does not follow their validations",
         "it works the fidelity of twin models out by its own rules",
     ),
-    Known(
+    TriggerKind(
         "ab_fidelity_comparisons", r"fidelity_score\s*:=|fidelity_grade\s*:=|prediction_error\s*:=",
         "prediction errors and fidelity scores are not computed",
         "it grades comparisons by its own rules, and the graph shows what it stores",
     ),
-    Known(
+    TriggerKind(
         "composition_steps", r"insert\s+into\s+(public\.)?tool_performance",
         theirs="it records the measurement of a step that ends, so `moveStep` adds none",
     ),
-    Known("ml_shap_analyses", r"explanation_id", theirs="it names explanations that have no id"),
+    TriggerKind("ml_shap_analyses", r"explanation_id", theirs="it names explanations that have no id"),
 )  # fmt: skip
 """The platform's kinds of triggers, other than those that set the time of the last change."""
 
@@ -106,5 +106,5 @@ def graded_alike(tables: Mapping[str, Mapping[str, str]], overloads: Mapping[str
                 yield table, function
 
 
-def _does(known: Known, text: str) -> bool:
+def _does(known: TriggerKind, text: str) -> bool:
     return re.search(known.does, text, re.IGNORECASE) is not None

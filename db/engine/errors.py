@@ -189,7 +189,7 @@ def sqlstate(error: BaseException) -> str:
     return str(getattr(_cause(error), "sqlstate", None) or "")
 
 
-def lets_nobody_in(error: BaseException) -> bool:
+def refuses_login(error: BaseException) -> bool:
     """Whether the role, the password or the database is invalid."""
     return sqlstate(error).startswith(_NOBODY_IN)
 

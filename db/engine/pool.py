@@ -30,7 +30,7 @@ CLOSE_SECONDS = 2.0
 """Seconds for telling a server that a connection ends, before it is aborted."""
 LOOK_SECONDS, LONG = 0.1, 2
 """Seconds between two checks of running statements, and the number of checks after which one has run for long."""
-PATIENCE = 6
+HEAVY_FACTOR = 6
 """The multiple of the timeout for heavy statements: they wait for each other."""
 REMEMBERED = 1_000
 """Remembered statements that have run for long."""
@@ -92,8 +92,8 @@ class ConnectionLimiter:
     """Gives as many turns as an engine has connections, at most ``heavy`` of them to heavy statements.
 
     Raises:
-        sqlalchemy.exc.TimeoutError: No connection was free within ``timeout`` seconds, for heavy ones `PATIENCE` times
-            that.
+        sqlalchemy.exc.TimeoutError: No connection was free within ``timeout`` seconds, for heavy statements
+            `HEAVY_FACTOR` times that.
     """
 
     def __init__(self, size: int, timeout: float, heavy: int | None = None) -> None:
@@ -298,7 +298,7 @@ class ConnectionLimiter:
 
     async def _wait(self, *, connects: bool, heavy: bool) -> BorrowedConnection | None:
         loop = asyncio.get_running_loop()
-        now, patience = loop.time(), self._timeout * (PATIENCE if heavy else 1)
+        now, patience = loop.time(), self._timeout * (HEAVY_FACTOR if heavy else 1)
         waiter = _ConnectionWaiter(now, now + patience, connects=connects)
         (self._heavy_waiters if heavy else self._waiters).append(waiter)
         if not self._free:

@@ -30,7 +30,7 @@ class OutdatedServerError(ConnectionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PrimaryPosition:
     """The position of a primary: its cluster's identifier, its timeline, and the bytes of its log that are flushed."""
 
     cluster: str
@@ -38,14 +38,14 @@ class Standing:
     position: int
 
     @classmethod
-    def of(cls, text: str | None) -> Standing | None:
+    def of(cls, text: str | None) -> PrimaryPosition | None:
         """The position in the result of ``gateway.standing()``; None if it is unavailable."""
         if text is None:
             return None
         cluster, timeline, position = text.split("/")
         return cls(cluster, int(timeline), int(position))
 
-    def has_all_of(self, other: Standing) -> bool:
+    def has_all_of(self, other: PrimaryPosition) -> bool:
         """Whether this is a later position of the same cluster: commits at ``other`` are included, or lost for good."""
         if self.cluster != other.cluster or self.timeline < other.timeline:
             return False
@@ -57,7 +57,7 @@ class Timelines:
 
     def __init__(self) -> None:
         self._newest: dict[str, int] = {}
-        self._open: WeakKeyDictionary[asyncpg.Connection, Standing] = WeakKeyDictionary()
+        self._open: WeakKeyDictionary[asyncpg.Connection, PrimaryPosition] = WeakKeyDictionary()
         self.tells: bool | None = None
         """Whether the database has ``gateway.standing()``; None before the first connection."""
         self.failovers = 0
@@ -70,7 +70,7 @@ class Timelines:
         """The newest timeline that was seen, None if no server reported one."""
         return max(self._newest.values(), default=None)
 
-    def see(self, standing: Standing) -> None:
+    def see(self, standing: PrimaryPosition) -> None:
         """Notes the position of a server. Connections to older timelines are closed.
 
         Raises:
@@ -98,7 +98,7 @@ class Timelines:
             OSError, asyncpg.PostgresError: The connection was lost meanwhile.
         """
         try:
-            standing = Standing.of(await connection.fetchval(STANDING))
+            standing = PrimaryPosition.of(await connection.fetchval(STANDING))
             self.tells = True
         except _NOT_TOLD as error:
             if self.tells is None:

@@ -27,7 +27,7 @@ from db.engine.errors import (
 )
 from db.engine.limiter import Limiter, NoTurnError
 from db.engine.locks import Running, lock_waits_of
-from db.engine.timelines import STANDING, OutdatedServerError, Standing
+from db.engine.timelines import STANDING, OutdatedServerError, PrimaryPosition
 
 OUTCOME_SECONDS = 5.0
 """Seconds for which the outcome of an unacknowledged commit is queried."""
@@ -51,11 +51,11 @@ class Proof:
 
 
 @dataclass(frozen=True)
-class _Sealed:
+class _CommitProof:
     """The state of a transaction before its commit: the lock that it holds until its end, and its server's position."""
 
     lock: int
-    standing: Standing | None
+    standing: PrimaryPosition | None
 
 
 class Transaction:
@@ -159,25 +159,25 @@ class Transaction:
             await self._open.commit()
         except _FAILED as error:
             # not every driver's error tells whether the server received the commit
-            if is_of_server(error) or not await self._became(sealed):
+            if is_of_server(error) or not await self._outcome(sealed):
                 raise translate_change(error) from error
         self._open = None
         if self.tells_position:
             self.position = await self._committed_at()
 
-    async def _seal(self) -> _Sealed:
+    async def _seal(self) -> _CommitProof:
         """Takes a lock that shows others when the transaction is over, and reads the server's position."""
         timelines = self._connector.timelines
         lock = secrets.randbits(63)
         asked = STANDING if timelines.tells else "SELECT NULL::text"
         row = (await self.run_as_gateway(f"{asked} FROM pg_advisory_xact_lock($1::text::bigint)", (str(lock),)))[0]
-        standing = Standing.of(row[0])
+        standing = PrimaryPosition.of(row[0])
         if standing is not None:
             try:
                 timelines.see(standing)  # a pooler may have switched to another server
             except OutdatedServerError as error:
                 raise translate(error) from error
-        return _Sealed(lock, standing)
+        return _CommitProof(lock, standing)
 
     async def _committed_at(self) -> int | None:
         """A log position after the commit, None if the connection was lost; the commit stands."""
@@ -202,18 +202,18 @@ class Transaction:
         if self._reads_only and not self._connection.invalidated:
             await self._connection.invalidate()  # a new one may reach a database that accepts changes
 
-    async def _became(self, sealed: _Sealed) -> bool:
-        """Like `_was_made`; counts the outcomes of unacknowledged commits."""
+    async def _outcome(self, sealed: _CommitProof) -> bool:
+        """Like `_is_committed`; counts the outcomes of unacknowledged commits."""
         counts = self._connector.timelines.lost_commits
         try:
-            made = await self._was_made(sealed)
+            made = await self._is_committed(sealed)
         except OutcomeUnknownError:
             counts["unknown"] += 1
             raise
         counts["made" if made else "not made"] += 1
         return made
 
-    async def _was_made(self, sealed: _Sealed) -> bool:
+    async def _is_committed(self, sealed: _CommitProof) -> bool:
         """Whether the transaction was committed, in the current database.
 
         Raises:
@@ -243,7 +243,7 @@ class Transaction:
         return found
 
 
-async def _look(engine: AsyncEngine, proof: Proof, sealed: _Sealed, *, ends: bool) -> bool | None:
+async def _look(engine: AsyncEngine, proof: Proof, sealed: _CommitProof, *, ends: bool) -> bool | None:
     """Whether a transaction was committed; None while it is not decided, or if this server cannot know.
 
     ``ends`` tells the server to end it. The result is valid only where a change can be committed: not on a standby, nor
@@ -272,7 +272,7 @@ async def _look(engine: AsyncEngine, proof: Proof, sealed: _Sealed, *, ends: boo
     finally:
         await connection.close()
     there, hidden, told = found
-    standing = Standing.of(told)
+    standing = PrimaryPosition.of(told)
     assert sealed.standing is not None  # noqa: S101 - checked before
     if standing is None or not standing.has_all_of(sealed.standing) or (hidden and not there):
         return None

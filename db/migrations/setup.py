@@ -21,7 +21,7 @@ from db.base.quoting import literal
 from db.base.vocabulary import OWN_SCHEMA, entities, enum_types, is_own, table_of
 from db.embedded.server import GATEWAY_ROLE, OWNER_ROLE, EmbeddedPostgres, create_database
 from db.engine.engine import create_engine
-from db.engine.errors import INSUFFICIENT_PRIVILEGE, diagnostics, lets_nobody_in, sqlstate, translate
+from db.engine.errors import INSUFFICIENT_PRIVILEGE, diagnostics, refuses_login, sqlstate, translate
 from db.engine.url import database_url
 from db.seed.tools import SEED, seed_tools
 from db.store.grants import OWN_RIGHTS, grants
@@ -81,7 +81,7 @@ async def connect(url: str | URL) -> AsyncIterator[AsyncConnection]:
                 f"the role {target.username} lacks a right on the database {target.database}: "
                 f"{diagnostics(error).words}; connect as the owner of the database"
             ) from error
-        if lets_nobody_in(error):
+        if refuses_login(error):
             raise SetupError(
                 f"no connection as {target.username} to {target.database}: {diagnostics(error).words}"
             ) from error

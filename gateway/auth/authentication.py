@@ -71,7 +71,7 @@ def _quoted(message: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _CachedCaller:
     caller: Caller
     until: float
     """The time (Unix) until which the entry is valid."""
@@ -94,7 +94,7 @@ class Authentication:
         self._roles: Mapping[str, Sequence[str]] = {**ROLES, **settings.roles}
         self._engine = engine
         self._writer = writer
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _CachedCaller] = {}
         self._notes: set[asyncio.Task[None]] = set()
 
     async def authenticate(self, authorization: str | None) -> Caller:
@@ -121,13 +121,13 @@ class Authentication:
         """Waits for pending notes of token use."""
         await asyncio.gather(*self._notes)
 
-    def _keep(self, authorization: str, known: _Known) -> None:
+    def _keep(self, authorization: str, known: _CachedCaller) -> None:
         self._known.pop(authorization, None)
         while len(self._known) >= CAPACITY:
             del self._known[next(iter(self._known))]
         self._known[authorization] = known
 
-    async def _verified(self, authorization: str) -> _Known:
+    async def _verified(self, authorization: str) -> _CachedCaller:
         self._known.pop(authorization, None)
         scheme, _, credential = authorization.partition(" ")
         credential = credential.strip()
@@ -142,7 +142,7 @@ class Authentication:
             raise UnauthenticatedError(f"The credential is not {_or(self._takes)}.", invalid=True)
         return await self._by_jwt(self._verifier, credential)
 
-    async def _by_jwt(self, verifier: Verifier, credential: str) -> _Known:
+    async def _by_jwt(self, verifier: Verifier, credential: str) -> _CachedCaller:
         try:
             claims = await verifier.claims(credential)
             name, named = verifier.name(claims), verifier.roles(claims)
@@ -155,9 +155,9 @@ class Authentication:
         identity = self._identity(claims.get("role", ANON), passed)
         roles, scopes = granted(named, self._roles)
         end = verifier.end(claims)
-        return _Known(Caller(name, scopes, roles, claims, identity, end), min(end, time.time() + JWT_SECONDS))
+        return _CachedCaller(Caller(name, scopes, roles, claims, identity, end), min(end, time.time() + JWT_SECONDS))
 
-    async def _by_token(self, credential: str) -> _Known:
+    async def _by_token(self, credential: str) -> _CachedCaller:
         if not self._tokens:
             raise UnauthenticatedError("Service tokens are not taken here.", invalid=True)
         unknown = UnauthenticatedError("The service token is unknown, revoked or expired.", invalid=True)
@@ -177,7 +177,7 @@ class Authentication:
         roles, scopes = granted(named, self._roles)
         self._note(hashed)
         identity = self._identity(self._token_role, _as_claims(sub=name, role=self._token_role))
-        return _Known(Caller(name, scopes, roles, {}, identity, end), min(end, time.time() + TOKEN_SECONDS))
+        return _CachedCaller(Caller(name, scopes, roles, {}, identity, end), min(end, time.time() + TOKEN_SECONDS))
 
     def _identity(self, role: Any, claims: str) -> Identity | None:
         """The database role and claims of a caller, if the database's policies apply; ``claims`` are JSON."""

@@ -21,7 +21,7 @@ from db.store.tokens import TokenError
 from db.store.webhooks import WebhookError
 from gateway.cli import database, doctor, documents, lineage, mcp, previews, schema, serve, tokens, webhooks
 from gateway.cli.areas import Command
-from gateway.cli.ending import ENDING
+from gateway.cli.ending import SIGNALS
 from gateway.cli.serve import AddressError
 from gateway.observability.logging import configure
 from gateway.openlineage.export import ExportError
@@ -66,23 +66,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     run: Command = options.run
-    complain = log.critical if run is serve.serve else _complain
+    complain = log.critical if run is serve.serve else _print_error
     try:
         configure("info")  # until the settings say otherwise
-        _look_at_output(run)
+        _check_output(run)
         settings = load()
         configure(settings.log, settings.log_format)
-        ENDING.listen()
+        SIGNALS.listen()
         status = run(options, settings)
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:  # as in `e2i-gateway schema print | head`: the reader has closed the pipe
-        _read_no_more()
+        _discard_output()
         return 128 + signal.SIGPIPE
     except SystemExit:
-        if ENDING.asked_by is None:
+        if SIGNALS.received is None:
             raise
-        return 0 if run is serve.serve else 128 + ENDING.asked_by  # serving ends by a signal alone
+        return 0 if run is serve.serve else 128 + SIGNALS.received  # serving ends by a signal alone
     except Exception as error:
         said = _said(error)
         if said is None and run is serve.serve:
@@ -90,23 +90,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain("%s", said or f"an unexpected fault: {type(error).__name__}: {error}")
         log.debug("the command has failed", exc_info=error)
         if isinstance(error, OSError):
-            _read_no_more()
+            _discard_output()
         return 2 if isinstance(error, SettingsError) else 1
     return status
 
 
-class _NowhereError(Exception):
+class _ClosedOutputError(Exception):
     """Standard output is closed."""
 
 
-def _look_at_output(run: Command) -> None:
+def _check_output(run: Command) -> None:
     if sys.stdout is None and run is not serve.serve:
-        raise _NowhereError("the standard output is closed: there is nowhere to write to")
+        raise _ClosedOutputError("the standard output is closed: there is nowhere to write to")
 
 
 _TELLING = (
     EmbeddedPostgresError, SetupError, TokenError, TrustedDocumentsError, PreviewError, PolicyError, WebhookError,
-    ExportError, AddressError, _NowhereError,
+    ExportError, AddressError, _ClosedOutputError,
 )  # fmt: skip
 """Exceptions whose message is complete by itself."""
 
@@ -127,11 +127,11 @@ def _said(error: Exception) -> str | None:
     return str(meaning) if isinstance(meaning, _TELLING) else None
 
 
-def _read_no_more() -> None:
+def _discard_output() -> None:
     """Discards output still buffered, which Python would complain about at exit."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _complain(message: str, *given: object) -> None:
+def _print_error(message: str, *given: object) -> None:
     print(f"e2i-gateway: {message % given}", file=sys.stderr)  # noqa: T201

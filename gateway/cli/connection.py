@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.migrations import setup
-from gateway.cli.ending import ENDING
+from gateway.cli.ending import SIGNALS
 from gateway.database import embedded_database
 from gateway.settings import Settings
 
@@ -30,9 +30,9 @@ async def own_table(url: str, table: str, error: type[Exception]) -> AsyncIterat
 def with_owner(settings: Settings, run: Callable[[str], Coroutine[Any, Any, int]]) -> int:
     """Runs on the database that the settings name, in the role that owns its objects; returns the exit status."""
     if settings.database_url:
-        return ENDING.run(run(settings.database_url))
-    with embedded_database(settings, ENDING.run) as (owner, _):
-        return ENDING.run(run(owner))
+        return SIGNALS.run(run(settings.database_url))
+    with embedded_database(settings, SIGNALS.run) as (owner, _):
+        return SIGNALS.run(run(owner))
 
 
 def say(text: str) -> None:

@@ -15,7 +15,7 @@ from db.migrations import setup
 from db.store.grants import role_sql
 from gateway.cli.areas import Areas
 from gateway.cli.connection import own_table, say, with_owner
-from gateway.cli.ending import ENDING
+from gateway.cli.ending import SIGNALS
 from gateway.database import load_demo
 from gateway.settings import Settings
 from schema.execution.explain import explain
@@ -141,6 +141,6 @@ def revision(options: argparse.Namespace, settings: Settings) -> int:
     """Writes a migration from the difference between the models and the existing migrations."""
     from db.migrations.revise import new_revision  # noqa: PLC0415 - slow to import, and needed by this command alone
 
-    path = ENDING.run(new_revision(settings.database_url, options.message))
+    path = SIGNALS.run(new_revision(settings.database_url, options.message))
     say(f"Wrote {path}: read it before you commit it." if path else "The migrations already match the models.")
     return 0

@@ -7,7 +7,7 @@ import sys
 
 from db.engine.url import database_url
 from gateway.cli.areas import Areas
-from gateway.cli.ending import ENDING
+from gateway.cli.ending import SIGNALS
 from gateway.database import embedded_database
 from gateway.doctor import findings
 from gateway.doctor.examine import examine
@@ -29,12 +29,12 @@ def add(areas: Areas) -> None:
 def doctor(options: argparse.Namespace, settings: Settings) -> int:
     """Checks this deployment and prints remedies; 1 if anything is an error."""
     if settings.url is not None:
-        found = ENDING.run(examine(settings, settings.url))
+        found = SIGNALS.run(examine(settings, settings.url))
     elif (settings.data / "postgres").exists():
-        with embedded_database(settings, ENDING.run) as (_, gateway):
-            found = ENDING.run(examine(settings, database_url(gateway)))
+        with embedded_database(settings, SIGNALS.run) as (_, gateway):
+            found = SIGNALS.run(examine(settings, database_url(gateway)))
     else:
-        found = ENDING.run(examine(settings, None))
+        found = SIGNALS.run(examine(settings, None))
     write = as_json if options.json else as_sql if options.sql else as_text
     sys.stdout.write(write(found))
     return findings.status(found)

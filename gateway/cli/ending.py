@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Ending:
+class TerminationSignals:
     """Unwinds a command at SIGINT, SIGTERM or SIGHUP, so that the embedded database stops with it.
 
     Only the first signal has an effect. Coroutines are cancelled, since an exception raised inside them by a signal
@@ -18,7 +18,7 @@ class Ending:
     """
 
     def __init__(self) -> None:
-        self.asked_by: signal.Signals | None = None
+        self.received: signal.Signals | None = None
         self._runs = False
         self._task: asyncio.Task[Any] | None = None
 
@@ -34,7 +34,7 @@ class Ending:
 
         async def watched() -> T:
             self._task = asyncio.current_task()
-            if self._task and self.asked_by is not None:
+            if self._task and self.received is not None:
                 self._task.cancel()
             return await coroutine
 
@@ -43,22 +43,22 @@ class Ending:
             return asyncio.run(watched())
         finally:
             self._runs, self._task = False, None
-            self.obey()  # the cancellation may have been converted on its way up
+            self.raise_if_received()  # the cancellation may have been converted on its way up
 
-    def obey(self) -> None:
+    def raise_if_received(self) -> None:
         """Unwinds if a signal was received."""
-        if self.asked_by is not None:
-            raise SystemExit(128 + self.asked_by)
+        if self.received is not None:
+            raise SystemExit(128 + self.received)
 
     def _ask(self, number: int, _frame: object) -> None:
-        self.asked_by = signal.Signals(number)
+        self.received = signal.Signals(number)
         for ending in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ending, signal.SIG_IGN)
         if not self._runs:
-            self.obey()
+            self.raise_if_received()
         elif self._task:
             self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
 
-ENDING = Ending()
+SIGNALS = TerminationSignals()
 """The signal handling of this process."""

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from db.engine.url import database_url
 from gateway.cli.areas import Areas
-from gateway.cli.ending import ENDING
+from gateway.cli.ending import SIGNALS
 from gateway.database import embedded_database
 from gateway.openlineage.events import Event, EventWriter
 from gateway.openlineage.export import Ask, ExportError, WalkScope, changes, ids_of, walk
@@ -54,9 +54,9 @@ def export(options: argparse.Namespace, settings: Settings) -> int:
             raise ExportError(f"--type {name[:100]}: it is no type of the lineage")
     quiet = settings.model_copy(update={"webhooks": False})
     if settings.url is not None:
-        return ENDING.run(_export(options, quiet, settings.url))
-    with embedded_database(settings, ENDING.run) as (_, gateway):
-        return ENDING.run(_export(options, quiet, database_url(gateway)))
+        return SIGNALS.run(_export(options, quiet, settings.url))
+    with embedded_database(settings, SIGNALS.run) as (_, gateway):
+        return SIGNALS.run(_export(options, quiet, database_url(gateway)))
 
 
 async def _export(options: argparse.Namespace, settings: Settings, url: URL) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 
 from db.engine.url import database_url
 from gateway.cli.areas import Areas
-from gateway.cli.ending import ENDING
+from gateway.cli.ending import SIGNALS
 from gateway.database import embedded_database, load_demo
 from gateway.settings import Settings, SettingsError
 
@@ -29,11 +29,11 @@ def mcp(options: argparse.Namespace, settings: Settings) -> int:
     if settings.mcp == "off":
         raise SettingsError("GATEWAY_MCP: it is off; set it to read or change")
     if settings.url is not None:
-        return ENDING.run(_serve(settings, settings.url))
-    with embedded_database(settings, ENDING.run) as (owner, gateway):
+        return SIGNALS.run(_serve(settings, settings.url))
+    with embedded_database(settings, SIGNALS.run) as (owner, gateway):
         if (size := demo_size(options, settings)) != "off":
-            ENDING.run(load_demo(owner, size))
-        return ENDING.run(_serve(settings, database_url(gateway)))
+            SIGNALS.run(load_demo(owner, size))
+        return SIGNALS.run(_serve(settings, database_url(gateway)))
 
 
 def demo_size(options: argparse.Namespace, settings: Settings) -> Literal["off", "small", "large"]:

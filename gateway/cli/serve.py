@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from db.engine.url import database_url
 from gateway.cli.areas import Areas
-from gateway.cli.ending import ENDING
+from gateway.cli.ending import SIGNALS
 from gateway.database import embedded_database, load_demo
 from gateway.observability.logging import LINES
 from gateway.server import uvicorn_server, workers
@@ -47,9 +47,9 @@ def serve(options: argparse.Namespace, settings: Settings) -> int:
             "DATABASE_URL is not set: serving the gateway's own demo database in %s; set it to serve another",
             settings.data / "postgres",
         )
-        with embedded_database(settings, ENDING.run) as (owner, gateway):
+        with embedded_database(settings, SIGNALS.run) as (owner, gateway):
             if (size := options.demo or settings.demo) != "off":
-                ENDING.run(load_demo(owner, size))
+                SIGNALS.run(load_demo(owner, size))
             return _serve(settings, database_url(gateway), sockets)
 
 
@@ -104,7 +104,7 @@ def _serve(settings: Settings, url: URL, sockets: ListeningSockets) -> int:
         return 0 if workers.serve(settings, url, sockets, started) else 1
     try:
         ended = uvicorn_server.run(
-            settings, url, sockets, on_start=started, asked_to_end=lambda: ENDING.asked_by is not None
+            settings, url, sockets, on_start=started, asked_to_end=lambda: SIGNALS.received is not None
         )
     except ListenError as error:
         raise _address_error(_addresses(settings)[error.place], error.cause) from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 from gateway.client.flows import (
     Exchange,
     Flow,
-    Lost,
+    MissingReply,
     NamedChange,
     Pause,
     RecordTerms,
@@ -62,7 +62,9 @@ class _Client(TypedChanges[ChangedT, RecordingT], Generic[ChangedT, RecordingT, 
     def __init__(self, retries: int) -> None:
         self._retries = retries
         connecting = (_httpx().ConnectError, _httpx().ConnectTimeout, _httpx().PoolTimeout)
-        self._lost: Callable[[Exception], Lost] = lambda error: Lost(error, sent=not isinstance(error, connecting))
+        self._lost: Callable[[Exception], MissingReply] = lambda error: MissingReply(
+            error, sent=not isinstance(error, connecting)
+        )
 
     @abstractmethod
     def _run(self, flow: Flow[Any]) -> Any:
@@ -294,7 +296,7 @@ class Gateway(_Client[Changed, Recording, QueryData, Rows, dict[str, Any]]):
         return GatewayTransaction(self._run, self._retries, key)
 
     def _run(self, flow: Flow[T]) -> T:
-        came: Reply | Lost | None = None
+        came: Reply | MissingReply | None = None
         while True:
             try:
                 step = flow.send(came)
@@ -307,7 +309,7 @@ class Gateway(_Client[Changed, Recording, QueryData, Rows, dict[str, Any]]):
             else:
                 came = self._send(step)
 
-    def _send(self, asked: Exchange) -> Reply | Lost:
+    def _send(self, asked: Exchange) -> Reply | MissingReply:
         try:
             return _reply(self._http.post(asked.path, content=asked.content, headers=dict(asked.headers)))
         except _httpx().TransportError as error:
@@ -352,7 +354,7 @@ class AsyncGateway(
         return AsyncGatewayTransaction(self._run, self._retries, key)
 
     async def _run(self, flow: Flow[T]) -> T:
-        came: Reply | Lost | None = None
+        came: Reply | MissingReply | None = None
         while True:
             try:
                 step = flow.send(came)
@@ -365,7 +367,7 @@ class AsyncGateway(
             else:
                 came = await self._send(step)
 
-    async def _send(self, asked: Exchange) -> Reply | Lost:
+    async def _send(self, asked: Exchange) -> Reply | MissingReply:
         try:
             return _reply(await self._http.post(asked.path, content=asked.content, headers=dict(asked.headers)))
         except _httpx().TransportError as error:

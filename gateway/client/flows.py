@@ -59,7 +59,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Lost:
+class MissingReply:
     """The response is missing; ``sent`` says whether the gateway may have received the request."""
 
     error: Exception
@@ -73,7 +73,7 @@ class Pause:
     seconds: float
 
 
-Flow = Generator[Exchange | Pause, Reply | Lost | None, T]
+Flow = Generator[Exchange | Pause, Reply | MissingReply | None, T]
 
 
 def exchanged(asked: Exchange, retries: int, *, again: bool) -> Flow[Reply]:
@@ -85,7 +85,7 @@ def exchanged(asked: Exchange, retries: int, *, again: bool) -> Flow[Reply]:
     for attempt in range(retries + 1):
         reply = yield asked
         pause = min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        if isinstance(reply, Lost):
+        if isinstance(reply, MissingReply):
             if attempt == retries or (reply.sent and not again):
                 raise NoAnswerError(_unanswered(reply, attempt)) from reply.error
         else:
@@ -98,7 +98,7 @@ def exchanged(asked: Exchange, retries: int, *, again: bool) -> Flow[Reply]:
     raise AssertionError  # the last attempt returns or raises
 
 
-def _unanswered(lost: Lost, attempt: int) -> str:
+def _unanswered(lost: MissingReply, attempt: int) -> str:
     tries = f"asked {attempt + 1} times" if attempt else "asked once"
     known = "it may have been done" if lost.sent else "the gateway has not had it"
     return f"no answer ({tries}; {known}): {str(lost.error) or type(lost.error).__name__}"

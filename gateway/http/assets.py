@@ -33,14 +33,14 @@ class Assets(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
         if isinstance(response, FileResponse):
-            response = await self._as_welcome(response, scope)
+            response = await self._in_accepted_encoding(response, scope)
         lasting = "/assets/" in f"/{path}"
         response.headers["cache-control"] = "public, max-age=31536000, immutable" if lasting else "no-cache"
         response.headers.update(self._headers)
         response.headers.add_vary_header("accept-encoding")
         return response
 
-    async def _as_welcome(self, file: FileResponse, scope: Scope) -> Response:
+    async def _in_accepted_encoding(self, file: FileResponse, scope: Scope) -> Response:
         """The file compressed, if the client accepts gzip and it is smaller; never for ranges or HEAD."""
         asked = Headers(scope=scope)
         path, tag = Path(file.path), file.headers["etag"]

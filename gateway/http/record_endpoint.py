@@ -22,7 +22,7 @@ from gateway.http.response import PROBLEM, encoding, packed, respond
 from gateway.observability.logging import request_id as current_request_id
 from gateway.operations.call import Call
 from gateway.operations.deadline import Deadline, DisconnectedError
-from gateway.operations.recordings import MAX_LINES, AskedBatch
+from gateway.operations.recordings import MAX_LINES, RequestedBatch
 from gateway.operations.refusals import JSON, RefusedError, request_error
 from gateway.operations.request import bad_request
 from gateway.operations.service import OperationService
@@ -57,7 +57,7 @@ class RecordEndpoint:
         given = headers_of(scope)
         call = Call(request_id)
         call.connection = scope
-        heard = _Heard(receive)
+        heard = _BodyReceive(receive)
         try:
             status, body = await self._run(scope, given, heard, call)
         except RefusedError as error:
@@ -94,7 +94,7 @@ class RecordEndpoint:
         self._service.finished(call, "RECORD", status)
         await respond(send, status, body, JSON if status == 200 else PROBLEM, call.id, call.headers)
 
-    async def _run(self, scope: Scope, given: Headers, heard: _Heard, call: Call) -> tuple[int, dict[str, Any]]:
+    async def _run(self, scope: Scope, given: Headers, heard: _BodyReceive, call: Call) -> tuple[int, dict[str, Any]]:
         service = self._service
         deadline = Deadline(service.deadlines)
         try:
@@ -121,7 +121,7 @@ class RecordEndpoint:
             error = request_error(ErrorCode.REQUEST_TIMEOUT, message, limit=seconds)
             raise RefusedError(408, error, connection="close") from None
 
-    def _asked(self, scope: Scope, given: Headers) -> AskedBatch:
+    def _asked(self, scope: Scope, given: Headers) -> RequestedBatch:
         if scope["method"] != "POST":
             message = f"{scope['method']} means nothing here; send rows by POST."
             raise RefusedError(405, request_error(ErrorCode.METHOD_NOT_ALLOWED, message), allow="POST")
@@ -138,7 +138,7 @@ class RecordEndpoint:
         )
 
 
-class _Heard:
+class _BodyReceive:
     """An ASGI ``receive`` that knows whether the whole body has arrived."""
 
     def __init__(self, receive: Receive) -> None:

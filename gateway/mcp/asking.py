@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from db.store.previews import KeptPreview, PreviewStore
-from gateway.mcp.confirming import SCHEMA, Ask, Nobody, Person
+from gateway.mcp.confirming import SCHEMA, Ask, NoPerson, Person
 from gateway.mcp.envelope import ToolError
 from schema.error_codes import ToolCode
 
@@ -79,11 +79,11 @@ def person_of(context: ServerRequestContext[Any, Any], given: types.CallToolRequ
     if ask is not None:
         return WhileWaiting(ask)
     if not can_ask(context.session.client_capabilities):
-        return Nobody()
+        return NoPerson()
     if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
         return ByResult(given)
     if not context.session.can_send_request:
-        return Nobody()
+        return NoPerson()
 
     async def by_request(_state: str, question: str) -> str:
         result = await context.session.elicit_form(question, SCHEMA, context.request_id)

@@ -14,7 +14,7 @@ _NO_WORDS = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\d{4}-\d\d-\d\d.*|now\b
 """Texts that are ids, times or numbers."""
 
 
-def heeding_case(document: str, variables: Mapping[str, Any] | None, data: Mapping[str, Any] | None) -> Iterator[str]:
+def case_hints(document: str, variables: Mapping[str, Any] | None, data: Mapping[str, Any] | None) -> Iterator[str]:
     """Hints for root lists of a query that are empty and were filtered by a case-sensitive operator."""
     empty = [key for key, value in (data or {}).items() if _is_empty(value)]
     if not empty:

@@ -37,7 +37,7 @@ class Person(Protocol):
         ...
 
 
-class Nobody:
+class NoPerson:
     """A connection over which no person can be asked."""
 
     def said(self, kept: KeptPreview) -> str | None:  # noqa: ARG002 - part of the interface

@@ -29,7 +29,7 @@ from gateway.mcp.server import ASKS, LEFT, Context, make_server
 from gateway.mcp.single import answer_call, read_call
 from gateway.mcp.toolbox import Toolbox
 from gateway.mcp.waiting import (
-    Departure,
+    DisconnectReceive,
     WaitingResponse,
     begins,
     body_of,
@@ -138,7 +138,7 @@ class McpEndpoint:
             return
         scope[_CALLER] = caller
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]  # the SDK compares them
-        departure = Departure(receive)
+        departure = DisconnectReceive(receive)
         scope[LEFT] = departure.left
         try:
             async with asyncio.timeout(self._settings.request_timeout):
@@ -163,7 +163,7 @@ class McpEndpoint:
             await self._manager.handle_request(scope, receive, send)
 
     async def _answer_waiting(
-        self, scope: Scope, body: bytes, departure: Departure, receive: Receive, send: Send
+        self, scope: Scope, body: bytes, departure: DisconnectReceive, receive: Receive, send: Send
     ) -> None:
         """Answers such a client, whose person can be asked during a call."""
         message = read_message(body) if is_marked(scope) or b'"initialize"' in body else {}

@@ -8,7 +8,7 @@ from random import getrandbits
 from typing import Any
 
 from gateway.context import Caller
-from gateway.mcp.confirming import Nobody, Person
+from gateway.mcp.confirming import NoPerson, Person
 from gateway.mcp.envelope import ToolError
 from gateway.observability.logging import request_id as current_request_id
 from gateway.operations.call import Call
@@ -28,7 +28,7 @@ class ToolCall(Call):
         self.caller = caller
         self.connection = connection
         self.record["caller"] = caller.name
-        self.person: Person = Nobody()
+        self.person: Person = NoPerson()
         self.may_change = False
         """Whether the running operation is a previewed change, or its preview."""
 

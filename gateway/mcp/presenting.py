@@ -105,7 +105,7 @@ class Presenter:
         Raises:
             ToolError: A single row exceeds the budget.
         """
-        showing = _Showing(self._columns, variables, single)
+        showing = _ResponseCopy(self._columns, variables, single)
         pages: list[ShownPage] = []
         envelope = Envelope(showing.object(answer["data"], [root], "", pages))
         envelope.units = {
@@ -183,7 +183,7 @@ def _all(pages: list[ShownPage]) -> Iterator[ShownPage]:
             yield from _all(row)
 
 
-class _Showing:
+class _ResponseCopy:
     """Copies a response as it is shown, and collects its lists."""
 
     def __init__(self, columns: Columns, variables: Mapping[str, Any], single: frozenset[str]) -> None:

@@ -111,13 +111,13 @@ def read(schema: GraphQLSchema, document: DocumentNode, settings: Settings) -> R
     Raises:
         ToolError: It selects introspection fields, or is too large.
     """
-    document = visit(document, _without_introspection(shown=settings.introspection))
+    document = visit(document, _IntrospectionRemover(shown=settings.introspection))
     info = TypeInfo(schema)
-    made = visit(document, TypeInfoVisitor(info, _Adding(info)))
+    made = visit(document, TypeInfoVisitor(info, _FieldAdder(info)))
     return Reading(print_ast(made), _Places(schema, document).root())
 
 
-class _without_introspection(Visitor):  # noqa: N801 - it reads as what it does
+class _IntrospectionRemover(Visitor):
     def __init__(self, *, shown: bool) -> None:
         super().__init__()
         self._advice = "Use find_fields or describe_type." if shown else "Ask for rows; the schema is not shown here."
@@ -127,7 +127,7 @@ class _without_introspection(Visitor):  # noqa: N801 - it reads as what it does
             raise ToolError(ToolCode.NO_INTROSPECTION, "query does not show the schema.", self._advice)
 
 
-class _Adding(Visitor):
+class _FieldAdder(Visitor):
     """Adds fields to selections of types that can tell whether they are complete."""
 
     def __init__(self, info: TypeInfo) -> None:

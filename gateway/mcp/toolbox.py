@@ -10,7 +10,7 @@ from typing import Any
 from db.store.previews import PreviewStore
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.cards import Cards
-from gateway.mcp.cases import heeding_case
+from gateway.mcp.cases import case_hints
 from gateway.mcp.changing import ChangeReport
 from gateway.mcp.columns import Columns
 from gateway.mcp.envelope import Envelope, ToolError, listed
@@ -77,7 +77,7 @@ class Toolbox:
         reading = self._reading(call, document)
         answer = await self.operations.run(call, reading.text, variables, own=trusted)
         if not own:
-            before = [*before, *heeding_case(document, variables, answer["data"])]
+            before = [*before, *case_hints(document, variables, answer["data"])]
         return self._presenter.envelope(answer, reading.root, variables or {}, budget, before, single, told)
 
     def _is_trusted(self, call: ToolCall, document: str) -> bool:

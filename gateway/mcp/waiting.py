@@ -27,7 +27,7 @@ POLL_SECONDS, PING_SECONDS = 0.5, 15.0
 _NAME = b"mcp-session-id"
 
 
-class Departure:
+class DisconnectReceive:
     """An ASGI ``receive`` that, once the body was read, tells when the client disconnects."""
 
     def __init__(self, receive: Receive) -> None:

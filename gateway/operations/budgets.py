@@ -53,7 +53,7 @@ def used(rows: int, size: int, seconds: float) -> int:
     return points if seconds <= FREE_SECONDS else max(points, int((seconds - FREE_SECONDS) * POINTS_PER_SECOND))
 
 
-class Left(NamedTuple):
+class RemainingBudget(NamedTuple):
     """The points left in a bucket of ``limit`` points."""
 
     limit: int
@@ -171,7 +171,7 @@ class Budgets:
         self._away_until = 0.0
         self._giving_back: set[asyncio.Task[Any]] = set()
 
-    async def take(self, caller: str, points: int) -> Left:
+    async def take(self, caller: str, points: int) -> RemainingBudget:
         """Takes the points that a request may cost, at least one.
 
         Raises:
@@ -180,8 +180,8 @@ class Budgets:
         points = max(points, 1)
         taken, there = await self._take(caller, points) if self._shared else self._own.take(caller, points)
         if taken:
-            return Left(self.limit, there)
-        raise self._exceeded(points, Left(self.limit, there))
+            return RemainingBudget(self.limit, there)
+        raise self._exceeded(points, RemainingBudget(self.limit, there))
 
     def settle(self, caller: str, points: int) -> None:
         """Credits points that were not used, or charges those used beyond them, in the background."""
@@ -219,7 +219,7 @@ class Budgets:
             return True, 0.0
         return self._own.take(caller, points)
 
-    def _exceeded(self, points: int, left: Left) -> RefusedError:
+    def _exceeded(self, points: int, left: RemainingBudget) -> RefusedError:
         details = {**left.public(), "value": points}
         if points > self.limit:
             advice = "It never fits: lower `first` on the lists along the path, and page on with cursors."

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from gateway.context import ANONYMOUS, Caller
-from gateway.operations.budgets import Left
+from gateway.operations.budgets import RemainingBudget
 from gateway.operations.errors import Reporter
 from schema.changes.transactions import RowsSeen
 from schema.execution.plans import Plan
@@ -48,7 +48,7 @@ class Call:
     """The ASGI scope of its connection; None within the process."""
     account = ""
     """The account that it is charged to."""
-    left: Left | None = None
+    left: RemainingBudget | None = None
     """The budget left once an operation is charged; None without budgets."""
     changes = False
     """Whether the operation is a mutation."""

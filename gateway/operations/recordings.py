@@ -42,7 +42,7 @@ MAX_LINES = 10_000
 
 
 @dataclass(frozen=True)
-class AskedBatch:
+class RequestedBatch:
     """A requested batch, without its rows."""
 
     mutation: str
@@ -84,7 +84,7 @@ class LineBatches:
         """The recordable types and their mutations, by list field: ``servingMetrics``."""
         return {one.type.plural: (name, one) for name, one in batch_mutations().items()}
 
-    def asked(self, plural: str, options: Mapping[str, str], key: str | None) -> AskedBatch:
+    def asked(self, plural: str, options: Mapping[str, str], key: str | None) -> RequestedBatch:
         """A batch by the list field of its rows, with its options as strings.
 
         Raises:
@@ -104,9 +104,9 @@ class LineBatches:
             if conflict not in OnConflict.__members__:
                 raise _bad_option(f"onConflict: {conflict[:80]!r} is not one of {', '.join(OnConflict.__members__)}.")
         dry_run, ids = (_flag(name, options.get(name, "false")) for name in ("dryRun", "ids"))
-        return AskedBatch(mutation, type_, conflict, key, dry_run, ids)
+        return RequestedBatch(mutation, type_, conflict, key, dry_run, ids)
 
-    def check(self, asked: AskedBatch, call: Call) -> Problem | None:
+    def check(self, asked: RequestedBatch, call: Call) -> Problem | None:
         """The problem that keeps the caller from recording such rows; None if there is none."""
         call.changes = True
         call.record.kind, call.record["operation"] = "mutation", asked.mutation
@@ -116,7 +116,7 @@ class LineBatches:
             return refused.problem
         return None
 
-    async def record(self, asked: AskedBatch, lines: Sequence[bytes], call: Call) -> Recorded | Problem:
+    async def record(self, asked: RequestedBatch, lines: Sequence[bytes], call: Call) -> Recorded | Problem:
         """Records the rows, within a deadline of the caller of this method and one of the places for batches.
 
         Raises:
@@ -150,7 +150,7 @@ class LineBatches:
         return answer
 
     async def _record(
-        self, asked: AskedBatch, rows: Sequence[Any], call: Call, transaction: Transaction
+        self, asked: RequestedBatch, rows: Sequence[Any], call: Call, transaction: Transaction
     ) -> Recorded | Problem:
         reads = self._planner.access.of(call.caller.scopes)
         around = Surroundings(
@@ -165,7 +165,7 @@ class LineBatches:
         )
         return answer
 
-    async def _pay(self, asked: AskedBatch, lines: Sequence[bytes], call: Call) -> Sequence[int]:
+    async def _pay(self, asked: RequestedBatch, lines: Sequence[bytes], call: Call) -> Sequence[int]:
         """Charges the rows' cost; returns the number of values that each line may hold."""
         count = len(lines)
         if count > MAX_LINES:

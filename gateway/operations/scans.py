@@ -127,20 +127,20 @@ class Scans:
             found = list(self._patterns(type_, where, path, rows, copies, rows))
             yield from found
             if copies and not self._is_found(type_, where, relation) and all(one.kind is not PATTERN for one in found):
-                points = left // NARROWED // FILTERED if rare else self._worked_out(type_, left, FILTERED)
+                points = left // NARROWED // FILTERED if rare else self._read_points(type_, left, FILTERED)
                 yield Scan(FILTER, path, left, points)
         if pages:
             yield from self._order(type_, selection, relation, left, branches)
         for child in selection.fields.values():
             if child.name in TOTALS:
                 counted = self._counted(type_, child, left, lists)
-                points = self._worked_out(type_, counted, COUNTED)
+                points = self._read_points(type_, counted, COUNTED)
                 yield Scan(SUM, f"{selection.key}.{child.name}", counted, points)
             elif child.name == "aggregate":
-                points = self._worked_out(type_, left, COUNTED) + self._sums(type_, child, left)
+                points = self._read_points(type_, left, COUNTED) + self._sums(type_, child, left)
                 yield Scan(SUM, f"{selection.key}.{child.key}", left, points)
 
-    def _worked_out(self, type_: Type, rows: int, at_a_point: int) -> int:
+    def _read_points(self, type_: Type, rows: int, at_a_point: int) -> int:
         """The points of reading ``rows`` rows: a view computes each of them from the rows of its base tables; others
         are read, ``at_a_point`` per point."""
         if not (type_.behind and type_.over):

@@ -22,7 +22,7 @@ from gateway.operations.planner import PlannedOperation, Planner
 from gateway.operations.refusals import RefusedError, too_late
 from gateway.operations.runner import Runner
 from gateway.settings import Settings
-from gateway.subscriptions.bells import Bell
+from gateway.subscriptions.bells import WakeEvent
 from gateway.subscriptions.feed import ChangeFeed
 from gateway.subscriptions.stream import Told, follow
 from schema.catalogue import exact_json
@@ -52,7 +52,7 @@ class SharedReading:
 
     def __init__(self, read: Awaitable[Sequence[LiveMessage]]) -> None:
         self._task = asyncio.ensure_future(read)
-        self._over = Bell()
+        self._over = WakeEvent()
         self._task.add_done_callback(self._done)
 
     async def results(self) -> Sequence[LiveMessage]:
@@ -64,7 +64,7 @@ class SharedReading:
     def _done(self, task: asyncio.Future[Sequence[LiveMessage]]) -> None:
         if not task.cancelled():
             task.exception()  # retrieved, since no waiter may be left
-        self._over.ring()
+        self._over.notify()
 
 
 class Readings:
@@ -218,7 +218,7 @@ class Subscriptions:
         roots = [told(change, encode(place)) for change, place in some]
         if not roots:
             return ()
-        key = self._sameness(planned, call), tuple(root["cursor"] for root in roots)
+        key = self._sharing_key(planned, call), tuple(root["cursor"] for root in roots)
         return await self._readings.get(key, partial(self._read_in_time, planned, roots, call))
 
     async def _read_in_time(self, planned: PlannedOperation, roots: Sequence[object], call: Call) -> list[LiveMessage]:
@@ -248,7 +248,7 @@ class Subscriptions:
         open_ = {tables[name] for (name,) in await fetch(_WITHOUT_POLICIES, (list(tables),))}
         return lambda entry: entry["type"] in open_ or entry["actor"] == call.caller.name
 
-    def _sameness(self, planned: PlannedOperation, call: Call) -> Hashable:
+    def _sharing_key(self, planned: PlannedOperation, call: Call) -> Hashable:
         """The key of shared messages: callers with equal keys get equal messages."""
         variables = exact_json.dumps(planned.parameters.variables)
         known = planned.known

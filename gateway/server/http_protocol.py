@@ -280,7 +280,7 @@ class ClientConnection(HttpProtocol):
             self._reading = None
 
 
-class Lingering:
+class LingeringTransport:
     """The transport of a connection's last response: closing it lets the client read that first."""
 
     def __init__(self, connection: ClientConnection) -> None:
@@ -295,7 +295,7 @@ class Lingering:
 
 def last(cycle: RequestResponseCycle, connection: ClientConnection) -> None:
     """Ends a connection after a response, though its client may be sending more."""
-    transport: Any = Lingering(connection)
+    transport: Any = LingeringTransport(connection)
     cycle.keep_alive, cycle.transport = False, transport
 
 

@@ -72,7 +72,7 @@ class ListenError(Exception):
         self.cause = cause
 
 
-class MetricsBeside:
+class MetricsRouter:
     """Serves ``/metrics``, and nothing else, at one address; the application at all others, without metrics.
 
     A reverse proxy connects to the other address, and cannot reach the metrics. ``address`` is that of the listening
@@ -175,7 +175,7 @@ class Server(uvicorn.Server):
 
         If connections were closed at once, requests already in the kernel would be lost.
         """
-        await _let_in(sockets or ())
+        await _accept_pending(sockets or ())
         for server in self.servers:
             server.close()
         for listener in sockets or ():
@@ -191,7 +191,7 @@ class Server(uvicorn.Server):
         self._garbage.end()
 
 
-async def _let_in(listeners: Sequence[socket.socket]) -> None:
+async def _accept_pending(listeners: Sequence[socket.socket]) -> None:
     """Accepts pending connections: the loop accepts some at a time, and closing would reset the others."""
     queues = select.poll()
     for listener in listeners:
@@ -243,7 +243,7 @@ def run(
     served: ASGIApp = app
     siblings = WorkerMetrics(worker.index, worker.of, worker.folder, app.state.metrics)
     if sockets.metrics:
-        served = MetricsBeside(app, sockets.metrics.getsockname()[:2], settings.known_hosts, siblings)
+        served = MetricsRouter(app, sockets.metrics.getsockname()[:2], settings.known_hosts, siblings)
     config = server_config(served, settings)
 
     def started() -> None:

@@ -37,7 +37,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 multiprocessing.allow_connection_pickling()
 
 
-class _Begun:
+class _ReadyPipe:
     """Whether a worker listens, reported over a pipe.
 
     An ``Event`` would be five semaphores, which Python reports as leaked on stderr when this process is killed.
@@ -58,7 +58,7 @@ class Workers:
         self._url = url
         self._sockets = sockets
         self._folder = folder
-        self._running: list[tuple[SpawnProcess, _Begun]] = []
+        self._running: list[tuple[SpawnProcess, _ReadyPipe]] = []
 
     def serve(self, on_start: Callable[[], None]) -> bool:
         """Serves until an exception, such as a signal handler's, unwinds it; False if no worker could start.
@@ -84,7 +84,7 @@ class Workers:
     def _start(self, index: int) -> None:
         """Starts a worker in place of the last one with its index, such that `_end` stops it whatever happens."""
         worker = Worker(index, self._settings.workers, self._folder)
-        answers = _Begun()
+        answers = _ReadyPipe()
         process = _SPAWN.Process(
             target=_work,
             args=(self._settings, self._url, self._sockets, worker, answers.tell),

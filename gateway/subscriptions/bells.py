@@ -1,5 +1,4 @@
-"""Bells: tasks that wait for the same event are woken a few per turn of the event loop, so that other work runs in
-between."""
+"""Events for many waiting tasks: these are woken a few per turn of the event loop, so that other work runs in between."""
 
 from __future__ import annotations
 
@@ -14,19 +13,19 @@ TURN = 0.005
 """Seconds of a turn of the loop from which fewer tasks are woken in the next one."""
 
 
-class Bell:
+class WakeEvent:
     """An event that many tasks wait for."""
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Future[None], None] = {}
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wakes the tasks that wait now, in the order of their arrival."""
         waiting, self._waiting = self._waiting, {}
         _waking().add(waiting)
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Waits until it rings, at most ``seconds``."""
+        """Waits until it is notified, at most ``seconds``."""
         loop = asyncio.get_running_loop()
         heard: asyncio.Future[None] = loop.create_future()
         self._waiting[heard] = None
@@ -39,8 +38,8 @@ class Bell:
                 timer.cancel()
 
 
-class _Waking:
-    """The tasks to be woken on one event loop, for all bells."""
+class _WakeQueue:
+    """The tasks to be woken on one event loop, for all events."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -69,12 +68,12 @@ def _wake(heard: asyncio.Future[None]) -> None:
         heard.set_result(None)
 
 
-_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Waking] = WeakKeyDictionary()
+_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _WakeQueue] = WeakKeyDictionary()
 
 
-def _waking() -> _Waking:
+def _waking() -> _WakeQueue:
     loop = asyncio.get_running_loop()
     found = _loops.get(loop)
     if found is None:
-        found = _loops[loop] = _Waking(loop)
+        found = _loops[loop] = _WakeQueue(loop)
     return found

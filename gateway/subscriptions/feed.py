@@ -26,7 +26,7 @@ from db.store import changelog
 from db.store.alerts import AlertsLook
 from db.store.changelog import Entry, LogEntries, LogPosition
 from gateway.settings import Settings
-from gateway.subscriptions.bells import Bell
+from gateway.subscriptions.bells import WakeEvent
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
@@ -68,7 +68,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class HistoryChange:
     """The database has another history: a standby was promoted, or a backup restored.
 
     ``lost`` are the kept entries that it lacks, by the number of their batch; None if that cannot be determined. Of
@@ -89,7 +89,7 @@ class ChangeFeed:
         """How often the log was read."""
         self.connections = 0
         """How often a connection was made that the log could be read on."""
-        self.turns: list[Turn] = []
+        self.turns: list[HistoryChange] = []
         """How often the database had another history."""
         self.written = 0
         """Everything read is before this position of the primary's log, in bytes."""
@@ -105,10 +105,10 @@ class ChangeFeed:
         self._alerts_heard = True
         self._look = AlertsLook()
         self._looks_wanted = self._looks_reached = 0
-        self._state = Bell()
-        """Rings when the connection has changed, or when a read has finished."""
-        self._more = Bell()
-        """Rings when there is a new batch."""
+        self._state = WakeEvent()
+        """Notified when the connection has changed, or when a read has finished."""
+        self._more = WakeEvent()
+        """Notified when there is a new batch."""
         self._wanted = self._reached = 0
         self._failure: Exception | None = None
         self._place: LogPosition | None = None
@@ -275,7 +275,7 @@ class ChangeFeed:
             if self._connection is None or wanted != self._reached or looks != self._looks_reached:
                 self.connections += self._connection is None
                 self._connection, self._reached, self._looks_reached = connection, wanted, looks
-                self._state.ring()
+                self._state.notify()
             await _either(self._heard, LOOK_PAUSE if self._look.unfinished else self._settings.live_poll)
 
     async def _read_new(self, connection: asyncpg.Connection, *, anew: bool) -> None:
@@ -299,7 +299,7 @@ class ChangeFeed:
         while self._size > KEPT or len(self._batches) > KEPT_BATCHES:
             self._size -= len(self._batches.popleft().entries or ())
             self._first += 1
-        self._more.ring()
+        self._more.notify()
         if any(entry.facts.get("type") == changelog.ALERT.__name__ for entry in reading.entries or ()):
             self._alerts_heard = True  # if the table of alerts sends no notifications
             self._heard.set()
@@ -328,25 +328,25 @@ class ChangeFeed:
         before = await changelog.carried_over(connection, before, history)
         reading = await changelog.read_new(connection, before.seen, MOST_AT_ONCE)
         survived = max((number for number, entry in kept if entry.position not in lost), default=-1)
-        self._tell(Turn([(number, entry) for number, entry in kept if entry.position in lost], survived))
+        self._tell(HistoryChange([(number, entry) for number, entry in kept if entry.position in lost], survived))
         log.warning("another server has taken over the database", extra={"history": history, "lost": len(lost)})
         return before, reading
 
     def _sever(self) -> None:
         log.error("the database is another one, or an older state of it; subscribers receive HISTORY_CHANGED")
-        self._tell(Turn())
+        self._tell(HistoryChange())
 
-    def _tell(self, turn: Turn) -> None:
+    def _tell(self, turn: HistoryChange) -> None:
         self.turns.append(turn)
         self._look = AlertsLook()
         self._first = self.next + 1  # a number that no subscriber has: all read the log
         self._batches.clear()
         self._size = 0
-        self._more.ring()
+        self._more.notify()
 
     def _fail(self, failure: Exception) -> None:
         self._failure = failure
-        self._state.ring()
+        self._state.notify()
 
 
 async def look_for_alerts(connection: asyncpg.Connection, settings: Settings, look: AlertsLook) -> Exception | None:

@@ -63,7 +63,7 @@ _LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, a
 
 
 @dataclass
-class _Due:
+class _DueMessages:
     """Due messages of a receiver, and when to look again."""
 
     ids: deque[str] = field(default_factory=deque)
@@ -71,7 +71,7 @@ class _Due:
 
 
 @dataclass
-class _Lane:
+class _ReceiverTask:
     """The task of a receiver, and the event that wakes it."""
 
     task: asyncio.Task[None]
@@ -79,13 +79,13 @@ class _Lane:
 
 
 @dataclass
-class _Held:
+class _SenderState:
     """The state of a process while it sends."""
 
     connection: asyncpg.Connection
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Serializes statements on the connection."""
-    lanes: dict[str, _Lane] = field(default_factory=dict)
+    lanes: dict[str, _ReceiverTask] = field(default_factory=dict)
     look: AlertsLook = field(default_factory=AlertsLook)
     looked_at: float = float("-inf")
     pruned_at: float = float("-inf")
@@ -158,7 +158,7 @@ class WebhookSender:
     async def _send(self) -> None:
         """Sends until another process does, or there are no receivers."""
         async with self._listening() as connection:
-            held = _Held(connection)
+            held = _SenderState(connection)
             self.sends = True
             try:
                 while await self._step(held):
@@ -190,7 +190,7 @@ class WebhookSender:
         self._alerts_heard |= payload == LiveTopic.ALERTS
         self._heard.set()
 
-    async def _step(self, held: _Held) -> bool:
+    async def _step(self, held: _SenderState) -> bool:
         """Reads new entries, and supervises the tasks of receivers; False once this process no longer holds the
         lease."""
         self._heard.clear()
@@ -214,7 +214,7 @@ class WebhookSender:
                 heard = asyncio.Event()
                 task = asyncio.create_task(self._deliver(held, one.name, heard))
                 task.add_done_callback(lambda _task: self._heard.set())
-                held.lanes[one.name] = _Lane(task, heard)
+                held.lanes[one.name] = _ReceiverTask(task, heard)
             elif lane.task.done():
                 lane.task.result()  # raises the error that ended it
             else:
@@ -236,7 +236,7 @@ class WebhookSender:
 
     # -- from the log to messages ----------------------------------------------------------------------------------
 
-    async def _look_for_alerts(self, held: _Held, receivers: Sequence[Receiver]) -> None:
+    async def _look_for_alerts(self, held: _SenderState, receivers: Sequence[Receiver]) -> None:
         moment = time.monotonic()
         if all(one.topic != LiveTopic.ALERTS for one in receivers):
             return
@@ -248,7 +248,7 @@ class WebhookSender:
                 log.error("webhooks are told of no alerts: %s", why)
             self._no_alerts = why
 
-    async def _read_on(self, held: _Held, receivers: Sequence[Receiver]) -> None:
+    async def _read_on(self, held: _SenderState, receivers: Sequence[Receiver]) -> None:
         """Writes the messages of new entries, in the transaction that stores the new position."""
         connection = held.connection
         async with connection.transaction(isolation="read_committed"):
@@ -264,7 +264,7 @@ class WebhookSender:
             if some or reading.place.history != place.history or reading.place.seconds > place.seconds + _KEPT_SECONDS:
                 await store.keep_place(connection, reading.place)
 
-    async def _new(self, held: _Held, place: LogPosition | None) -> tuple[LogPosition | None, LogEntries]:
+    async def _new(self, held: _SenderState, place: LogPosition | None) -> tuple[LogPosition | None, LogEntries]:
         """The entries after a position, and the position in the current history; None if the history cannot be
         compared."""
         connection = held.connection
@@ -290,11 +290,11 @@ class WebhookSender:
 
     # -- from messages to receivers ----------------------------------------------------------------------------------
 
-    async def _deliver(self, held: _Held, name: str, heard: asyncio.Event) -> None:
+    async def _deliver(self, held: _SenderState, name: str, heard: asyncio.Event) -> None:
         """Sends a receiver its messages, those of one row in sequence, several rows at once."""
         settings = self._settings
         under_way: dict[asyncio.Task[Attempted], Claim] = {}
-        due = _Due()
+        due = _DueMessages()
         try:
             while True:
                 heard.clear()
@@ -319,7 +319,7 @@ class WebhookSender:
                     task.cancel()
                 await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _claim(self, connection: asyncpg.Connection, name: str, most: int, due: _Due) -> list[Claim]:
+    async def _claim(self, connection: asyncpg.Connection, name: str, most: int, due: _DueMessages) -> list[Claim]:
         """The next messages of a receiver, the longest due first."""
         if not due.ids and (began := time.monotonic()) >= due.look_at:
             due.ids.extend(await store.due(connection, name, MOST_DUE))
@@ -340,7 +340,7 @@ class WebhookSender:
             log.exception("an attempt to send a webhook has failed", extra={"webhook": claim.endpoint})
             return Attempted(f"the gateway failed: {type(error).__name__}")
 
-    async def _note(self, held: _Held, name: str, under_way: dict[asyncio.Task[Attempted], Claim]) -> None:
+    async def _note(self, held: _SenderState, name: str, under_way: dict[asyncio.Task[Attempted], Claim]) -> None:
         """Records the results of finished attempts."""
         taken, failed, gone = [], [], False
         for task in [task for task in under_way if task.done()]:

@@ -21,7 +21,7 @@ from schema.catalogue.catalogue import STATE, Catalogue, ColumnField, Type, came
 from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.records import Missing
 from schema.changes import previews
-from schema.changes.guards import ROW, Ask, Obstacle, obstacles
+from schema.changes.guards import ROW, GuardedRow, Obstacle, obstacles
 from schema.changes.guards import allowed as possible
 from schema.changes.registry import EFFECTS
 from schema.changes.results import (
@@ -402,7 +402,7 @@ class Work:
                 await EFFECTS[effect.name](self, moved)
 
     async def _guard(self, lifecycle: Lifecycle, rows: Sequence[Row], origins: Sequence[Labels], to: Labels) -> None:
-        asked = [Ask(row.key, origin) for row, origin in zip(rows, origins, strict=True)]
+        asked = [GuardedRow(row.key, origin) for row, origin in zip(rows, origins, strict=True)]
         found = await obstacles(self.transaction.run, self.catalogue[lifecycle.entity], lifecycle, asked, to)
         self.judge([blocker(obstacle) for answer in found for obstacle in answer[to]])
 

@@ -29,7 +29,7 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
-class Ask:
+class GuardedRow:
     """A row to be moved: its key and state."""
 
     key: Key
@@ -66,7 +66,7 @@ def allowed(missing: Missing, type_: Type, lifecycle: Lifecycle, state: Labels |
 
 
 async def obstacles(
-    fetch: Fetch, type_: Type, lifecycle: Lifecycle, asked: Sequence[Ask], to: Labels | None = None
+    fetch: Fetch, type_: Type, lifecycle: Lifecycle, asked: Sequence[GuardedRow], to: Labels | None = None
 ) -> list[dict[Labels, list[Obstacle]]]:
     """The blockers of each row, by possible target state (or for ``to`` alone)."""
     wanted: dict[int, tuple[Guard, list[int]]] = {}
@@ -100,7 +100,7 @@ def _guards(lifecycle: Lifecycle, state: Labels | None, to: Labels | None) -> li
 
 
 async def _found(
-    fetch: Fetch, type_: Type, asked: Sequence[Ask], wanted: Sequence[tuple[Guard, list[int]]]
+    fetch: Fetch, type_: Type, asked: Sequence[GuardedRow], wanted: Sequence[tuple[Guard, list[int]]]
 ) -> dict[tuple[int, int], list[Obstacle]]:
     bind = sql.Binds()
     parts = []

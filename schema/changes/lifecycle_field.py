@@ -14,7 +14,7 @@ from schema.catalogue.catalogue import CHANGES, LIFECYCLE, STATE, Join, Relation
 from schema.catalogue.records import Key, Record, key_name
 from schema.catalogue.selection import Selection
 from schema.changes.engine import blocker
-from schema.changes.guards import Ask, allowed, obstacles, refuse_unread
+from schema.changes.guards import GuardedRow, allowed, obstacles, refuse_unread
 from schema.changes.mutations import mutations_of
 from schema.changes.registry import ROW_CHANGES
 from schema.changes.results import Blocker
@@ -199,7 +199,7 @@ def _ask(loaders: Loaders, place: _Place, selection: Selection) -> Any:
     lifecycle = place.lifecycle
 
     async def load(keys: list[Key]) -> list[list[AllowedTransition]]:
-        asks = [Ask(key[:-1], lifecycle.state(key[-1])) for key in keys]
+        asks = [GuardedRow(key[:-1], lifecycle.state(key[-1])) for key in keys]
         ways = [allowed(loaders.missing, place.type, lifecycle, ask.state) for ask in asks]
         if not wants_blockers:
             return [[_allowed(lifecycle, state, []) for state in states] for states in ways]

@@ -200,7 +200,7 @@ def _pinned(place: Parameter, variables: Variables) -> Any:
 
 
 @dataclass
-class Kept:
+class CachedPlan:
     """A cached plan with its operation, which keeps the operation's id in use, and its cost if known."""
 
     known: KnownOperation
@@ -238,7 +238,7 @@ class Plans:
         self._catalogue = catalogue
         self._measure = measure
         self._size = 0
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
+        self._kept: OrderedDict[Hashable, CachedPlan] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -296,7 +296,7 @@ class Plans:
         self.misses += 1
         plan, pins, cost = await aside(size, self._make, known, values, reads)
         known.pins |= pins
-        kept = Kept(known, plan, None)
+        kept = CachedPlan(known, plan, None)
         self._keep(known.key(values.coerced, reads), kept)
         return plan, self._priced(kept, cost)
 
@@ -308,7 +308,7 @@ class Plans:
     def _cost(self, known: KnownOperation, values: VariableValues, reads: Missing) -> int:
         return self._measure(self._operation(known, values), reads)
 
-    def _priced(self, kept: Kept, cost: int) -> int:
+    def _priced(self, kept: CachedPlan, cost: int) -> int:
         """Stores the cost with a plan, unless it may depend on more values than the plan does."""
         if kept.plan.statement and not kept.plan.rest:
             kept.cost = cost
@@ -317,7 +317,7 @@ class Plans:
     def _operation(self, known: KnownOperation, values: VariableValues) -> Operation:
         return Operation(self._schema, known.definition, known.fragments, values)
 
-    def _keep(self, key: Hashable, kept: Kept) -> None:
+    def _keep(self, key: Hashable, kept: CachedPlan) -> None:
         if before := self._kept.pop(key, None):  # planned concurrently
             self._size -= before.size
         self._kept[key] = kept

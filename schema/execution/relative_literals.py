@@ -59,7 +59,7 @@ def opened(
         return OpenedDocument(document, definition, fragments)
     alone = DocumentNode(definitions=(definition, *fragments.values()), loc=document.loc)
     info = TypeInfo(schema)
-    opening = _Opening(info, {node.variable.name.value for node in definition.variable_definitions or ()})
+    opening = _LiteralReplacer(info, {node.variable.name.value for node in definition.variable_definitions or ()})
     made = visit(alone, TypeInfoVisitor(info, opening))
     if not opening.hidden and not opening.defaults:
         return OpenedDocument(document, definition, fragments)
@@ -82,7 +82,7 @@ def opened(
     )
 
 
-class _Opening(Visitor):
+class _LiteralReplacer(Visitor):
     """Replaces such literals, and collects the variables with one in their default."""
 
     def __init__(self, info: TypeInfo, taken: set[str]) -> None:

@@ -20,7 +20,7 @@ from schema.errors import Withheld, bad_argument
 from schema.execution.loaders import Loaders
 from schema.graph.root_field import RootField
 from schema.graph.types import Info, Node, Types, selection_of, taking
-from schema.lineage.edges import Face, face, state_name
+from schema.lineage.edges import NodeDisplay, face, state_name
 from schema.search.text import MAX_COMPARED, Searched, SearchStatement, Text
 
 TIME = sqlalchemy.DateTime(timezone=True)
@@ -124,7 +124,7 @@ def _searched(loaders: Loaders, type_: Type, omissions: list[Record], *, only_in
     )  # fmt: skip
 
 
-def _face(loaders: Loaders, type_: Type) -> Face:
+def _face(loaders: Loaders, type_: Type) -> NodeDisplay:
     return face(type_, loaders.missing)
 
 

@@ -12,7 +12,7 @@ from db.base.lineage import LineageKind
 from schema.errors import lacks
 from schema.lineage.edges import End, edges
 from schema.lineage.statements import Branch, Spot, nulls
-from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Expansion, Question, Walked, WalkedNode
+from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Expansion, Walked, WalkedNode, WalkParameters
 
 COUNTED = 1000
 """The default limit of counting degrees and remaining neighbours."""
@@ -67,7 +67,7 @@ class LineageAnswer:
 
 
 def assemble(
-    walked: Walked, question: Question, types: Collection[str] | None, keep: int | None = None
+    walked: Walked, question: WalkParameters, types: Collection[str] | None, keep: int | None = None
 ) -> LineageAnswer:
     """The result with the first ``keep`` nodes of the walk (all by default), of these types."""
     found = list(walked.found.values())
@@ -107,7 +107,7 @@ def assemble(
     )
 
 
-def _reads_on_at_end(walked: Walked, question: Question, expansion: Expansion) -> bool:
+def _reads_on_at_end(walked: Walked, question: WalkParameters, expansion: Expansion) -> bool:
     """Whether edges are read at the walk's last depth: no nodes are added there, but every edge is reported.
 
     The other end may be a node of another page, which only the client knows.
@@ -120,7 +120,7 @@ def _link(end: End, id_: str, other: str) -> Link:
     return Link(id_, other, end.kind) if end.downstream else Link(other, id_, end.kind)
 
 
-def _cut(walked: Walked, question: Question, expansion: Expansion, place: int) -> Cut:
+def _cut(walked: Walked, question: WalkParameters, expansion: Expansion, place: int) -> Cut:
     position = expansion.neighbours[place - 1].position if place else expansion.spot.position
     if place == len(expansion.neighbours):
         limit = "perNodeLimit"
@@ -162,7 +162,7 @@ def _mark_cycles(links: dict[Link, bool], roots: Sequence[str], direction: str) 
 
 def fitted(
     walked: Walked,
-    question: Question,
+    question: WalkParameters,
     types: Collection[str] | None,
     size: Callable[[LineageAnswer], int],
     max_bytes: int | None,
@@ -201,7 +201,7 @@ def is_complete(answer: LineageAnswer, walked: Walked) -> bool:
     return not (answer.cuts or answer.omitted or answer.elsewhere or walked.gone or walked.lacking or walked.is_full)
 
 
-def reason(answer: LineageAnswer, walked: Walked, question: Question) -> str | None:
+def reason(answer: LineageAnswer, walked: Walked, question: WalkParameters) -> str | None:
     """Why the result is incomplete, as one text; None if it is complete."""
     counts = Counter(cut.limit for cut in answer.cuts)
     said = {

@@ -14,7 +14,7 @@ from schema.errors import bad_argument
 from schema.lineage import cursors
 from schema.lineage.answer import COUNTED
 from schema.lineage.edges import edges
-from schema.lineage.walk import BOTH, Question
+from schema.lineage.walk import BOTH, WalkParameters
 from schema.sql.arguments import parse_id, type_of
 
 MAX_STARTS = 1000
@@ -32,7 +32,7 @@ MAX_COUNTED, ALL_COUNTED = 100_000, 1_000_000
 class LineageRequest:
     """The arguments of a lineage field: the walk, what is shown of it, and the signature of its cursors."""
 
-    question: Question
+    question: WalkParameters
     types: frozenset[str] | None
     max_bytes: int | None
     counted: int
@@ -160,5 +160,5 @@ def request_of(
         raise bad_argument(
             "countUpTo", f"{counted:,} is too high for {room:,} nodes; pass a maxNodes of at most {most}"
         )
-    question = Question(starts, way, depth, per, room, through, since, until, resumed, only_in_use=in_use)
+    question = WalkParameters(starts, way, depth, per, room, through, since, until, resumed, only_in_use=in_use)
     return LineageRequest(question, shown_types(arguments), max_bytes, counted, signature)

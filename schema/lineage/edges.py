@@ -88,7 +88,7 @@ LABEL_LENGTH = 120
 
 
 @dataclass(frozen=True)
-class Face:
+class NodeDisplay:
     """How a type's nodes are shown: SQL over ``{row}`` of the label and the state, NULL if it has none.
 
     ``ended`` is SQL of whether a row has ended, None for a type whose rows do not end.
@@ -101,7 +101,7 @@ class Face:
     lifecycle: Lifecycle | None
 
 
-def face(type_: Type, missing: Missing) -> Face:
+def face(type_: Type, missing: Missing) -> NodeDisplay:
     """How nodes of a type are shown, by the columns that the database has."""
     there = [column.name for column in type_.table.columns if not missing.first(type_, [column.name])]
     leaves = (type_.leaf(name) for name in type_.label)
@@ -117,7 +117,7 @@ def face(type_: Type, missing: Missing) -> Face:
     if lifecycle and state and lifecycle.ended:
         labels = ", ".join(f"'{lifecycle.text(one)}'" for one in lifecycle.ended)
         over.append(f"coalesce({read} IN ({labels}), false)")
-    return Face(
+    return NodeDisplay(
         f"nullif(left(concat_ws(' ', {named}), {LABEL_LENGTH}), '')" if named else "NULL::text",
         read,
         f"({' OR '.join(over)})" if over else None,
@@ -136,7 +136,7 @@ def _in_use(columns: Sequence[str]) -> str:
     return f"CASE{ends} ELSE 'ACTIVE' END" if ends else "NULL::text"
 
 
-def state_name(type_: Type, face_: Face, text: str | None) -> str | None:
+def state_name(type_: Type, face_: NodeDisplay, text: str | None) -> str | None:
     """A state as the graph names it: by lifecycle, by enum, or the text itself."""
     if face_.state_column is None:
         return text

@@ -19,7 +19,7 @@ class Path:
     links: Sequence[Link]
 
 
-class GivenUpError(Exception):
+class SearchLimitError(Exception):
     """The limit of tried edges was reached."""
 
 
@@ -57,7 +57,7 @@ def _of_length(
             del taken[-1:]
             continue
         if next(steps, None) is None:
-            raise GivenUpError
+            raise SearchLimitError
         node, link = step
         rest = length - len(nodes)
         if node == target and rest == 0:

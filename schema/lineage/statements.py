@@ -17,7 +17,7 @@ from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue, OrderTerm, Type
 from schema.catalogue.column_types import ColumnKind
 from schema.errors import missing_object
-from schema.lineage.edges import End, Face, face
+from schema.lineage.edges import End, NodeDisplay, face
 from schema.sql import builder as sql
 from schema.sql.lists import Lists
 
@@ -137,9 +137,9 @@ class Statements:
         self._lists = lists
         self._catalogue = lists.catalogue
         self._missing = lists.missing
-        self._faces: dict[str, Face] = {}
+        self._faces: dict[str, NodeDisplay] = {}
 
-    def face(self, type_: Type) -> Face:
+    def face(self, type_: Type) -> NodeDisplay:
         """How nodes of a type are shown."""
         if type_.name not in self._faces:
             self._faces[type_.name] = face(type_, self._missing)

@@ -31,7 +31,7 @@ UPSTREAM, DOWNSTREAM, BOTH = "UPSTREAM", "DOWNSTREAM", "BOTH"
 
 
 @dataclass(frozen=True)
-class Question:
+class WalkParameters:
     """The parameters of a walk: its starts, direction and depth, and its limits."""
 
     starts: Sequence[str]
@@ -103,7 +103,7 @@ class Walked:
 class Walk:
     """One walk over a snapshot."""
 
-    def __init__(self, lists: Lists, reader: Reader, question: Question) -> None:
+    def __init__(self, lists: Lists, reader: Reader, question: WalkParameters) -> None:
         self._lists = lists
         self._catalogue = lists.catalogue
         self._reader = reader
@@ -284,7 +284,7 @@ def _joined(first: Expansion, further: Expansion) -> Expansion:
     return Expansion(first.end, first.spot, first.depth, neighbours, further.more)
 
 
-def window(catalogue: Catalogue, question: Question) -> Window:
+def window(catalogue: Catalogue, question: WalkParameters) -> Window:
     """The restrictions on reached rows, from which the starts are exempt."""
     if question.since is None and question.until is None and not question.only_in_use:
         return Window()

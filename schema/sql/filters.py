@@ -208,7 +208,7 @@ CLOSED = frozenset({"eq", "ne", "in", "notIn", "has", "hasAny", "hasAll"})
 """Operators that compare whole values, which must be words of a closed vocabulary."""
 
 
-class Asked(NamedTuple):
+class FilterTerm(NamedTuple):
     """A filter with the path of its argument; a ``#`` in it counts a level."""
 
     where: Mapping[str, Any]
@@ -243,16 +243,16 @@ class Where:
         Raises:
             GatewayError: ``BAD_USER_INPUT`` naming the path of the argument, or ``MISSING_IN_DATABASE``.
         """
-        return self._conjunction(type_, [Asked(where or {}, path)], row)
+        return self._conjunction(type_, [FilterTerm(where or {}, path)], row)
 
-    def _conjunction(self, type_: Type, asked: Sequence[Asked], row: str) -> list[str]:
+    def _conjunction(self, type_: Type, asked: Sequence[FilterTerm], row: str) -> list[str]:
         """The conjunction of filters, as predicates.
 
         Conditions on the row of the same single relation are combined: it is joined once, and a view behind it is
         computed once.
         """
         found: list[str] = []
-        ones: dict[str, list[Asked]] = {}
+        ones: dict[str, list[FilterTerm]] = {}
         for one in asked:
             for name, value, here in self._parts(one):
                 if name == "or":
@@ -265,11 +265,11 @@ class Where:
                 elif type_.relations[name].many:
                     found.extend(self._quantified(type_, type_.relations[name], value, row, here))
                 else:
-                    ones.setdefault(name, []).append(Asked(value, here))
+                    ones.setdefault(name, []).append(FilterTerm(value, here))
         found += [self._exists(type_, type_.relations[name], behind, row) for name, behind in ones.items()]
         return found
 
-    def _parts(self, asked: Asked) -> Iterator[tuple[str, Any, str]]:
+    def _parts(self, asked: FilterTerm) -> Iterator[tuple[str, Any, str]]:
         """The parts of a filter, each with its path; those inside an `and` are merged with the others."""
         where, path = asked
         if path.count(".") > 4 * MAX_DEPTH or path.count("#") > MAX_DEPTH:
@@ -284,10 +284,10 @@ class Where:
             else:
                 yield name, value, here
 
-    def _listed(self, values: list[Any], path: str) -> list[Asked]:
+    def _listed(self, values: list[Any], path: str) -> list[FilterTerm]:
         if len(values) > MAX_LIST:
             raise bad_argument(_shown(path), f"has {len(values)} filters; pass at most {MAX_LIST}")
-        return [Asked(value or {}, f"{path}[{place}]#") for place, value in enumerate(values)]
+        return [FilterTerm(value or {}, f"{path}[{place}]#") for place, value in enumerate(values)]
 
     def _column(self, type_: Type, leaf: ColumnField, value: Mapping[str, Any], row: str, path: str) -> Iterator[str]:
         if error := self.missing(type_, leaf.columns):
@@ -330,11 +330,11 @@ class Where:
         """The predicates on the rows of a relation."""
         for quantifier, where in value.items():
             every = quantifier == "every"
-            exists = self._exists(type_, relation, [Asked(where or {}, f"{path}.{quantifier}")], row, fail=every)
+            exists = self._exists(type_, relation, [FilterTerm(where or {}, f"{path}.{quantifier}")], row, fail=every)
             yield exists if quantifier == "some" else f"NOT {exists}"
 
     def _exists(
-        self, type_: Type, relation: RelationField, asked: Sequence[Asked], row: str, *, fail: bool = False
+        self, type_: Type, relation: RelationField, asked: Sequence[FilterTerm], row: str, *, fail: bool = False
     ) -> str:
         """Whether a relation has a row that satisfies these filters, or, with ``fail``, one that does not."""
         target = self.catalogue[relation.target]
@@ -346,7 +346,7 @@ class Where:
         joined = self._joined
         apart = joined >= MAX_JOINED or target.select is not None or relation.join.asks
         self._joined = 0 if apart else joined + 1
-        inner = self._conjunction(target, [Asked(one.where, f"{one.path}#") for one in asked], alias)
+        inner = self._conjunction(target, [FilterTerm(one.where, f"{one.path}#") for one in asked], alias)
         if apart:
             self._joined = joined
         on = relation.join.on(row, alias)

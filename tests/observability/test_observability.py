@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.observability.metrics import NAMES, OTHER
 from gateway.observability.worker_metrics import WorkerMetrics
-from gateway.server.uvicorn_server import MetricsBeside
+from gateway.server.uvicorn_server import MetricsRouter
 from tests.support.changing import change, model_in
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, empty_database, execute
@@ -40,7 +40,7 @@ async def client(module_database: Database) -> AsyncIterator[Client]:
 
 def scraper(client: Client) -> httpx.AsyncClient:
     """What Prometheus sees: the metrics' port of a gateway."""
-    app = MetricsBeside(
+    app = MetricsRouter(
         client.app, ("localhost", PORT), frozenset(), WorkerMetrics(0, 1, None, client.app.state.metrics)
     )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://localhost:{PORT}")
@@ -195,7 +195,7 @@ async def test_metrics_are_at_their_own_port_alone(client: Client) -> None:
 async def test_metrics_are_not_at_the_graphs_address_with_their_port(client: Client, listens: str) -> None:
     """Two addresses of a machine may have the same port."""
     siblings = WorkerMetrics(0, 1, None, client.app.state.metrics)
-    app = MetricsBeside(client.app, (listens, PORT), frozenset(), siblings)
+    app = MetricsRouter(client.app, (listens, PORT), frozenset(), siblings)
 
     async def asked(host: str, port: int = PORT) -> tuple[int, int]:
         transport = httpx.ASGITransport(app)
@@ -212,7 +212,7 @@ async def test_metrics_are_not_at_the_graphs_address_with_their_port(client: Cli
 async def test_metrics_are_asked_by_the_servers_names(client: Client) -> None:
     """As the graph is; their own address is one of them, which no page of another can have."""
     siblings = WorkerMetrics(0, 1, None, client.app.state.metrics)
-    app = MetricsBeside(client.app, ("127.0.0.2", PORT), frozenset({b"localhost"}), siblings)
+    app = MetricsRouter(client.app, ("127.0.0.2", PORT), frozenset({b"localhost"}), siblings)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://127.0.0.2:{PORT}") as http:
         for host, status in (
             (f"127.0.0.2:{PORT}", 200), ("127.0.0.2", 200), ("localhost", 200), ("e.vil", 421), (f"e.vil:{PORT}", 421),
@@ -228,7 +228,7 @@ async def test_workers_tell_each_other(client: Client, module_database: Database
         both = [client.app.state.metrics, other.app.state.metrics]
         workers = [WorkerMetrics(n, 3, tmp_path, metrics) for n, metrics in enumerate(both)]
         async with workers[0], workers[1]:
-            app = MetricsBeside(client.app, ("g", PORT), frozenset(), workers[0])
+            app = MetricsRouter(client.app, ("g", PORT), frozenset(), workers[0])
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://g:{PORT}") as http:
                 text = (await http.get("/metrics")).text
     assert 'e2i_requests_total{outcome="ok",worker="1"} 1.0' in text

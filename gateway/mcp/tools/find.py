@@ -152,7 +152,7 @@ async def _similar(box: Toolbox, call: ToolCall, given: dict[str, Any]) -> Envel
     envelope.warnings[:0] = [warning] if warning else []
     _ranked(envelope)
     if given["after"] is None:
-        await _tell_those_without(box, call, given, envelope)
+        await _warn_of_missing_vectors(box, call, given, envelope)
     return envelope
 
 
@@ -173,7 +173,7 @@ def _ranked(envelope: Envelope) -> None:
         envelope.warnings.append(f"The best score, {edges[0]['score']:.2f}, is low: these are hardly alike.")
 
 
-async def _tell_those_without(box: Toolbox, call: ToolCall, given: dict[str, Any], envelope: Envelope) -> None:
+async def _warn_of_missing_vectors(box: Toolbox, call: ToolCall, given: dict[str, Any], envelope: Envelope) -> None:
     """Warns of the number of rows without a vector, which were not compared."""
     where = {_VECTOR[given["kind"]]: {"isNull": True}, **_only(given)}
     answer = await box.operations.run(call, _WITHOUT[given["kind"]], {"where": where})

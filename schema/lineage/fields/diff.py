@@ -20,8 +20,8 @@ from schema.lineage.arguments import request_of
 from schema.lineage.diff import DiffReader, NodeChange
 from schema.lineage.fields.types import (
     DEGREE,
-    Filling,
     LineageNode,
+    NodeReader,
     argument,
     classes,
     edge_record,
@@ -58,7 +58,7 @@ async def _diff(info: Info) -> Record:
         changed = [change.node for change in found.changes]
         nodes = {node.id: node for node in (*found.added, *found.removed, *changed)}
         records = {id_: node_record(node) for id_, node in nodes.items()}
-        await Filling(loaders, reader, selection).fill(list(nodes.values()), list(records.values()))
+        await NodeReader(loaders, reader, selection).fill(list(nodes.values()), list(records.values()))
 
     def change(one: NodeChange) -> Record:
         return {

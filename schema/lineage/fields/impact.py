@@ -17,7 +17,7 @@ from schema.catalogue.catalogue import Type
 from schema.catalogue.records import Record
 from schema.catalogue.scalars import DateTime
 from schema.changes.engine import blocker
-from schema.changes.guards import Ask, obstacles, refuse_unread
+from schema.changes.guards import GuardedRow, obstacles, refuse_unread
 from schema.changes.guards import allowed as possible
 from schema.changes.results import Blocker
 from schema.errors import bad_argument, missing_object
@@ -31,8 +31,8 @@ from schema.lineage.answer import assemble, is_complete, reason
 from schema.lineage.edges import edges
 from schema.lineage.fields.types import (
     DEGREE,
-    Filling,
     LineageNode,
+    NodeReader,
     argument,
     classes,
     edge_record,
@@ -41,7 +41,7 @@ from schema.lineage.fields.types import (
     walk_price,
 )
 from schema.lineage.statements import Branch, Spot, Statements, Window, key_of
-from schema.lineage.walk import DOWNSTREAM, UPSTREAM, Question, Walk
+from schema.lineage.walk import DOWNSTREAM, UPSTREAM, Walk, WalkParameters
 from schema.sql import builder as sql
 
 DEPTH = 10
@@ -117,7 +117,7 @@ class Impact:
     async def blockers(self, origin: Labels) -> list[Blocker]:
         """The blockers of the transition."""
         move = self._move
-        ask = [Ask(key_of_move(self._loaders, move), origin)]
+        ask = [GuardedRow(key_of_move(self._loaders, move), origin)]
         found = await obstacles(self._reader.fetch, move.type, move.lifecycle, ask, move.to)
         return [blocker(obstacle) for obstacle in found[0][move.to]]
 
@@ -149,7 +149,7 @@ class Impact:
         if name not in self._chains:
             end = edges().by_name[name]
             direction = DOWNSTREAM if end.downstream else UPSTREAM
-            chain = Question(ids, direction, parsing.MAX_DEPTH, NEIGHBOURS, parsing.NODES, frozenset({end.kind}))
+            chain = WalkParameters(ids, direction, parsing.MAX_DEPTH, NEIGHBOURS, parsing.NODES, frozenset({end.kind}))
             self._chains[name] = list((await Walk(self._loaders.lists, self._reader, chain).run()).found)
         return self._chains[name]
 
@@ -176,11 +176,11 @@ async def _impact(info: Info) -> Record:
         blockers = await asked.blockers(origin) if origin is not None and allowed else []
         concerned = await asked.concerned(origin) if origin is not None and allowed else []
         starts = [move.id, *concerned][:room]
-        question = Question(starts, DOWNSTREAM, DEPTH, NEIGHBOURS, room, frozenset(impact.SERVING))
+        question = WalkParameters(starts, DOWNSTREAM, DEPTH, NEIGHBOURS, room, frozenset(impact.SERVING))
         walked = await Walk(loaders.lists, reader, question).run()
         answer = await aside(walked.read, assemble, walked, question, None)
         records = {node.id: node_record(node) for node in answer.nodes}
-        await Filling(loaders, reader, selection).fill(answer.nodes, list(records.values()))
+        await NodeReader(loaders, reader, selection).fill(answer.nodes, list(records.values()))
     cut = len(starts) <= len(concerned)
     return {
         "node": records[move.id],

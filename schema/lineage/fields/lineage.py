@@ -24,8 +24,8 @@ from schema.lineage.answer import COUNTED, LineageAnswer, cut_branches, fitted, 
 from schema.lineage.arguments import LineageRequest, request_of
 from schema.lineage.fields.types import (
     DEGREE,
-    Filling,
     LineageDirection,
+    NodeReader,
     argument,
     below,
     classes,
@@ -83,7 +83,7 @@ class LineageReader:
         self._reader = reader
         self._asked = asked_
         self._selection = selection
-        self._filling = Filling(loaders, reader, selection, asked_.counted)
+        self._filling = NodeReader(loaders, reader, selection, asked_.counted)
 
     async def record(self) -> Record:
         """The result for the fields of its types."""

@@ -19,18 +19,18 @@ from schema.lineage import arguments as parsing
 from schema.lineage.answer import assemble
 from schema.lineage.fields.types import (
     DEGREE,
-    Filling,
     LineageDirection,
     LineageNode,
+    NodeReader,
     argument,
     classes,
     edge_record,
     node_record,
     walk_price,
 )
-from schema.lineage.paths import STEPS, GivenUpError, Path, paths
+from schema.lineage.paths import STEPS, Path, SearchLimitError, paths
 from schema.lineage.statements import Statements, key_of
-from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Question, Walk, Walked
+from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Walk, Walked, WalkParameters
 
 MAX_LENGTH, LENGTH = 20, 8
 MAX_FIRST, FIRST = 100, 10
@@ -53,7 +53,7 @@ async def _paths(info: Info) -> Record:
     longest = parsing.number(arguments, "maxLength", LENGTH, 0, MAX_LENGTH)
     first = parsing.number(arguments, "first", FIRST, 1, MAX_FIRST)
     way = parsing.direction(arguments, DOWNSTREAM)
-    question = Question([target], _BACK[way], longest, PER_NODE, NODES, parsing.kinds(arguments))
+    question = WalkParameters([target], _BACK[way], longest, PER_NODE, NODES, parsing.kinds(arguments))
     async with loaders.reader.snapshot() as reader:
         walked = await Walk(loaders.lists, reader, question).run()
         if start not in walked.found:
@@ -75,7 +75,7 @@ async def _paths(info: Info) -> Record:
             reasons.append(lacks(walked.lacking))
         nodes = {id_: walked.found[id_] for path in found for id_ in path.nodes}
         records = {id_: node_record(node) for id_, node in nodes.items()}
-        await Filling(loaders, reader, selection).fill(list(nodes.values()), list(records.values()))
+        await NodeReader(loaders, reader, selection).fill(list(nodes.values()), list(records.values()))
     return {
         "paths": [
             {
@@ -105,7 +105,7 @@ def _search(following: Callable[[], Iterator[Path]], first: int) -> tuple[list[P
             if len(found) == first:
                 return found, [f"first: there are more than {first} paths"]
             found.append(path)
-    except GivenUpError:
+    except SearchLimitError:
         return found, [f"there are too many ways to try: {STEPS} edges were"]
     return found, []
 

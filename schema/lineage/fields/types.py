@@ -238,7 +238,7 @@ def walked_rows(_types: object, arguments: Mapping[str, Any], sizes: Mapping[str
 # -- nodes -----------------------------------------------------------------------------------------------------------
 
 
-class Filling:
+class NodeReader:
     """Counts and reads the nodes of a result, as far as selected, on one snapshot; counts up to ``counted``."""
 
     def __init__(self, loaders: Loaders, reader: Reader, selection: Selection, counted: int = COUNTED) -> None:
