@@ -21,8 +21,8 @@ from db.store.tokens import TokenError
 from db.store.webhooks import WebhookError
 from gateway.cli import database, doctor, documents, lineage, mcp, previews, schema, serve, tokens, webhooks
 from gateway.cli.areas import Command
-from gateway.cli.ending import SIGNALS
 from gateway.cli.serve import AddressError
+from gateway.cli.signals import SIGNALS
 from gateway.observability.logging import configure
 from gateway.openlineage.export import ExportError
 from gateway.settings import SettingsError, load

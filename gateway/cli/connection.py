@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.migrations import setup
-from gateway.cli.ending import SIGNALS
+from gateway.cli.signals import SIGNALS
 from gateway.database import embedded_database
 from gateway.settings import Settings
 

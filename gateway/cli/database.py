@@ -15,7 +15,7 @@ from db.migrations import setup
 from db.store.grants import role_sql
 from gateway.cli.areas import Areas
 from gateway.cli.connection import own_table, say, with_owner
-from gateway.cli.ending import SIGNALS
+from gateway.cli.signals import SIGNALS
 from gateway.database import load_demo
 from gateway.settings import Settings
 from schema.execution.explain import explain

@@ -7,7 +7,7 @@ import sys
 
 from db.engine.url import database_url
 from gateway.cli.areas import Areas
-from gateway.cli.ending import SIGNALS
+from gateway.cli.signals import SIGNALS
 from gateway.database import embedded_database
 from gateway.doctor import findings
 from gateway.doctor.examine import examine

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from db.engine.url import database_url
 from gateway.cli.areas import Areas
-from gateway.cli.ending import SIGNALS
+from gateway.cli.signals import SIGNALS
 from gateway.database import embedded_database
 from gateway.openlineage.events import Event, EventWriter
 from gateway.openlineage.export import Ask, ExportError, WalkScope, changes, ids_of, walk

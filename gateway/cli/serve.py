@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from db.engine.url import database_url
 from gateway.cli.areas import Areas
-from gateway.cli.ending import SIGNALS
+from gateway.cli.signals import SIGNALS
 from gateway.database import embedded_database, load_demo
 from gateway.observability.logging import LINES
 from gateway.server import uvicorn_server, workers

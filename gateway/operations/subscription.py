@@ -22,9 +22,9 @@ from gateway.operations.planner import PlannedOperation, Planner
 from gateway.operations.refusals import RefusedError, too_late
 from gateway.operations.runner import Runner
 from gateway.settings import Settings
-from gateway.subscriptions.bells import WakeEvent
 from gateway.subscriptions.feed import ChangeFeed
 from gateway.subscriptions.stream import Told, follow
+from gateway.subscriptions.wake_event import WakeEvent
 from schema.catalogue import exact_json
 from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.relative_times import START

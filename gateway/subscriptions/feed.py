@@ -26,7 +26,7 @@ from db.store import changelog
 from db.store.alerts import AlertsLook
 from db.store.changelog import Entry, LogEntries, LogPosition
 from gateway.settings import Settings
-from gateway.subscriptions.bells import WakeEvent
+from gateway.subscriptions.wake_event import WakeEvent
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 

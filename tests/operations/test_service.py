@@ -25,8 +25,8 @@ from gateway.operations.persisted import document_registry
 from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
-from gateway.subscriptions.bells import AT_ONCE
 from gateway.subscriptions.feed import ChangeFeed
+from gateway.subscriptions.wake_event import AT_ONCE
 from gateway.webhooks.managing import Webhooks
 from schema.schema import build
 from schema.scopes import all_scopes, read_scopes

@@ -1,4 +1,4 @@
-"""Events for many waiting tasks: these are woken a few per turn of the event loop, so that other work runs in between."""
+"""Events for many waiting tasks: woken a few per turn of the event loop, so that other work runs in between."""
 
 from __future__ import annotations
 
