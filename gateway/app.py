@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from db.engine.connector import Connector
 from db.engine.errors import translate
-from db.engine.replica import Changes
+from db.engine.log_positions import Changes
 from db.engine.timelines import Timelines
 from db.engine.transaction import Transactions
 from db.engine.url import target_of

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from db.engine.engine import Identity, Reader
+from db.engine.readers import Identity, Reader
 from db.engine.transaction import Transaction
 from schema.catalogue.selection import Operation
 from schema.execution.loaders import Loaders

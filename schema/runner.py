@@ -17,8 +17,8 @@ import orjson
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues
 
-from db.engine.engine import ShortReader
 from db.engine.errors import NEVER_TWICE
+from db.engine.readers import ShortReader
 from schema.catalogue.selection import Operation
 from schema.errors import GatewayError
 from schema.execution.compiler.statements import bytes_over

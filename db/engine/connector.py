@@ -74,7 +74,7 @@ class Connector:
     async def _open_first(self, attributes: str, arguments: dict[str, Any]) -> asyncpg.Connection:
         """A connection to the first suitable host, in order; one that does not answer delays the next only shortly.
 
-        While one does not answer the others are tried again: it may be the former primary, and one of them its successor.
+        While one does not answer the others are tried again: it may be a former primary, and one of them its successor.
         """
         hosts, refused, failure = deque(self.target.hosts), list[Host](), None
         opening: dict[asyncio.Task[asyncpg.Connection], Host] = {}

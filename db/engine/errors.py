@@ -7,11 +7,18 @@ shown to people, and decide nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, InvalidRequestError, PendingRollbackError
+from sqlalchemy.exc import (
+    DBAPIError,
+    EmulatedDBAPIException,
+    InvalidRequestError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 # -- SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html ---------------------------------------
@@ -277,3 +284,18 @@ def _is_connection_error(error: BaseException, cause: BaseException | None) -> b
         return True
     # the last is the driver's error between a server's announced and actual closing of a connection
     return isinstance(cause, OSError | asyncpg.ConnectionDoesNotExistError | asyncpg.InternalClientError)
+
+
+DRIVER_ERRORS = (
+    SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+    EmulatedDBAPIException,  # a connection that the pool could not open
+)  # fmt: skip
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Translates errors of the driver and the pool."""
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        raise translate(error) from error

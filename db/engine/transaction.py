@@ -15,7 +15,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
 from db.engine.connector import Connector, connector_of
-from db.engine.engine import HeldReader, Identity, is_undone, locked, refuse_ended, set_local, within_share
 from db.engine.errors import (
     LockedError,
     OutcomeUnknownError,
@@ -27,6 +26,7 @@ from db.engine.errors import (
 )
 from db.engine.limiter import Limiter, NoTurnError
 from db.engine.locks import Running, lock_waits_of
+from db.engine.readers import HeldReader, Identity, is_undone, locked, refuse_ended, set_local, within_share
 from db.engine.timelines import STANDING, OutdatedServerError, PrimaryPosition
 
 OUTCOME_SECONDS = 5.0

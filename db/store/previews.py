@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from db.engine.engine import translated
+from db.engine.errors import translated
 
 MINUTES = 10
 """How long a preview can be applied."""

@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine.engine import Identity, ShortReader, translated
-from db.engine.errors import DatabaseError
+from db.engine.errors import DatabaseError, translated
+from db.engine.readers import Identity, ShortReader
 from db.store import tokens
 from gateway.auth.jwks import KeysUnavailableError
 from gateway.auth.jwt import InvalidJwtError, Verifier

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine.engine import ShortReader
 from db.engine.errors import OverloadedError
+from db.engine.readers import ShortReader
 from db.engine.replica import Reads
 from db.migrations.setup import platform_tables
 from gateway.observability.gauges import in_use, size

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from db.engine.engine import ShortReader
 from db.engine.errors import translate
+from db.engine.readers import ShortReader
 from db.engine.replica import Reads
 from gateway.operations.embedding_service import EmbeddingService, ServiceError, WrongLengthError
 from gateway.operations.planner import PlannedOperation

@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine.engine import translated
-from db.engine.errors import MissingObjectError, NotPermittedError
+from db.engine.errors import MissingObjectError, NotPermittedError, translated
 from db.store import own_rows
 from gateway.settings import Settings
 

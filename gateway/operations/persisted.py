@@ -27,8 +27,8 @@ from graphql import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine.engine import ShortReader
 from db.engine.errors import DatabaseError
+from db.engine.readers import ShortReader
 from db.store.documents import ALL, VERSION, TrustedDocument, TrustedDocumentsError, digest
 from gateway.operations.documents import Documents
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, request_error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from db.engine.replica import position_of
+from db.engine.log_positions import position_of
 from gateway.operations.documents import check_values
 from gateway.operations.refusals import RefusedError, refuse, request_error
 from gateway.settings import Settings

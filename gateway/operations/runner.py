@@ -8,7 +8,7 @@ from functools import partial
 
 from graphql import ExecutionResult, GraphQLError
 
-from db.engine.engine import ShortReader, snapshot
+from db.engine.readers import ShortReader, snapshot
 from db.engine.replica import Reads
 from db.engine.transaction import Transactions
 from gateway.context import Context

@@ -19,8 +19,9 @@ from typing import Any
 from graphql import OperationType
 
 from db.attach.facts import Facts
-from db.engine.engine import ShortReader
-from db.engine.replica import Reads, position_text
+from db.engine.log_positions import position_text
+from db.engine.readers import ShortReader
+from db.engine.replica import Reads
 from db.engine.transaction import Transactions
 from gateway.auth.permissions import Access
 from gateway.operations.answer import Answer, LiveMessage, answer_of

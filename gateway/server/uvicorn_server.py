@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from db.engine.replica import Changes
+from db.engine.log_positions import Changes
 from gateway.app import create_app
 from gateway.http.headers import headers_of
 from gateway.http.origins import host_of, refuse_host

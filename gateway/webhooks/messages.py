@@ -13,7 +13,8 @@ from db.base.vocabulary import Labels
 from db.models.g07_model_monitoring import DriftSeverity
 from db.models.g07_monitoring_alerts import AlertStatus
 from db.store.changelog import ALERT, EVENT, Entry
-from db.store.webhooks import Message, WebhookError, new_id
+from db.store.webhook_queue import Message
+from db.store.webhooks import WebhookError, new_id
 from gateway.openlineage.events import EventWriter
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue

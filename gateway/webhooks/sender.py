@@ -24,13 +24,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.base.markers import LiveTopic
 from db.engine.connector import Connector
-from db.engine.engine import translated
-from db.engine.errors import DatabaseError, translate
-from db.store import changelog
-from db.store import webhooks as store
+from db.engine.errors import DatabaseError, translate, translated
+from db.store import changelog, webhook_queue
 from db.store.alerts import AlertsLook
 from db.store.changelog import Entry, LogEntries, LogPosition
-from db.store.webhooks import Claim, Failed, LeaseLostError, WebhookError
+from db.store.webhook_queue import Claim, Failed, LeaseLostError
+from db.store.webhooks import WebhookError
 from gateway.openlineage.events import EventWriter
 from gateway.settings import Settings
 from gateway.subscriptions.feed import LOOK_PAUSE, look_for_alerts
@@ -153,7 +152,7 @@ class WebhookSender:
     async def _take(self) -> bool:
         with translated():
             async with self._writer.begin() as connection:
-                return (await connection.exec_driver_sql(store.TAKE_LEASE, (self._holder,))).first() is not None
+                return (await connection.exec_driver_sql(webhook_queue.TAKE_LEASE, (self._holder,))).first() is not None
 
     async def _send(self) -> None:
         """Sends until another process does, or there are no receivers."""
@@ -173,7 +172,7 @@ class WebhookSender:
                 await asyncio.gather(*(lane.task for lane in held.lanes.values()), return_exceptions=True)
                 with suppress(*_LOST):
                     async with asyncio.timeout(1.0):
-                        await connection.execute(store.LEAVE, self._holder)
+                        await connection.execute(webhook_queue.LEAVE, self._holder)
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[asyncpg.Connection]:
@@ -195,15 +194,15 @@ class WebhookSender:
         lease."""
         self._heard.clear()
         async with held.turn:
-            if not await store.extend(held.connection, self._holder):
+            if not await webhook_queue.extend(held.connection, self._holder):
                 return False
             receivers = await self._receivers(held.connection)
             await self._look_for_alerts(held, receivers)
             await self._read_on(held, receivers)
-            self.waiting, self.oldest = await store.waiting(held.connection)
+            self.waiting, self.oldest = await webhook_queue.waiting(held.connection)
             if time.monotonic() - held.pruned_at >= _PRUNE_SECONDS:
                 held.pruned_at = time.monotonic()
-                if bygone := await store.prune(held.connection, self._settings.webhook_dead_days * 86400.0):
+                if bygone := await webhook_queue.prune(held.connection, self._settings.webhook_dead_days * 86400.0):
                     self.outcomes["dead"] += bygone
                     log.warning("%d messages of webhooks that are paused are given up", bygone)
         for name in held.lanes.keys() - {one.name for one in receivers}:
@@ -223,7 +222,7 @@ class WebhookSender:
 
     async def _receivers(self, connection: asyncpg.Connection) -> list[Receiver]:
         found = []
-        for name, topic, format_, filters, since in await store.endpoints(connection):
+        for name, topic, format_, filters, since in await webhook_queue.endpoints(connection):
             try:
                 matches = matcher(catalogue(), topic, filters)
             except WebhookError as error:
@@ -252,17 +251,17 @@ class WebhookSender:
         """Writes the messages of new entries, in the transaction that stores the new position."""
         connection = held.connection
         async with connection.transaction(isolation="read_committed"):
-            place, reading = await self._new(held, await store.place_of(connection, self._holder))
+            place, reading = await self._new(held, await webhook_queue.place_of(connection, self._holder))
             if place is None:
-                await store.keep_place(connection, reading.place)
+                await webhook_queue.keep_place(connection, reading.place)
                 return
             some = False
             async for entries in _pages(connection, place, reading):
                 some = True
                 if messages := list(told(entries, receivers, self._events)):
-                    await store.write(connection, messages, self._settings.webhook_retry_hours * 3600.0)
+                    await webhook_queue.write(connection, messages, self._settings.webhook_retry_hours * 3600.0)
             if some or reading.place.history != place.history or reading.place.seconds > place.seconds + _KEPT_SECONDS:
-                await store.keep_place(connection, reading.place)
+                await webhook_queue.keep_place(connection, reading.place)
 
     async def _new(self, held: _SenderState, place: LogPosition | None) -> tuple[LogPosition | None, LogEntries]:
         """The entries after a position, and the position in the current history; None if the history cannot be
@@ -322,12 +321,12 @@ class WebhookSender:
     async def _claim(self, connection: asyncpg.Connection, name: str, most: int, due: _DueMessages) -> list[Claim]:
         """The next messages of a receiver, the longest due first."""
         if not due.ids and (began := time.monotonic()) >= due.look_at:
-            due.ids.extend(await store.due(connection, name, MOST_DUE))
+            due.ids.extend(await webhook_queue.due(connection, name, MOST_DUE))
             if len(due.ids) < most:
                 now = time.monotonic()
                 due.look_at = now + max(0.0, (now - began) / LOOKING - IDLE_SECONDS)
         ids = [due.ids.popleft() for _ in range(min(most, len(due.ids)))]
-        return await store.claim(connection, ids, self._settings.webhook_timeout + CLAIM_MARGIN) if ids else []
+        return await webhook_queue.claim(connection, ids, self._settings.webhook_timeout + CLAIM_MARGIN) if ids else []
 
     async def _attempt(self, claim: Claim) -> Attempted:
         settings = self._settings
@@ -355,10 +354,10 @@ class WebhookSender:
             log.info("a webhook was not taken: %s", outcome.failure, extra=about)
         async with held.turn:
             if taken:
-                await store.taken(held.connection, taken)
-            dead = await store.fail(held.connection, failed) if failed else 0
+                await webhook_queue.taken(held.connection, taken)
+            dead = await webhook_queue.fail(held.connection, failed) if failed else 0
             if gone:
-                await store.pause_gone(held.connection, name)
+                await webhook_queue.pause_gone(held.connection, name)
         if dead:
             log.warning("%d messages of a webhook are given up", dead, extra={"webhook": name})
         if gone:

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from db.attach.facts import Facts
 from db.base.lifecycles import lifecycle_of
-from db.engine.engine import NO_SETTINGS, Reader
 from db.engine.errors import DataError, InvalidValueError
+from db.engine.readers import NO_SETTINGS, Reader
 from schema.catalogue.catalogue import LIFECYCLE, STATE, Catalogue, ObjectField, OrderTerm, RelationField, Type
 from schema.catalogue.records import Key, Missing, Record, RowShape, key_name, object_name
 from schema.catalogue.selection import Selection

@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from db.engine.engine import NO_SETTINGS, Reader
 from db.engine.errors import (
     ConflictError,
     LockedError,
@@ -23,6 +22,7 @@ from db.engine.errors import (
     RefusedByDatabaseError,
     StatementTimeoutError,
 )
+from db.engine.readers import NO_SETTINGS, Reader
 from db.engine.transaction import Transaction
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError

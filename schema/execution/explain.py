@@ -18,8 +18,8 @@ from db.attach import facts
 from db.attach.attach import Difference, Differences
 from db.attach.compare_indexes import unserved_lookup, unserved_order
 from db.base.vocabulary import entities, is_own
-from db.engine.engine import set_local
 from db.engine.errors import sqlstate
+from db.engine.readers import set_local
 from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Missing
 from schema.sql import list_statements

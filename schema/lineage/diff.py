@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.engine.engine import Reader
+from db.engine.readers import Reader
 from schema.catalogue.catalogue import Catalogue, Type
 from schema.catalogue.records import Missing
 from schema.lineage.answer import LineageAnswer, Link

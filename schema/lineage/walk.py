@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from db.base.lineage import LineageKind
-from db.engine.engine import Reader
 from db.engine.errors import InvalidValueError
+from db.engine.readers import Reader
 from schema.catalogue.catalogue import Catalogue
 from schema.errors import missing_object
 from schema.execution.time_slices import aside

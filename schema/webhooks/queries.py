@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import strawberry
 
-from db.engine.engine import translated
+from db.engine.errors import translated
 from db.store import webhooks as store
 from schema.errors import bad_argument
 from schema.graph.root_field import RootField

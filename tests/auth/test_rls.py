@@ -17,8 +17,9 @@ import orjson
 import pytest
 
 from db.embedded.server import GATEWAY_ROLE
-from db.engine.engine import Identity, ShortReader, create_engine, snapshot
+from db.engine.engine import create_engine
 from db.engine.errors import DataError, StatementTimeoutError
+from db.engine.readers import Identity, ShortReader, snapshot
 from db.engine.url import database_url
 from db.store.caller_roles import unusable
 from db.store.grants import role_sql

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from db.engine.replica import position_of, position_text
+from db.engine.log_positions import position_of, position_text
 from tests.cluster.gateways import ask_as
 from tests.drills.load import HANGS, RETRYABLE, Answered, Socket
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.adapters.asyncpg import STATEMENTS_SIZE
-from db.engine.engine import HeldReader, ShortReader, create_engine, snapshot
+from db.engine.engine import create_engine
 from db.engine.errors import (
     DatabaseUnavailableError,
     DataError,
@@ -23,6 +23,7 @@ from db.engine.errors import (
     OverloadedError,
     StatementTimeoutError,
 )
+from db.engine.readers import HeldReader, ShortReader, snapshot
 from db.engine.url import database_url
 from tests.support.client import serving
 from tests.support.databases import Clone, Database, connect, execute

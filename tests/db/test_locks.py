@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.engine.engine import ShortReader
 from db.engine.locks import lock_waits_of
+from db.engine.readers import ShortReader
 from tests.support.changing import change, model_in, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine.engine import ShortReader, _reading, create_engine, translated
-from db.engine.errors import DatabaseUnavailableError
+from db.engine.engine import create_engine
+from db.engine.errors import DatabaseUnavailableError, translated
 from db.engine.pool import BorrowedConnection, limiter_of
+from db.engine.readers import ShortReader, _reading
 from db.engine.url import database_url
 from gateway.observability.gauges import in_use
 from tests.support.databases import Database, execute

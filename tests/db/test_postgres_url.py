@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from db.engine.connector import Connector
-from db.engine.engine import ShortReader, create_engine
+from db.engine.engine import create_engine
+from db.engine.readers import ShortReader
 from db.engine.url import TAKEN, database_url, target_of
 from tests.support.databases import Database, execute
 from tests.support.process import run

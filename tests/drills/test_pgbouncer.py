@@ -11,8 +11,9 @@ import asyncpg
 import pytest
 
 from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE
-from db.engine.engine import Identity, ShortReader, create_engine, snapshot
+from db.engine.engine import create_engine
 from db.engine.errors import DataError, StatementTimeoutError
+from db.engine.readers import Identity, ShortReader, snapshot
 from db.engine.url import database_url
 from tests.drills.fixtures import CHANGES, DATABASE, gateway
 from tests.drills.load import SECONDS, Load

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Engine, event
 
 from db.embedded.server import ADMIN_ROLE
 from db.engine import transaction
-from db.engine.replica import Changes, Primary, Reads, Standby
+from db.engine.log_positions import Changes
+from db.engine.replica import Primary, Reads, Standby
 from tests.drills.fixtures import CHANGES, DATABASE, gateway
 from tests.drills.load import SECONDS, Figures, Load, Socket, memory
 from tests.drills.postgres import Postgres

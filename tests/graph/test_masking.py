@@ -250,7 +250,7 @@ async def test_a_fault_of_one_field_costs_it_alone(
         raise Broken(SECRET)
 
     monkeypatch.setattr("schema.execution.loaders.Loaders.load", fault, raising=False)
-    monkeypatch.setattr("db.engine.engine.ShortReader.fetch", fault)
+    monkeypatch.setattr("db.engine.readers.ShortReader.fetch", fault)
     async with serving(demo_database.gateway_url, compiler=False) as client:
         response = await client.post("{ __typename experiments(first: 1) { nodes { id } } }")
         answer = scanned(response)

@@ -17,7 +17,7 @@ import pytest
 
 from db.base.lineage import LineageKind
 from db.base.vocabulary import EdgeSpec, entities, relations
-from db.engine.engine import HeldReader
+from db.engine.readers import HeldReader
 from schema.catalogue.from_models import catalogue
 from schema.lineage.edges import edges
 from schema.lineage.walk import Walk

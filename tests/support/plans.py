@@ -13,7 +13,7 @@ from graphql import OperationDefinitionNode, parse
 from graphql.execution.values import VariableValues, get_variable_values
 
 from db.attach.facts import Facts
-from db.engine.engine import NO_SETTINGS, ShortReader
+from db.engine.readers import NO_SETTINGS, ShortReader
 from schema.catalogue.records import Missing
 from schema.catalogue.value_sizes import Sizes
 from schema.execution import plans

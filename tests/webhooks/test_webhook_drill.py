@@ -42,7 +42,7 @@ from gateway.database import engine_for
 from gateway.settings import Settings
 from gateway.webhooks import sender
 
-store.TAKE_LEASE = store.TAKE_LEASE.replace(f"{store.LEASE_SECONDS:g} seconds", "1 second")
+webhook_queue.TAKE_LEASE = webhook_queue.TAKE_LEASE.replace(f"{webhook_queue.LEASE_SECONDS:g} seconds", "1 second")
 sender.LOOK_SECONDS, sender.IDLE_SECONDS, sender.CLAIM_MARGIN = 0.2, 0.05, 0.2
 
 async def main():

@@ -18,6 +18,7 @@ from standardwebhooks import Webhook
 from db.engine.connector import Connector
 from db.engine.url import database_url, target_of
 from db.migrations import setup
+from db.store import webhook_queue
 from db.store import webhooks as store
 from db.store.webhooks import Run
 from gateway.cli import command_line
@@ -288,16 +289,20 @@ async def test_of_a_row_the_oldest_is_sent_also_where_it_was_dead_when_others_we
     )
     connection = await connect(database.gateway_url)
     try:
-        found = await store.due(connection, "pager", 10)
+        found = await webhook_queue.due(connection, "pager", 10)
         assert found == ["msg_3", "msg_4"], "the first that waits of each row"
         async with commands(database) as run:
             assert await store.send_again(run, "pager", "msg_2", 1.0) == 1
-        assert [one.id for one in await store.claim(connection, found, 60.0)] == ["msg_4"]
-        assert await store.claim(connection, found, 60.0) == [], "each is claimed once"
-        assert await store.due(connection, "pager", 10) == ["msg_2"]
+        assert [one.id for one in await webhook_queue.claim(connection, found, 60.0)] == ["msg_4"]
+        assert await webhook_queue.claim(connection, found, 60.0) == [], "each is claimed once"
+        assert await webhook_queue.due(connection, "pager", 10) == ["msg_2"]
         async with commands(database) as run:
             await store.pause(run, "pager")
-        assert await store.due(connection, "pager", 10) == await store.claim(connection, ["msg_2"], 60.0) == []
+        assert (
+            await webhook_queue.due(connection, "pager", 10)
+            == await webhook_queue.claim(connection, ["msg_2"], 60.0)
+            == []
+        )
     finally:
         await connection.close()
 

@@ -24,7 +24,7 @@ from itertools import count
 from operator import itemgetter
 from typing import Any
 
-from db.engine.engine import NO_SETTINGS
+from db.engine.readers import NO_SETTINGS
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Arguments, Catalogue, ObjectField, OrderTerm, RelationField, Root, Type, fill
 from schema.catalogue.records import Missing, columns_read

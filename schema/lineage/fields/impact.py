@@ -12,7 +12,7 @@ import strawberry
 
 from db.base.lifecycles import Lifecycle, lifecycle_of, lifecycles
 from db.base.vocabulary import Labels
-from db.engine.engine import Reader
+from db.engine.readers import Reader
 from schema.catalogue.catalogue import Type
 from schema.catalogue.records import Record
 from schema.catalogue.scalars import DateTime

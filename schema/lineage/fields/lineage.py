@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import strawberry
 
-from db.engine.engine import Reader
+from db.engine.readers import Reader
 from schema.catalogue.records import Record
 from schema.catalogue.selection import Selection
 from schema.errors import bad_argument

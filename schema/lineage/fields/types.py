@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import strawberry
 
 from db.base.lineage import LineageKind
-from db.engine.engine import Reader
 from db.engine.errors import DatabaseError
+from db.engine.readers import Reader
 from schema.catalogue.records import Record
 from schema.catalogue.scalars import DateTime
 from schema.catalogue.selection import Selection
