@@ -85,10 +85,19 @@ class Timelines:
         if standing.timeline > newest:
             self.failovers += newest > 0
             self._newest[standing.cluster] = standing.timeline
-            for connection, its in list(self._open.items()):
-                if its.cluster == standing.cluster and its.timeline < standing.timeline:
-                    log.warning("connections to the server on timeline %d are closed", its.timeline)
-                    connection.terminate()
+            former = [
+                connection
+                for connection, its in list(self._open.items())
+                if its.cluster == standing.cluster and its.timeline < standing.timeline and not connection.is_closed()
+            ]
+            if former:
+                log.warning(
+                    "timeline %d was met: %d connections to the former primary are closed",
+                    standing.timeline,
+                    len(former),
+                )
+            for connection in former:
+                connection.terminate()
 
     async def admit(self, connection: asyncpg.Connection) -> None:
         """Reads the position of a new connection's server.

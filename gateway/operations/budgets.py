@@ -154,7 +154,7 @@ class SharedBuckets:
         try:
             taken, left = await self._script(keys=[f"e2i-gateway:budget:{caller}"], args=[self._limit, points, how])
         except self._error as error:
-            raise ConnectionError(type(error).__name__) from error
+            raise ConnectionError(f"{type(error).__name__}: {error}"[:300]) from error
         return bool(taken), float(left)
 
     async def close(self) -> None:
@@ -204,10 +204,7 @@ class Budgets:
                 found = await self._shared.take(caller, points, how)
             except OSError as error:
                 if not self._away_until:
-                    log.warning(
-                        "Redis is away, each worker keeps budgets of its own: %s",
-                        type(error.__cause__ or error).__name__,
-                    )
+                    log.warning("Redis is away, each worker keeps budgets of its own: %s", error)
                 self._away_until = monotonic() + AWAY_SECONDS
             else:
                 if self._away_until:

@@ -75,4 +75,5 @@ def nginx(gateways: Sequence[int]) -> Program:
 
 def redis() -> Program:
     """Redis without anything on the disk."""
-    return Program("redis", ["redis-server", "--bind", HUB, "--port", str(REDIS), "--save", "", "--appendonly", "no"])
+    options = ["--bind", HUB, "--port", str(REDIS), "--protected-mode", "no", "--save", "", "--appendonly", "no"]
+    return Program("redis", ["redis-server", *options])

@@ -72,9 +72,12 @@ class Gateways:
         return one
 
     def check(self) -> None:
-        """All of them must be running."""
+        """All of them must be running, with the budgets that they share, and know what happened to them."""
         for one in self.running:
-            assert one.process.poll() is None, one.output[-3000:]
+            output = one.output
+            assert one.process.poll() is None, output[-3000:]
+            for complaint in ("Redis is away", '"traceback"'):
+                assert complaint not in output, next(line for line in output.splitlines() if complaint in line)
 
     async def end(self) -> None:
         """Ends them as a deployment does."""

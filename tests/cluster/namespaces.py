@@ -66,10 +66,15 @@ def is_inside() -> bool:
     return INSIDE in os.environ
 
 
+def namespaced(*command: str) -> list[str]:
+    """A command in namespaces of its own, which end with it."""
+    return [*_NAMESPACES, sys.executable, "-m", "tests.cluster.namespaces", *command]
+
+
 def enter(command: Sequence[str]) -> NoReturn:
-    """Becomes the process that runs a command in namespaces, which end with it."""
+    """Becomes the process that runs a command in namespaces."""
     os.environ[INSIDE] = "1"
-    os.execvp("unshare", [*_NAMESPACES, sys.executable, "-m", "tests.cluster.namespaces", *command])
+    os.execvp("unshare", namespaced(*command))
 
 
 def _begin(command: Sequence[str]) -> int:
