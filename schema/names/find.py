@@ -1,7 +1,8 @@
 """Fields for a question: every field of the graph, ranked by the words of the question.
 
-A field is found by its name, what people call it, its type and what people call that, its unit and words, and its
-description. Rarer words count for more; words that mean the same count for less than the words themselves.
+A field is found by its name, what people call it and say who mean it, its type and what people call that, its unit and
+words, and its description. Rarer words count for more, words that mean the same for less than the words themselves; a
+field that gives what the question word asks for counts for more.
 """
 
 from __future__ import annotations
@@ -10,19 +11,30 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import lru_cache
+from heapq import nlargest
 from itertools import islice, pairwise
 
 from schema.catalogue.catalogue import Catalogue, ColumnField, Root, Type
+from schema.names.phrasings import phrasing
+from schema.names.question_words import Answer, asked_for, given_by
 from schema.names.synonyms import BY_WORD, GROUPS
 from schema.names.words import stem, words
 
-NAME, ALIAS, VALUE, TEXT = 3.0, 3.0, 1.5, 1.0
-"""What a word is worth in the field's name, in what people call it, among its words, in its description."""
-OWNER, OWNER_ALIAS = 1.6, 1.6
+NAME, ALIAS, SAID, TEXT, VALUE = 3.0, 3.0, 2.5, 1.0, 1.0
+"""What a word is worth in the field's name, in what people call it, in what they say who mean it, in its description,
+among its values."""
+OWNER, OWNER_ALIAS = 2.2, 1.6
 """What it is worth in the name of the type, and in what people call its rows."""
 SYNONYM = 0.45
 """What a word that means the same is worth beside the word itself."""
+MISSPELT = 0.8
+"""What a word that looks alike is worth, where no field has the word itself."""
+LIKE, BEGINNING, SPELLINGS = 0.75, 2, 3
+"""From which share of equal letters on words look alike, by how many letters both begin, and how many are tried."""
+FITTING = 1.4
+"""What a field is worth that gives what the question word asks for."""
 SATURATION = 2.0
 """From here on more of the same counts less."""
 LONGEST = 400
@@ -68,6 +80,8 @@ class FoundField:
 class _FieldEntry:
     field: FoundField
     weights: Mapping[str, float]
+    gives: frozenset[Answer] = frozenset()
+    """What its values answer."""
 
 
 class FieldFinder:
@@ -87,6 +101,9 @@ class FieldFinder:
         for place, entry in enumerate(self._entries):
             for word in entry.weights:
                 self._postings[word].append(place)
+        self._by_beginning: dict[str, list[str]] = defaultdict(list)
+        for word in self._postings:
+            self._by_beginning[word[:BEGINNING]].append(word)
         self._kept = lru_cache(maxsize=500)(self._find)
 
     def find(self, text: str, type_: str | None = None, limit: int = FEW) -> tuple[FoundField, ...]:
@@ -98,38 +115,50 @@ class FieldFinder:
         return self._roots.get(type_)
 
     def _find(self, text: str, type_: str | None, limit: int) -> tuple[FoundField, ...]:
-        scores: Counter[int] = Counter()
         asked = [word for word in words(text) if word not in COMMON] or list(words(text))
         asked += self._joined(asked)
+        scores: Counter[int] = Counter()
+        covered: Counter[int] = Counter()
         for word in dict.fromkeys(asked):
-            best: dict[int, float] = {}
-            for one, worth in _forms(word):
-                places = self._postings.get(one, ())
+            found: dict[int, float] = {}
+            said: dict[int, float] = {}
+            for form, worth in self._forms(word):
+                places = self._postings.get(form, ())
                 rare = math.log(1 + len(self._entries) / (1 + len(places)))
                 for place in places:
-                    weight = self._entries[place].weights[one]
-                    found = worth * rare * weight / (weight + SATURATION)
-                    best[place] = max(best.get(place, 0.0), found)
-            scores.update(best)
-        ranked = [
-            (score * (1 + self._covered(place, asked)), place)
-            for place, score in scores.items()
-            if type_ is None or self._entries[place].field.type == type_
-        ]
-        ranked.sort(key=lambda one: (-one[0], self._entries[one[1]].field.place))
-        fields = ((self._entries[place].field, score) for score, place in ranked)
-        return tuple(_scored(field, score) for field, score in islice(_different(fields), limit))
+                    weight = self._entries[place].weights[form]
+                    found[place] = max(found.get(place, 0.0), worth * rare * weight / (weight + SATURATION))
+                    said[place] = max(said.get(place, 0.0), worth)
+            scores.update(found)
+            covered.update(said)
+        answers = asked_for(text)
+        ranked = []
+        for place, score in scores.items():
+            entry = self._entries[place]
+            if type_ is None or entry.field.type == type_:
+                fitting = FITTING if entry.gives & answers else 1.0
+                ranked.append((score * fitting * (1 + covered[place] / len(asked)), entry.field))
+        ranked.sort(key=lambda one: (-one[0], one[1].place))
+        different = _different((field, score) for score, field in ranked)
+        return tuple(_scored(field, score) for field, score in islice(different, limit))
+
+    def _forms(self, word: str) -> Sequence[tuple[str, float]]:
+        """The stems by which a word is looked for, with what they are worth: its own, and those of its synonyms; of a
+        word that no field has in any form those that look alike.
+        """
+        forms = _forms(word)
+        if any(form in self._postings for form, _ in forms):
+            return forms
+        own = stem(word)
+        near = (
+            (SequenceMatcher(None, own, other).ratio(), other) for other in self._by_beginning.get(own[:BEGINNING], ())
+        )
+        return [(other, MISSPELT * likeness) for likeness, other in nlargest(SPELLINGS, near) if likeness >= LIKE]
 
     def _joined(self, asked: Sequence[str]) -> list[str]:
         """Words that two words beside each other make, either of them first: ``fall back`` and ``back look``."""
         pairs = [pair for one, other in pairwise(asked) for pair in (f"{one}{other}", f"{other}{one}")]
         return [pair for pair in pairs if stem(pair) in self._postings]
-
-    def _covered(self, place: int, asked: Iterable[str]) -> float:
-        """The share of the words that an entry has, as themselves or by others of the same meaning."""
-        own = self._entries[place].weights
-        each = [max((worth for one, worth in _forms(word) if one in own), default=0.0) for word in asked]
-        return sum(each) / len(each)
 
     def _of(self, catalogue: Catalogue, type_: Type) -> Iterator[_FieldEntry]:
         for leaf in type_.columns.values():
@@ -161,9 +190,11 @@ class FieldFinder:
             facts.unit.value if facts.unit else None, tuple(values), self._roots.get(type_.name),
         )  # fmt: skip
         weights = self._weights(type_, leaf.name, facts.aliases, leaf.description)
+        _add(weights, phrasing(owner, leaf.name), SAID)
         if facts.unit:
             _add(weights, facts.unit.doc, 0.5)
-        return _FieldEntry(field, _added(weights, values, VALUE))
+        gives = given_by(leaf.name, leaf.kind.graphql, field.unit)
+        return _FieldEntry(field, _added(weights, values, VALUE), gives)
 
     def _weights(self, type_: Type, name: str, aliases: Iterable[str], description: str) -> dict[str, float]:
         weights: dict[str, float] = {}

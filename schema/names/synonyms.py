@@ -104,6 +104,18 @@ set change move update edit modify
 create make add insert
 withdrawal withdrawn dropped dropout
 excluded removed dropped exclusion
+hcp doctor physician prescriber clinician
+brand drug medicine medication product
+action act acted acting actionable
+edge arrow link
+dag graph structure
+alert alarm incident page pager
+agent assistant bot
+fulfil meet satisfy qualify require
+overlap common
+winner win won winning
+vote voted agree agreement
+twin simulator replica
 """
 
 

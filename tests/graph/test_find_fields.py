@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from schema.names.phrasings import EVERY, phrasing, phrasings
+from schema.names.question_words import Answer, asked_for
 from schema.schema import build
 
 QUESTIONS = Path(__file__).parents[1] / "names" / "field_questions.csv"
@@ -20,7 +22,8 @@ def questions(half: str) -> list[dict[str, str]]:
 
 def lost(half: str) -> list[str]:
     """The questions of a part whose right field is not found. Nothing was tuned on the half that is held back, nor on
-    the ``oblique`` ones, which avoid the words of the graph; those that are ``told`` follow the dictionary's prose.
+    those of the ``users`` (an analyst, a person on call and an agent, about columns drawn at random); ``oblique`` and
+    ``further`` ones avoid the words of the graph, those that are ``told`` follow the dictionary's prose.
     """
     rows = questions(half)
     assert len(rows) >= 30
@@ -31,14 +34,56 @@ def lost(half: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("half", ["first", "held", "told"])
+@pytest.mark.parametrize("half", ["first", "held", "told", "oblique", "further", "users"])
 def test_the_right_field_is_among_twelve(half: str) -> None:
     """For 85 % of the questions."""
     assert len(lost(half)) <= 0.15 * len(questions(half)), lost(half)
 
 
-def test_half_of_those_in_other_words_are_found_too() -> None:
-    assert len(lost("oblique")) <= 0.5 * len(questions("oblique")), lost("oblique")
+def test_every_column_of_a_table_has_a_phrasing_and_every_phrasing_a_field() -> None:
+    """A column that is added has a line in `schema/names/phrasings.txt`: what people say who mean it. Ids have none."""
+    have: dict[str, set[str]] = {}
+    needed = set()
+    for type_ in build().catalogue:
+        for leaf in type_.columns.values():
+            if leaf.is_own:
+                have.setdefault(type_.name, set()).add(leaf.name)
+                if not type_.is_view and not leaf.name.endswith("Id"):
+                    needed.add((type_.name, leaf.name))
+        for made in type_.objects.values():
+            have.setdefault(made.type_name, set()).update(leaf.name for leaf in made.leaves.values())
+    have[EVERY] = set().union(*have.values())
+    assert not {f"{owner}.{name}" for owner, name in needed if not phrasing(owner, name)}
+    assert not {f"{owner}.{name}" for owner, of in phrasings().items() for name in of if name not in have[owner]}
+
+
+@pytest.mark.parametrize(
+    ("question", "answers"),
+    [
+        ("who approved it", {Answer.PERSON}),
+        ("how long does it take", {Answer.DURATION}),
+        ("How many patients are left?", {Answer.COUNT}),
+        ("is the model worse", {Answer.TRUTH}),
+        ("why and when was it rolled back", {Answer.REASON, Answer.TIME}),
+        ("drift score", set()),
+    ],
+)
+def test_question_words_ask_for_a_kind_of_answers(question: str, answers: set[Answer]) -> None:
+    assert asked_for(question) == answers
+
+
+def test_a_question_word_prefers_what_answers_it() -> None:
+    assert FINDER.find("who acknowledged an alert")[0].place == "MonitoringAlert.acknowledgedBy"
+    assert FINDER.find("when was an alert acknowledged")[0].place == "MonitoringAlert.acknowledgedAt"
+    assert FINDER.find("how long did materialization take")[0].place == "MaterializationJob.durationSeconds"
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "place"),
+    [("acknowleged by", "MonitoringAlert.acknowledgedBy"), ("stratify", "Assignment.stratificationKey")],
+)
+def test_words_that_no_field_has_are_taken_as_those_that_look_alike(misspelt: str, place: str) -> None:
+    assert place in {one.place for one in FINDER.find(misspelt)}
 
 
 def test_words_beside_each_other_may_be_one_and_nothing_is_said_twice() -> None:

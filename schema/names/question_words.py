@@ -1,0 +1,61 @@
+"""What a question asks for by its question words: a time, a duration, a number, a person, a reason.
+
+``how long`` is answered by durations and ``who`` by names of people, whatever else the question says.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from db.base.column_facts import Unit
+from schema.names.words import words
+
+
+class Answer(enum.Enum):
+    """A kind of answers; the members' values are the forms of questions that ask for them."""
+
+    DURATION = (
+        r"how (long|slow|fast|quick|quickly|old|late|stale)\b|\b(latency|duration|runtime|run time)\b|time (to|spent)"
+    )
+    TIME = r"\b(when|what (time|day|date)|(since|until|till|as of) (when|what)|date|timestamp)\b"
+    COUNT = r"\b(how many|number of|count of)\b"
+    SHARE = r"\b(how (often|likely)|share|percent|percentage|proportion|fraction|rate|probability|chance|odds)\b"
+    MONEY = r"\b(money|dollar|dollars|usd|cost|costs|price|budget|revenue|spend|spent|paid?)\b"
+    EXTENT = r"\bhow (much|far|strong|strongly|good|well|bad|badly|big|large|high|low|sure|certain|accurate)\b"
+    PERSON = r"\b(who|whom|whose)\b"
+    REASON = r"\b(why|how come|reason|because)\b"
+    PLACE = r"\b(where)\b"
+    TRUTH = r"^\W*(is|are|was|were|did|does|do|has|have|had|can|could|may|should|will|would)\b|\bwhether\b"
+    NAME = r"\b(name|names|called|title|titled)\b"
+
+
+_UNITS = {
+    Answer.DURATION: {Unit.MILLISECONDS, Unit.SECONDS, Unit.DAYS, Unit.WEEKS, Unit.MONTHS, Unit.YEARS},
+    Answer.COUNT: {Unit.COUNT, Unit.TOKENS},
+    Answer.SHARE: {Unit.FRACTION, Unit.PERCENT},
+    Answer.MONEY: {Unit.USD, Unit.MULTIPLE},
+}
+_KINDS = {Answer.TIME: {"DateTime", "Date"}, Answer.TRUTH: {"Boolean"}, Answer.EXTENT: {"Int", "Float", "BigInt"}}
+_PARTS = {
+    Answer.PERSON: frozenset("by actor owner reviewer user hcp role email name unit channel".split()),  # noqa: SIM905
+    Answer.REASON: frozenset("reason rationale message cause note error justification explanation".split()),  # noqa: SIM905
+    Answer.PLACE: frozenset("url uri endpoint environment region dataset source dir table scope".split()),  # noqa: SIM905
+    Answer.NAME: frozenset({"name", "title"}),
+}
+"""Units, types and words of names of the fields that give an answer."""
+_FORMS = {answer: re.compile(answer.value, re.IGNORECASE) for answer in Answer}
+
+
+def asked_for(text: str) -> frozenset[Answer]:
+    """The answers that a question asks for; none if it has no question word."""
+    return frozenset(answer for answer, form in _FORMS.items() if form.search(text))
+
+
+def given_by(name: str, kind: str, unit: str | None) -> frozenset[Answer]:
+    """The answers that a field gives, by its name, its type and its unit's symbol."""
+    parts = set(words(name))
+    by_unit = {answer for answer, units in _UNITS.items() if unit in {one.value for one in units}}
+    by_kind = {answer for answer, kinds in _KINDS.items() if kind in kinds}
+    by_name = {answer for answer, said in _PARTS.items() if parts & said and kind == "String"}
+    return frozenset(by_unit | by_kind | by_name)
