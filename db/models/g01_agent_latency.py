@@ -18,7 +18,9 @@ HOURS_OF_A_YEAR = 8784
 
 
 class AgentLatency(Derived):
-    """Latency percentiles, error rate and token usage of one agent, over its spans of the last hours."""
+    """Latency percentiles, error rate and token usage of one agent, over its spans of `windowHours` before `until`: the
+    last 24 hours by default.
+    """
 
     __group__ = Group.MLOPS_CORE
     __aliases__ = ("agent", "agent performance")

@@ -181,16 +181,20 @@ class Suggestions:
     def _elsewhere(
         self, type_: GraphQLObjectType | GraphQLInterfaceType, name: str, asked: Sequence[str]
     ) -> Iterator[Elsewhere]:
-        """The fields of types that a field of this one leads to, the nearest first; else whoever has the very name."""
-        found: dict[Elsewhere, float] = {}
+        """The fields of types that a field of this one leads to, the nearest first, those of one row before those of
+        many; else whoever has the very name.
+        """
+        found: dict[str, tuple[float, bool, str]] = {}
         for through, field in type_.fields.items():
             target = self._target(field)
             if target is None or target == type_.name or type_ is self._schema.query_type:
                 continue
+            many = get_named_type(field.type).name != target
             for nearness, one in self._ranked(asked, self._candidates(target), words(target)):
-                if nearness >= SURE:
-                    found.setdefault(Elsewhere(f"{target}.{one}", through), nearness)
-        best = sorted(found, key=lambda one: -found[one])[:MOST]
+                place = f"{target}.{one}"
+                if nearness >= SURE and (place not in found or (-nearness, many) < found[place][:2]):
+                    found[place] = (-nearness, many, through)
+        best = [Elsewhere(place, found[place][2]) for place in sorted(found, key=lambda one: found[one][:2])[:MOST]]
         yield from best or self._with_field(name)
 
     def _one_step_away(self, type_: GraphQLObjectType | GraphQLInterfaceType, name: str) -> Iterator[Elsewhere]:

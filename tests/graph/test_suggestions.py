@@ -75,6 +75,8 @@ def test_most_plausible_names_lead_right(name: str) -> None:
         ("{ models { nodes { precisionRecallAuc } } }", "Did you mean 'prAuc'"),
         ("{ roiCalculations { nodes { roiRatio } } }", "Did you mean 'baseRoi'"),
         ("{ roiCalculations { nodes { status } } }", "Did you mean 'isActive'"),
+        ("{ experiments { nodes { status } } }", "Did you mean `ExperimentHealth.status` (through 'health')"),
+        ("{ featureViews { nodes { status } } }", "`MaterializationJob.status` (through 'latestMaterializationJob')"),
         ("{ models(filter: 1) { totalCount } }", "Did you mean 'where'"),
         ("{ models(where: {version: {eq: 1}}) { totalCount } }", "Did you mean 'modelVersion'"),
         ('{ models(where: {modelName: {equals: "x"}}) { totalCount } }', "Did you mean 'eq'"),

@@ -242,14 +242,24 @@ async def test_fields_are_found_by_words(demo: Client) -> None:
 
 
 async def test_other_fields_of_the_type_are_named(client: Client) -> None:
-    """A question in other words than the graph's finds the type, and its fields by their names."""
-    found = (await Agent(client).call("find_fields", text="what must the reviewer tick off"))["data"]
+    """Where the words do not find the field, they find the type, and its fields by their names."""
+    found = (await Agent(client).call("find_fields", text="reviewer"))["data"]
     type_, also, names = found[-1].partition(" also has: ")
     assert (type_, also) == ("ExpertReview", " also has: ")
-    assert "checklistJson" in names.split(", ")
+    assert "approvalStatus" in names.split(", ")
     assert not {line.partition(":")[0].partition(".")[2] for line in found[:-1]} & set(names.split(", "))
     assert tokens(json.dumps(found)) <= 350
     assert not any("also has" in line for line in (await Agent(client).call("find_fields", text="qqqq"))["data"])
+
+
+async def test_a_field_is_found_by_words_that_it_does_not_have(client: Client) -> None:
+    found = (await Agent(client).call("find_fields", text="what must the reviewer tick off"))["data"]
+    assert any(line.startswith("ExpertReview.checklistJson: ") for line in found[:3]), found
+
+
+async def test_the_card_of_agent_latency_says_its_period(client: Client) -> None:
+    [card] = (await Agent(client).call("describe_type", names=["AgentLatency"]))["data"]
+    assert "`windowHours` before `until`: the last 24 hours by default" in card
 
 
 async def test_types_are_cards_of_few_words(client: Client) -> None:
