@@ -129,7 +129,7 @@ snapshot: $(VENV)/dev ## Rewrite the committed schema, references, statement cou
 	$(call printed,schema possible-types,schema/possible-types.json)
 	$(call printed,schema client,gateway/client/typed.py)
 	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/graph/test_golden.py tests/house/test_reference.py \
-	  tests/recording/test_platform_writes.py
+	  tests/recording/test_platform_writes.py tests/graph/test_suggestions.py
 
 pages: ## Build GraphiQL and the console anew into gateway/static (needs Node.js)
 	cd gateway/graphiql && npm ci && npm run build

@@ -6,8 +6,8 @@ page of each relation below fifty parents; and beside it the same question by ha
 it, and rows with a time before rows without one under one limit. All give the same JSON; the better form counts, beside
 what it takes where it gives rows in JSON's place. They run in turns; the quickest runs are compared, which other load
 disturbs least, beside medians, and buffers, which it does not change. ``--only`` measures some types, each in a
-database of its own where every other table has fifty rows, for sizes that not all tables can have at once. Ends with 1
-where a page takes more than `MOST` times what it takes by hand.
+database of its own where every other table has fifty rows, for sizes that not all tables can have at once, and
+``--kind`` one kind of pages. Ends with 1 where a page takes more than `MOST` times what it takes by hand.
 
 The databases are in ``.e2i/bench-pages``; the one of all types stays there.
 """
@@ -46,6 +46,7 @@ from tests.support.plans import Statement, plan, recording
 DATA = Path(".e2i/bench-pages")
 SHAPE = "pages_shape"
 ROUNDS, MORE_ROUNDS = 9, 25
+KINDS = ("first 50", "last 50", "first 1000", "per parent")
 SLOW = 0.5
 """Seconds from which on a statement is run three times only."""
 MOST = 2.5
@@ -157,7 +158,7 @@ def _may_be_apart(type_: Type) -> list[bool]:
 
 def roots(type_: Type) -> Iterator[Page]:
     """The pages of all rows of a type."""
-    for kind, limit, backward in (("first 50", ROOT_PAGE, False), ("last 50", 50, True), ("first 1000", 1000, False)):
+    for kind, limit, backward in zip(KINDS, (ROOT_PAGE, 50, 1000), (False, True, False), strict=False):
         forms = {}
         for apart in _may_be_apart(type_):
             rows = _page(_source(type_), _columns(type_), type_.order, limit, backward=backward, apart=apart)
@@ -184,7 +185,7 @@ def below(parent: Type, relation: RelationField) -> Page:
                 f"FROM ({parents}) p",
             )
     query = f"{{ {parent.plural} {{ nodes {{ id {relation.name} {{ nodes {{ {_fields(target)} }} }} }} }} }}"
-    return Page("per parent", f"{parent.plural}.{relation.name}", query, forms)
+    return Page(KINDS[-1], f"{parent.plural}.{relation.name}", query, forms)
 
 
 def pages(types: Sequence[Type], lists: Lists) -> Iterator[Page]:
@@ -352,9 +353,9 @@ async def fill(sql: asyncpg.Connection, type_: Type, rows: int) -> None:
 
 
 async def measure(
-    server: EmbeddedPostgres, name: str, types: Sequence[Type], rounds: int
+    server: EmbeddedPostgres, name: str, types: Sequence[Type], rounds: int, kind: str | None
 ) -> tuple[list[Taken], list[str]]:
-    """Measures the pages of some types in a database as it is."""
+    """Measures the pages of some types in a database as it is, of one kind or of all."""
     dsn = database_url(server.url(name, GATEWAY_ROLE)).set(drivername="postgresql")
     sql = await asyncpg.connect(
         dsn.render_as_string(hide_password=False), server_settings={**session.VALUES, "jit": "off"}
@@ -363,12 +364,13 @@ async def measure(
         waiting = {"statement_timeout": TIMEOUT, "request_timeout": 2 * TIMEOUT}
         async with serving(server.url(name, GATEWAY_ROLE), **waiting) as client:
             lists = Lists(catalogue(), Missing(), Indexes(Facts()))
-            return await all_measured(sql, client, list(pages(types, lists)), rounds)
+            asked = [page for page in pages(types, lists) if kind in {None, page.kind}]
+            return await all_measured(sql, client, asked, rounds)
     finally:
         await sql.close()
 
 
-async def run(server: EmbeddedPostgres, rows: int, only: Sequence[str], rounds: int) -> int:
+async def run(server: EmbeddedPostgres, rows: int, only: Sequence[str], rounds: int, kind: str | None) -> int:
     """Makes what is measured, measures and tells; the exit status."""
     await shape(server)
     tables = many_rows.tables()
@@ -379,14 +381,14 @@ async def run(server: EmbeddedPostgres, rows: int, only: Sequence[str], rounds: 
             async with copied(server, "pages_one", keeps=False) as sql:
                 for type_ in tables:
                     await fill(sql, type_, rows if type_.name == name else many_rows.PARENTS)
-                one = await measure(server, "pages_one", [catalogue()[name]], rounds)
+                one = await measure(server, "pages_one", [catalogue()[name]], rounds, kind)
             found, refused = found + one[0], refused + one[1]
     else:
         async with copied(server, f"pages_{rows}", keeps=True) as sql:
             for type_ in tables:
                 await fill(sql, type_, rows)
             asked = [type_ for type_ in catalogue() if not type_.arguments and type_.table.schema != "gateway"]
-            found, refused = await measure(server, f"pages_{rows}", asked, rounds)
+            found, refused = await measure(server, f"pages_{rows}", asked, rounds, kind)
     title = f"{rows:,} rows of {', '.join(only) or 'each table'}"
     lines = [title, "", *table(found), "", *(f"not asked: {one}" for one in refused)]
     sys.stdout.write("\n".join(lines) + "\n")
@@ -398,9 +400,10 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=100_000, help="rows of each table (100000)")
     parser.add_argument("--only", nargs="*", default=[], metavar="TYPE", help="some types (ServingMetric), one by one")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"runs of each statement ({ROUNDS})")
+    parser.add_argument("--kind", choices=KINDS, help="one kind of pages (all)")
     asked = parser.parse_args()
     with start(DATA) as server:
-        return asyncio.run(run(server, asked.rows, asked.only, asked.rounds))
+        return asyncio.run(run(server, asked.rows, asked.only, asked.rounds, asked.kind))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
+from typing import Any
 
 from tests.mutants import sql_text
 from tests.mutants.places import held_by, mutated, stale
+from tests.mutants.warm import Seen, changes, place_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,6 +76,37 @@ def test_every_place_has_tests() -> None:
 
 def test_a_place_has_the_tests_of_the_longest_entry() -> None:
     meant = {path: [Path(test).stem for test in held_by(ROOT, path)] for path in mutated(ROOT)}
-    assert meant["schema/search/vector.py"] == ["test_similarity"]
+    assert meant["schema/search/vector.py"][0] == "test_similarity"
+    assert meant["schema/catalogue/exact_json.py"][-1] == "test_turns"  # which imports it
     assert meant["schema/lineage/statements.py"][0] == "test_oracle_lineage"  # of its room, whatever others are called
     assert meant["db/models/g11_bentoml_lifecycles.py"] == meant["db/base/lifecycles.py"]
+
+
+def test_code_is_changed_in_place_unless_it_has_run() -> None:
+    """Of a function, and of one within another; not of a class, a default, variables or what has run."""
+    source = (
+        "def f(a, b=1):\n    def g():\n        return a + 1\n    return g\n\n"
+        "class C:\n    x = 1\n    def m(self):\n        return 2\n"
+    )
+    made: dict[str, Any] = {}
+    seen = Seen()
+    sys.setprofile(seen.note)
+    exec(compile(source, "a.py", "exec"), made)
+    sys.setprofile(None)
+    for one in (made["f"], made["C"].m):
+        seen.functions[place_of(one.__code__)].append(one)
+
+    def changed(before: str, after: str) -> list[str] | None:
+        found = changes("a.py", source, source.replace(before, after), seen)
+        return None if found is None else [function.__qualname__ for function, _ in found]
+
+    assert changed("return 2", "return 3") == ["C.m"]
+    assert changed("a + 1", "a - 1") == ["f"]  # what it makes from now on
+    assert [changed(*one) for one in (("b=1", "b=2"), ("x = 1", "x = 2"), ("return a + 1", "return 1"))] == [None] * 3
+    for function, code in changes("a.py", source, source.replace("a + 1", "a - 1"), seen) or ():
+        function.__code__ = code
+    assert made["f"](5)() == 4
+    sys.setprofile(seen.note)
+    made["C"]().m()
+    sys.setprofile(None)
+    assert changed("return 2", "return 3") is None

@@ -86,10 +86,10 @@ class Campaign:
             "after": after,
         }
         if equivalent:
-            result |= {"by": "equivalent", "seconds": 0.0}
+            result |= {"by": "equivalent", "seconds": 0.0, "cpu": 0.0}
         else:
             run = self._met(fault, text)
-            result |= {"by": run.by, "seconds": round(run.seconds, 1)}
+            result |= {"by": run.by, "seconds": round(run.seconds, 1), "cpu": round(run.cpu, 1)}
             if run.by is None:
                 result["diff"] = diff(fault, source, text)
                 if not self._typed(fault.path, text):
@@ -122,7 +122,7 @@ class Campaign:
             if run.by is None or "::" not in run.by:
                 return run
             if run.by not in self._stands:
-                alone = self.runner.run([run.by], timeout=self.timeout, scores={}, keeps=True)
+                alone = self.runner.run([run.by], timeout=self.timeout, scores={})
                 self._stands[run.by] = alone.by is None
             if self._stands[run.by]:
                 return run
@@ -158,7 +158,7 @@ class Campaign:
             f"Drawn from {drawn_from} faults. "
             + ", ".join(f"{name}: {number}" for name, number in by.most_common())
             + ".",
-            f"{sum(one['seconds'] for one in results):.0f} s.",
+            f"{sum(one['seconds'] for one in results):.0f} s, {sum(one['cpu'] for one in results):.0f} s of CPU.",
             "",
             *(f"- `{path}` {found[True]} of {found.total()}" for path, found in sorted(rooms.items())),
             "",
@@ -182,17 +182,18 @@ def main() -> None:
     if names := stale(ROOT):
         print(f"no file is called {', '.join(names)}: correct the table in tests/mutants/places.py")
     results = []
-    with Runner(ROOT) as runner:
-        found = every(runner.copy, asked.only)
-        sample = drawn(found, asked.sample, asked.seed)
-        control = runner.run([str(find(ROOT, "aggregates"))], timeout=asked.timeout, scores={}, keeps=True)
+    sample = drawn(found := every(ROOT, asked.only), asked.sample, asked.seed)
+    tests = dict.fromkeys(test for one in sample for test in held_by(ROOT, one.path))
+    control_test = str(find(ROOT, "aggregates"))
+    with Runner(ROOT, list(tests | {control_test: None})) as runner:
+        control = runner.run([control_test], timeout=asked.timeout, scores={})
         if control.by:
             sys.exit(f"without a fault, tests fail in the copy ({control.by}):\n{control.output}")
         campaign = Campaign(runner, asked.report, asked.timeout)
         for number, fault in enumerate(sample, 1):
             result = campaign.tell(fault)
             results.append(result)
-            told = f"{result['by'] or 'SURVIVED'} {result['seconds']} s"
+            told = f"{result['by'] or 'SURVIVED'} {result['seconds']} s, {result['cpu']} s of CPU"
             print(f"{number}/{len(sample)} {fault.path} {fault.family}: {told}")
             if result["by"] is None:
                 print(f"    - {result['before']}\n    + {result['after']}")

@@ -11,7 +11,7 @@ import pytest
 
 
 class Order:
-    """Runs tests by ``scores``, greatest first, then as files are named; writes what happened as JSON."""
+    """Runs tests by ``scores``, greatest first, then as files are named, slow ones last; says what came of it."""
 
     def __init__(self, scores: Mapping[str, float], skipped: frozenset[str], told: Path) -> None:
         self._scores = scores
@@ -24,7 +24,7 @@ class Order:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = [one for one in items if one.nodeid not in self._skipped]
-        items.sort(key=lambda one: -self._scores.get(one.nodeid, 0.0))
+        items.sort(key=lambda one: (-self._scores.get(one.nodeid, 0.0), one.get_closest_marker("slow") is not None))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.refused = self.refused or report.failed

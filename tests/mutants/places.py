@@ -5,8 +5,11 @@ Files are named by their paths; an entry that no file answers to any more is tol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 READS = ("selection", "paging", "bad_input", "values")
 CHANGES = ("special_changes", "boundaries", "changes", "stamps", "lifecycles")
@@ -154,8 +157,30 @@ def is_data(path: str) -> bool:
 
 
 def held_by(root: Path, path: str) -> list[str]:
-    """The test files that are meant for a file, in order: those of the longest entry that its path begins with."""
-    return [str(found) for name in TESTS[_entry(path)] if (found := find(root, name))]
+    """The test files that are meant for a file, in order: those of the longest entry that its path begins with, and
+    those that import it, unless many do."""
+    importing = _importing(root).get(path.removesuffix(".py").replace("/", "."), ())
+    named = [str(found) for name in TESTS[_entry(path)] if (found := find(root, name))]
+    return list(dict.fromkeys([*named, *(importing if len(importing) <= FEW else ())]))
+
+
+@cache
+def _importing(root: Path) -> Mapping[str, list[str]]:
+    """Modules of ours -> the test files that import them or something of them."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((root / "tests").rglob("test_*.py")):
+        if "browser" in path.parts or "drills" in path.parts:
+            continue
+        for module, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
+            said = [name.split(" as ")[0].strip() for name in names.strip("()").replace("\n", " ").split(",")]
+            for one in dict.fromkeys([module, *(f"{module}.{name}" for name in said)]):
+                found.setdefault(one, []).append(str(path.relative_to(root)))
+    return MappingProxyType(found)
+
+
+_IMPORT = re.compile(r"^from ((?:schema|db|gateway)[\w.]*) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
+FEW = 3
+"""A module that more test files import than this is a means of theirs, not their subject."""
 
 
 def _entry(path: str) -> str:

@@ -1,7 +1,8 @@
-"""Runs of tests in a copy of the tree, each in a fork of a process that has read the libraries already.
+"""Runs of tests in a copy of the tree, each in a fork of a process that has read what no fault can change.
 
-One Postgres and its templates serve all runs, so that one costs the import of our own code and its tests. The copy is
-a directory of its own: no fault is ever written into the tree.
+One Postgres and its templates serve all runs. Most faults cost a fork of a process that stands before its first test
+(`warm`); the others the import of our own code and its tests too. The copy is a directory of its own: no fault is ever
+written into the tree.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
@@ -21,11 +23,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import pytest
 
 from tests.mutants.order import Order
+from tests.mutants.warm import Asked, Ended, Forks, Seen, cpu
 
 LIBRARIES = (
     "alembic.command", "asyncpg", "graphql", "httptools", "httpx", "hypothesis", "jsonschema", "jwt", "orjson",
@@ -33,9 +36,10 @@ LIBRARIES = (
     "sqlalchemy.dialects.postgresql.asyncpg", "sqlalchemy.ext.asyncio", "sqlalchemy.orm", "starlette.applications",
     "starlette.testclient", "strawberry", "strawberry.schema", "uvicorn", "uvloop", "websockets",
 )  # fmt: skip
-LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", "node_modules", "__pycache__", ".*_cache", "build", "*.egg-info", ".e2i"
-)
+LEFT_OUT = shutil.ignore_patterns(  # what mypy keeps goes with the copy: survivors are given to it
+    ".git", ".venv", "node_modules", "__pycache__", ".hypothesis", ".pytest_cache", ".ruff_cache", "build",
+    "*.egg-info", ".e2i",
+)  # fmt: skip
 
 
 @dataclass
@@ -44,6 +48,7 @@ class Run:
 
     by: str | None
     seconds: float
+    cpu: float = 0.0
     durations: Mapping[str, float] = field(default_factory=dict)
     failed: Sequence[str] = ()
     output: str = ""
@@ -52,8 +57,10 @@ class Run:
 class Runner:
     """The copy, the Postgres and the forks."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tests: Sequence[str]) -> None:
+        """``tests`` are the files that runs may ask for."""
         self.root = root
+        self.tests = tests
         self._folder = Path(tempfile.mkdtemp(prefix="e2i-mutants-"))
         self.copy = self._folder / "tree"
 
@@ -74,12 +81,15 @@ class Runner:
             warnings.simplefilter("ignore")
             for name in LIBRARIES:
                 importlib.import_module(name)
+        self._start_warm()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._server.stdin is not None
+        self._ask.close()
+        os.waitpid(self._warm, 0)
         self._server.stdin.close()
         self._server.wait(60)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -98,7 +108,7 @@ class Runner:
         source, times = file.read_text(encoding="utf-8"), file.stat()
         file.write_text(text, encoding="utf-8")
         try:
-            return self.run(tests, builds=path.endswith(".sql"), **how)
+            return self.run(tests, fault=(path, source, text), **how)
         finally:
             file.write_text(source, encoding="utf-8")
             os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -110,19 +120,39 @@ class Runner:
         timeout: float,
         scores: Mapping[str, float],
         skipped: frozenset[str] = frozenset(),
-        keeps: bool = False,
-        builds: bool = False,
+        fault: tuple[str, str, str] | None = None,
     ) -> Run:
-        """Runs tests to the first failure; ``keeps`` says that compiled modules may be written beside the sources."""
+        """Runs tests to the first failure; a fault is a path with what stands there else, and now."""
         told, output = self._folder / "told.json", self._folder / "output.txt"
         told.unlink(missing_ok=True)
-        started = time.monotonic()
+        path, source, text = fault or (None, "", "")
+        asked = Asked(path, source, text, tests, scores, sorted(skipped), str(told), str(output), timeout)
+        self._ask.write(asked.line())
+        self._ask.flush()
+        ended = Ended(**json.loads(self._answers.readline()))
+        if ended.cold:
+            ended = self._cold(asked, builds=path is not None and path.endswith(".sql"))
+        if ended.status is None:
+            self.clean()
+            return Run("time", ended.seconds, ended.cpu)
+        words = output.read_text(errors="replace")
+        if not told.exists():  # a conftest that cannot be imported has no session
+            self.clean()
+            return Run("import" if "Error" in words else "end", ended.seconds, ended.cpu, output=words)
+        said = json.loads(told.read_text())
+        by = said["failed"][0] if said["failed"] else "import" if said["refused"] or ended.status else None
+        return Run(by, ended.seconds, ended.cpu, said["durations"], said["failed"], words)
+
+    def _cold(self, asked: Asked, *, builds: bool) -> Ended:
+        """A run in a process that reads our own code anew."""
+        started, used = time.monotonic(), cpu()
         pid = os.fork()
         if pid == 0:
-            self._child(tests, scores, skipped, told, output, keeps=keeps, builds=builds)
+            order = Order(asked.scores, frozenset(asked.skipped), Path(asked.told))
+            self._child(asked.tests, [order], Path(asked.output), builds=builds)
         status = None
         try:
-            while time.monotonic() - started < timeout:
+            while time.monotonic() - started < asked.timeout:
                 ended, found = os.waitpid(pid, os.WNOHANG)
                 if ended:
                     status = found
@@ -132,23 +162,37 @@ class Runner:
             if status is None:
                 os.killpg(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-        if status is None:
-            self.clean()
-            return Run("time", time.monotonic() - started)
-        seconds = time.monotonic() - started
-        words = output.read_text(errors="replace")
-        if not told.exists():  # a conftest that cannot be imported has no session
-            self.clean()
-            return Run("import" if "Error" in words else "end", seconds, output=words)
-        said = json.loads(told.read_text())
-        by = said["failed"][0] if said["failed"] else "import" if said["refused"] or status else None
-        return Run(by, seconds, said["durations"], said["failed"], words)
+        return Ended(status=status, seconds=time.monotonic() - started, cpu=cpu() - used)
+
+    def _start_warm(self) -> None:
+        """Starts the process that most runs are forks of; what it compiles is kept for the others."""
+        (ours, asking), (answering, theirs) = os.pipe(), os.pipe()
+        self._warm = os.fork()
+        if self._warm == 0:
+            os.close(asking)
+            os.close(answering)
+            seen = Seen()
+            forks = Forks(self.copy, os.fdopen(ours), os.fdopen(theirs, "w"), seen)
+            threading.setprofile(seen.note)
+            sys.setprofile(seen.note)
+            self._child(self.tests, [forks], self._folder / "warm.txt", keeps=True)
+        os.close(ours)
+        os.close(theirs)
+        self._ask: IO[str] = os.fdopen(asking, "w")
+        self._answers: IO[str] = os.fdopen(answering)
+        if not self._answers.readline():
+            raise RuntimeError(f"tests cannot be collected:\n{(self._folder / 'warm.txt').read_text()}")
 
     def _child(
-        self, tests: Sequence[str], scores: Mapping[str, float], skipped: frozenset[str], told: Path, output: Path,
-        *, keeps: bool, builds: bool,
-    ) -> None:  # fmt: skip
-        """In the fork; does not return."""
+        self,
+        tests: Sequence[str],
+        plugins: Sequence[object],
+        output: Path,
+        *,
+        keeps: bool = False,
+        builds: bool = False,
+    ) -> None:
+        """In the fork; does not return. ``keeps`` says that compiled modules may be written beside the sources."""
         code = 1
         try:
             os.setsid()
@@ -164,16 +208,9 @@ class Runner:
             sys.dont_write_bytecode = not keeps
             if builds:
                 del os.environ["TEST_TEMPLATES"]
-            arguments = [
-                *tests,
-                "-p",
-                "no:cacheprovider",
-                "--tb=short",
-                "-x",
-                "-W",
-                "ignore::pytest.PytestAssertRewriteWarning",
-            ]
-            code = int(pytest.main(arguments, plugins=[Order(scores, skipped, told)]))
+            warned = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+            arguments = [*tests, "-p", "no:cacheprovider", "--tb=short", "-x", "-s", *warned]
+            code = int(pytest.main(arguments, plugins=list(plugins)))
         except BaseException:  # noqa: BLE001 - the fork must not go on as its parent
             traceback.print_exc()
         finally:

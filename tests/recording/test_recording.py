@@ -367,6 +367,32 @@ async def test_limits(client: Client, sql: asyncpg.Connection) -> None:
     assert 110 <= cost["requested"] < 150
 
 
+async def test_rows_have_a_limit_of_their_own_beside_other_variables(own: Database, sql: asyncpg.Connection) -> None:
+    """`max_values` is for what is asked, not for rows, whatever other variables stand beside them."""
+    service = await service_in(sql)
+    one = "recordServingMetrics(input: {rows: $rows, idempotencyKey: $key}) { ... on Recorded { inserted } }"
+    async with serving(own.gateway_url, max_values=20) as client:
+        for told in ("$rows: [ServingMetricRow!]!, $key: String", "$key: String, $rows: [ServingMetricRow!]!"):
+            rows = [metric(service) for _ in range(20)]
+            assert await client.data(f"mutation({told}) {{ {one} }}", rows=rows, key=told) == {
+                "recordServingMetrics": {"inserted": 20}
+            }
+        asked = "query($names: [String!]) { models(where: {modelName: {in: $names}}) { totalCount } }"
+        assert (await client.error(asked, names=["a"] * 30))["code"] == "VALUE_LIMIT"
+
+
+async def test_rows_without_a_key_hide_none_that_are_twice(client: Client, sql: asyncpg.Connection) -> None:
+    """A row that names none of the key's values says nothing of those behind it."""
+    service = await service_in(sql)
+    twice = str(uuid.uuid4())
+    rows = [metric(service, **({"id": id_} if id_ else {})) for id_ in (None, twice, None, str(uuid.uuid4()), twice)]
+    answer = await record(client, "recordServingMetrics", rows)
+    assert [(one["row"], one["code"], one["path"]) for one in answer["rows"]] == [
+        (4, "DUPLICATE", ["input", "rows", "4", "id"])
+    ]
+    assert "row 1" in answer["rows"][0]["message"]
+
+
 async def test_batches_and_moves_in_one_transaction(client: Client, sql: asyncpg.Connection) -> None:
     """A trial of a batch is moved by the field after it; a problem undoes all, and one key stands for all."""
     study = {"id": str(await add(sql, "ml_hpo_studies"))}
