@@ -383,7 +383,7 @@ class ProblemCode(_Described):
 
 
 class BlockerCode(_Described):
-    """``code`` of a ``Blocker`` other than a lifecycle's guard; guards are declared with the lifecycles."""
+    """``code`` of a ``Blocker`` other than a guard; guards are declared with the lifecycles."""
 
     # -- the database's own rules
     NOT_UNIQUE = "NOT_UNIQUE", "Another row already has the same key."
@@ -398,15 +398,6 @@ class BlockerCode(_Described):
     )
     # -- mutations of more than one row
     NOT_THE_CHAMPION = "NOT_THE_CHAMPION", "The model to replace is not the champion of its experiment."
-    MODEL_RETIRED = "MODEL_RETIRED", "The model is archived or deprecated, so it cannot be deployed."
-    CHAIN_IS_EMPTY = "CHAIN_IS_EMPTY", "The deployment replaced no other deployment, so there is none to roll back to."
-    CHAIN_IS_A_CYCLE = "CHAIN_IS_A_CYCLE", "The deployment's rollback chain leads back to itself."
-    NO_HEALTHY_PREDECESSOR = "NO_HEALTHY_PREDECESSOR", "No deployment on the rollback chain is healthy."
-    NO_MODEL = "NO_MODEL", "The alert names no model to retrain."
-    ALERT_CLOSED = "ALERT_CLOSED", "The alert is resolved or dismissed; reopen it first."
-    ALREADY_TRIGGERED = "ALREADY_TRIGGERED", "The alert has triggered a retraining already."
-    NO_MISMATCH = "NO_MISMATCH", "The check found no mismatch, so there is no cause to record."
-    NOT_COMPLETED = "NOT_COMPLETED", "The simulation is not completed, so it has no predicted effect to compare."
     NOTHING_OVERDUE = "NOTHING_OVERDUE", "No approval is overdue.", Retry.NO, "no approval is overdue"
 
 

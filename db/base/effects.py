@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 
+from db.base.guards import Guard
 from db.base.vocabulary import Labels
 
 
@@ -47,7 +48,9 @@ class Effect:
     ``locks`` and ``reads`` name entities whose rows it locks, or reads, without writing them. ``ways`` are paths of
     edges (``Deployment.previous_deployment``; ``~`` for the other end, ``*`` for a transitive step) from the moved row
     to rows that change; ``beyond`` describes changes that no edge leads to. ``made_by`` gives lifecycle and state of a
-    transition whose impact is that of this mutation.
+    transition whose impact is that of this mutation. ``guards`` are those of a mutation that is more than a transition,
+    in addition to the guards of its transition: conditions on its subject, or on the first row that it requires; None
+    if other conditions can block it, which only a dry run tells.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Effect:
     ways: Sequence[Sequence[str]] = ()
     beyond: str | None = None
     made_by: tuple[str, Labels] | None = None
+    guards: Sequence[Guard] | None = None
 
     def __post_init__(self) -> None:
         if self.name in _effects:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from db.base.effects import Effect, Moves, effects
-from db.base.lifecycles import Change, Guard, Lifecycle, Step, lifecycles
+from db.base.guards import Guard
+from db.base.lifecycles import Change, Lifecycle, Step, lifecycles
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def of_effect(effect: Effect) -> Footprint:
         {one.entity: frozenset(one.added) for one in effect.writes if one.added},
         {one.entity: frozenset(one.triggered) for one in effect.writes if one.triggered},
         frozenset(effect.locks),
-        frozenset(effect.reads),
+        frozenset({*effect.reads, *(name for guard in effect.guards or () for name in entities_of(guard))}),
     )
     return written | union(_of_moves(one) for one in effect.moves)
 

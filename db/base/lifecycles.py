@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy.types import TypeEngine
 
 from db.base.effects import Effect
+from db.base.guards import Guard
 from db.base.vocabulary import Labels
 
 MAY_CHANGE, MAY_REVIEW = "change", "review"
@@ -28,21 +29,6 @@ stays."""
 
 TODAY = "(now() AT TIME ZONE 'UTC')::date"
 """the date must not depend on the session's time zone"""
-
-
-@dataclass(frozen=True)
-class Guard:
-    """A condition that blocks a move: a SELECT of (message, global id of the blocking node), a row per blocker.
-
-    ``{row}`` is the row to be moved; ``reads`` names the entities that are read beside it, and as ``Entity.column`` the
-    columns with a scope of their own. An ``overridable`` guard can be overridden by ``force`` with a reason.
-    """
-
-    code: str
-    doc: str
-    sql: str
-    overridable: bool = False
-    reads: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -197,7 +183,12 @@ def lifecycles() -> Sequence[Lifecycle]:
 
 def lifecycle_of(entity: str, name: str | None = None) -> Lifecycle | None:
     """An entity's lifecycle by name; by default the first declared one, which the graph shows."""
-    return next((one for one in _lifecycles if one.entity == entity and name in {None, one.name}), None)
+    return next((one for one in lifecycles_of(entity) if name in {None, one.name}), None)
+
+
+def lifecycles_of(entity: str) -> Sequence[Lifecycle]:
+    """An entity's lifecycles in order of declaration; the graph shows the first."""
+    return [one for one in _lifecycles if one.entity == entity]
 
 
 def seconds_since(column: str) -> str:

@@ -6,7 +6,8 @@ from sqlalchemy import TEXT, VARCHAR
 from sqlalchemy.dialects.postgresql import JSONB
 
 from db.base.effects import Effect, Moves, Writes
-from db.base.lifecycles import NOTHING, NOW, REASON, Change, Given, Guard, Lifecycle, Step, duration_since
+from db.base.guards import Guard
+from db.base.lifecycles import NOTHING, NOW, REASON, Change, Given, Lifecycle, Step, duration_since
 from db.base.vocabulary import Labels
 from db.models.g01_mlops_core import ModelStage
 from db.models.g01_mlops_serving import DeploymentStatus
@@ -270,7 +271,7 @@ CHAMPION = Lifecycle(
 )
 
 _NEW_CHAMPION = Moves("Model.champion", (ChampionState.CHAMPION,), judged=True)
-SETTING_CHAMPION = Effect("setChampion", moves=(_NEW_CHAMPION,))
+SETTING_CHAMPION = Effect("setChampion", moves=(_NEW_CHAMPION,), guards=())
 SWAPPING_CHAMPION = Effect("swapChampion", moves=(_NEW_CHAMPION,))
 
 SAME_MODELS = "coalesce({m}.experiment_id::text, 'name ' || {m}.model_name)"
@@ -358,6 +359,14 @@ START_DEPLOYMENT = {
 }
 """What a new deployment takes."""
 
+MODEL_IN_USE = Guard(
+    "MODEL_RETIRED",
+    "An archived or deprecated model cannot be deployed.",
+    """
+    SELECT 'the model is ' || {row}.stage::text || ', and such a model is not deployed', 'Model:' || {row}.id
+    WHERE {row}.stage::text IN ('archived', 'deprecated')
+    """,
+)
 STARTING_DEPLOYMENT = Effect(
     "startDeployment",
     writes=(
@@ -370,7 +379,92 @@ STARTING_DEPLOYMENT = Effect(
         ),
     ),
     locks=("Model",),
+    guards=(MODEL_IN_USE,),
 )  # fmt: skip
+
+MAX_ERROR_RATE = "0.01"
+"""Of a deployment that a rollback puts back, a fraction (0-1)."""
+
+
+def replaced_by(deployment: str) -> str:
+    """SQL of the active deployments ``t`` that one stands in for: of its environment, and of models that stand for one
+    another; ``deployment`` is SQL of its id."""
+    return f"""
+        t.status = 'active' AND t.id <> {deployment} AND EXISTS (
+            SELECT FROM ml_deployments AS d
+            JOIN ml_model_registry AS m ON m.id = d.model_registry_id
+            JOIN ml_model_registry AS o ON o.id = t.model_registry_id
+            WHERE d.id = {deployment} AND d.environment = t.environment
+                AND {SAME_MODELS.replace("{m}", "m")} = {SAME_MODELS.replace("{m}", "o")}
+        )
+    """
+
+
+def rollback_chain(deployment: str) -> str:
+    """SQL of the deployments before one, the next first: the id of each, whether the chain closes there, and whether it
+    is healthy; ``deployment`` is SQL of its id."""
+    return f"""
+        WITH RECURSIVE chain (id, environment, depth, path, closed) AS (
+            SELECT d.previous_deployment_id, d.environment, 1, ARRAY[d.id], d.previous_deployment_id = d.id
+            FROM ml_deployments AS d WHERE d.id = {deployment} AND d.previous_deployment_id IS NOT NULL
+            UNION ALL
+            SELECT d.previous_deployment_id, c.environment, c.depth + 1, c.path || d.id,
+                d.previous_deployment_id = ANY (c.path || d.id)
+            FROM chain AS c JOIN ml_deployments AS d ON d.id = c.id
+            WHERE NOT c.closed AND d.previous_deployment_id IS NOT NULL
+        )
+        SELECT c.id::text AS id, c.closed,
+            (d.status::text IN ('active', 'draining') AND d.environment = c.environment
+            AND (d.error_rate IS NULL OR d.error_rate <= {MAX_ERROR_RATE})
+            AND NOT EXISTS (
+                SELECT FROM ml_bentoml_services AS s
+                WHERE s.deployment_id = d.id AND s.health_status IN ('unhealthy', 'unavailable')
+            )) IS TRUE AS healthy
+        FROM chain AS c LEFT JOIN ml_deployments AS d ON d.id = c.id
+        ORDER BY c.depth
+    """
+
+
+# one that was not active leaves the active one of its environment where it is, and needs none to go back to
+_GOES_BACK = f"""(
+    {{row}}.status = 'active' OR NOT EXISTS (SELECT FROM ml_deployments AS t WHERE {replaced_by("{row}.id")})
+)"""
+_CHAIN = f"""
+    SELECT count(*) AS many, bool_or(before.closed) AS closed, bool_or(before.healthy) AS healthy
+    FROM ({rollback_chain("{row}.id")}) AS before
+"""
+_WAY_BACK = (
+    Guard(
+        "CHAIN_IS_EMPTY",
+        "The deployment must have replaced another one.",
+        f"""
+        SELECT 'it replaced no other deployment, so there is none to roll back to', 'Deployment:' || {{row}}.id
+        WHERE {{row}}.previous_deployment_id IS NULL AND {_GOES_BACK}
+        """,
+        reads=("Model",),
+    ),
+    Guard(
+        "CHAIN_IS_A_CYCLE",
+        "The rollback chain must not lead back to the deployment.",
+        f"""
+        SELECT 'its rollback chain leads back to itself; correct previousDeploymentId first',
+            'Deployment:' || {{row}}.id
+        FROM ({_CHAIN}) AS chain WHERE chain.closed AND {_GOES_BACK}
+        """,
+        reads=("Model", "BentoService"),
+    ),
+    Guard(
+        "NO_HEALTHY_PREDECESSOR",
+        "A deployment on the rollback chain must be healthy.",
+        f"""
+        SELECT 'none of the ' || chain.many || ' deployments on its rollback chain is healthy: active or draining in '
+            || 'this environment, with an error rate of at most {MAX_ERROR_RATE} and no unhealthy service',
+            'Deployment:' || {{row}}.id
+        FROM ({_CHAIN}) AS chain WHERE NOT chain.closed AND NOT chain.healthy AND {_GOES_BACK}
+        """,
+        reads=("Model", "BentoService"),
+    ),
+)
 _ROLLED_BACK = ("Deployment.status", DeploymentStatus.ROLLED_BACK)
 ROLLING_BACK = Effect(
     "rollbackDeployment",
@@ -382,4 +476,5 @@ ROLLING_BACK = Effect(
     reads=("Model",),
     ways=((f"{_PREDECESSOR}*",), (f"{_PREDECESSOR}*", _SERVICES)),
     made_by=_ROLLED_BACK,
+    guards=_WAY_BACK,
 )

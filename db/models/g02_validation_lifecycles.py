@@ -6,7 +6,8 @@ from sqlalchemy import TEXT, VARCHAR, Date
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from db.base.effects import Effect, Moves, Writes
-from db.base.lifecycles import MAY_REVIEW, NOW, TODAY, Change, Given, Guard, Lapse, Lifecycle, Step
+from db.base.guards import Guard
+from db.base.lifecycles import MAY_REVIEW, NOW, TODAY, Change, Given, Lapse, Lifecycle, Step
 from db.base.vocabulary import Labels
 from db.models.g02_causal_validation import ExpertReviewType
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import TEXT, Double, Integer
 
 from db.base.effects import Effect, Writes
-from db.base.lifecycles import NOW, Change, Given, Guard, Lifecycle, Step, activation
+from db.base.guards import Guard
+from db.base.lifecycles import NOW, Change, Given, Lifecycle, Step, activation
 from db.base.vocabulary import Labels
 from db.models.g03_digital_twin import SimulationRecommendation, SimulationStatus
 
@@ -115,4 +116,15 @@ RECORDING_ACTUAL_EFFECT = Effect(
         Writes("TwinModel", triggered=("fidelity_score", "fidelity_sample_count", "last_fidelity_update")),
     ),
     locks=("TwinSimulation", "TwinModel"),
+    guards=(
+        Guard(
+            "NOT_COMPLETED",
+            "The simulation must be completed with a predicted effect.",
+            """
+            SELECT 'the simulation is ' || {row}.simulation_status::text || ' and predicts no effect to compare with',
+                'TwinSimulation:' || {row}.simulation_id
+            WHERE ({row}.simulation_status = 'completed' AND {row}.simulated_ate IS NOT NULL) IS NOT TRUE
+            """,
+        ),
+    ),
 )

@@ -6,7 +6,8 @@ from sqlalchemy import TEXT, VARCHAR, Boolean, Integer, Numeric
 from sqlalchemy.dialects.postgresql import JSONB
 
 from db.base.effects import Effect, Writes
-from db.base.lifecycles import ACTOR, NOTHING, NOW, Change, Given, Guard, Lifecycle, Step, duration_since
+from db.base.guards import Guard
+from db.base.lifecycles import ACTOR, NOTHING, NOW, Change, Given, Lifecycle, Step, duration_since
 from db.base.vocabulary import Labels
 from db.models.g07_monitoring_alerts import AlertStatus
 
@@ -253,4 +254,33 @@ TRIGGERING_RETRAINING = Effect(
         ),
     ),
     locks=("Model",),
+    guards=(
+        Guard(
+            "NO_MODEL",
+            "The alert must name a model.",
+            "SELECT 'the alert names no model', 'MonitoringAlert:' || {row}.id WHERE {row}.model_id IS NULL",
+        ),
+        Guard(
+            "ALERT_CLOSED",
+            "The alert must be open.",
+            """
+            SELECT 'the alert is ' || {row}.status::text || '; open it again first', 'MonitoringAlert:' || {row}.id
+            WHERE {row}.status::text IN ('resolved', 'dismissed')
+            """,
+        ),
+        Guard(
+            "ALREADY_TRIGGERED",
+            "The alert must not have triggered a retraining before.",
+            """
+            SELECT 'the alert has triggered a retraining already',
+                'Retraining:' || coalesce(before.id, {row}.retraining_job_id)
+            FROM (SELECT) AS one LEFT JOIN LATERAL (
+                SELECT r.id FROM ml_retraining_history AS r WHERE r.alert_id = {row}.id
+                ORDER BY r.triggered_at DESC LIMIT 1
+            ) AS before ON true
+            WHERE {row}.triggered_retraining OR before.id IS NOT NULL
+            """,
+            reads=("Retraining",),
+        ),
+    ),
 )  # fmt: skip

@@ -6,6 +6,7 @@ from sqlalchemy import TEXT, VARCHAR, Integer
 from sqlalchemy.dialects.postgresql import JSONB
 
 from db.base.effects import Effect, Writes
+from db.base.guards import Guard
 from db.base.lifecycles import ACTOR, NOW, REASON, Change, Given, Lifecycle, Step
 from db.base.vocabulary import Labels
 from db.models.g08_ab_testing import EnrollmentStatus, InterimDecision
@@ -91,6 +92,16 @@ RECORD_ROOT_CAUSE = {
 RECORDING_ROOT_CAUSE = Effect(
     "recordSrmRootCause",
     writes=(Writes("SrmCheck", columns=(*RECORD_ROOT_CAUSE, "resolved_at", "resolved_by")),),
+    guards=(
+        Guard(
+            "NO_MISMATCH",
+            "The check must have found a mismatch.",
+            """
+            SELECT 'the check found no mismatch, so there is no cause to record', 'SrmCheck:' || {row}.id
+            WHERE {row}.is_srm_detected IS NOT TRUE
+            """,
+        ),
+    ),
 )
 
 RECORD_DEVIATION = {
@@ -99,5 +110,16 @@ RECORD_DEVIATION = {
 """What the report of a protocol deviation takes."""
 
 RECORDING_DEVIATION = Effect(
-    "recordProtocolDeviation", writes=(Writes("Enrollment", columns=("protocol_deviations",)),)
+    "recordProtocolDeviation",
+    writes=(Writes("Enrollment", columns=("protocol_deviations",)),),
+    guards=(
+        Guard(
+            "NOT_A_LIST",
+            "The protocol deviations must be a list.",
+            """
+            SELECT 'its protocolDeviations are no list, and nothing can be added to them', 'Enrollment:' || {row}.id
+            WHERE jsonb_typeof({row}.protocol_deviations) <> 'array'
+            """,
+        ),
+    ),
 )

@@ -82,5 +82,7 @@ RECORD_APPLICATION = {
 """What the report of an applied lesson takes."""
 
 RECORDING_APPLICATION = Effect(
-    "recordKnowledgeApplication", writes=(Writes("ExperimentKnowledge", columns=("times_applied", "success_rate")),)
+    "recordKnowledgeApplication",
+    writes=(Writes("ExperimentKnowledge", columns=("times_applied", "success_rate")),),
+    guards=(),
 )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import TEXT, Numeric
 
 from db.base.effects import Effect, Moves, Writes
-from db.base.lifecycles import NOW, REASON, Change, Given, Guard, Lifecycle, Step, activation, duration_since
+from db.base.guards import Guard
+from db.base.lifecycles import NOW, REASON, Change, Given, Lifecycle, Step, activation, duration_since
 from db.base.vocabulary import Labels
 from db.models.g03_twin_lifecycles import Activation
 from db.models.g10_gepa_optimization import AbTestVariant, OptimizationStatus

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Integer
 
 from db.base.effects import Effect, Moves
-from db.base.lifecycles import NOTHING, NOW, Change, Given, Guard, Lifecycle, Step
+from db.base.guards import Guard
+from db.base.lifecycles import NOTHING, NOW, Change, Given, Lifecycle, Step
 from db.base.vocabulary import Labels
 from db.models.g01_mlops_lifecycles import ROLLOUT, deployment_queue
 from db.models.g01_mlops_serving import DeploymentStatus
@@ -95,5 +96,5 @@ REPORT_HEALTH = {
 """What a health report takes."""
 
 REPORTING_HEALTH = Effect(
-    "reportHealth", moves=(Moves("BentoService.health", _EVERY, judged=True),), reads=("ServingMetric",)
+    "reportHealth", moves=(Moves("BentoService.health", _EVERY, judged=True),), reads=("ServingMetric",), guards=()
 )

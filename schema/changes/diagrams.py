@@ -68,4 +68,6 @@ def _special() -> Iterator[str]:
     for name, one in sorted(mutations().items()):
         if name not in moving and not one.plural:
             yield f"- `{name}`: {one.doc}"
+            for guard in one.guards or ():
+                yield f"  - {guard.doc} `{guard.code}`"
     yield ""

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from pgvector.sqlalchemy import Vector
 
+from db.base.effects import Effect
 from db.base.lifecycles import ACTOR, REASON, Lifecycle, lifecycle_of
 from db.base.vocabulary import Labels
 from db.engine.transaction import Proof, Transaction
@@ -377,11 +378,18 @@ class Work:
     # -- moves -----------------------------------------------------------------------------------------------------
 
     async def move(
-        self, lifecycle: Lifecycle, rows: Sequence[Row], to: Labels, values: Mapping[str, Any] | None = None
+        self,
+        lifecycle: Lifecycle,
+        rows: Sequence[Row],
+        to: Labels,
+        values: Mapping[str, Any] | None = None,
+        *,
+        also: Effect | None = None,
     ) -> None:
         """Moves locked rows to a state; subjects of a change are moved by this method alone.
 
-        ``values`` are written first, so that guards see the row with them.
+        ``values`` are written first, so that guards see the row with them. The guards of the mutation ``also``, of
+        which the transition is a part, are evaluated with those of the transition.
 
         Raises:
             Refused: `IllegalTransition` for the first row without such a transition, or `TransitionBlocked` with the
@@ -391,7 +399,12 @@ class Work:
         if values:
             for row in rows:
                 await self.write(row, values)
-        await self._guard(lifecycle, rows, origins, to)
+        more = (also and also.guards) or ()
+        asked = [
+            GuardedRow(row.key, [*lifecycle.guards(origin, to), *more])
+            for row, origin in zip(rows, origins, strict=True)
+        ]
+        await self._judge_all(self.catalogue[lifecycle.entity], asked)
         for row, origin in zip(rows, origins, strict=True):
             steps = lifecycle.steps(origin, to)
             moved = Moved(lifecycle, row, origin, to, self.given)
@@ -401,10 +414,17 @@ class Work:
             for effect in (one for step in steps for one in step.effects):
                 await EFFECTS[effect.name](self, moved)
 
-    async def _guard(self, lifecycle: Lifecycle, rows: Sequence[Row], origins: Sequence[Labels], to: Labels) -> None:
-        asked = [GuardedRow(row.key, origin) for row, origin in zip(rows, origins, strict=True)]
-        found = await obstacles(self.transaction.run, self.catalogue[lifecycle.entity], lifecycle, asked, to)
-        self.judge([blocker(obstacle) for answer in found for obstacle in answer[to]])
+    async def guard(self, declared: Effect, row: Row) -> None:
+        """Evaluates the guards of a mutation without a transition on a locked row.
+
+        Raises:
+            Refused: `TransitionBlocked`.
+        """
+        await self._judge_all(row.type, [GuardedRow(row.key, declared.guards or ())])
+
+    async def _judge_all(self, type_: Type, asked: Sequence[GuardedRow]) -> None:
+        found = await obstacles(self.transaction.run, type_, asked)
+        self.judge([blocker(obstacle) for answer in found for obstacle in answer])
 
     def judge(self, blockers: Sequence[Blocker]) -> None:
         """Continues if there are no blockers, or all are overridden.

@@ -1,4 +1,4 @@
-"""Guards of transitions, evaluated for any number of rows in one statement."""
+"""Guards of changes, evaluated for any number of rows in one statement."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from db.base.lifecycles import Guard, Lifecycle
+from db.base.guards import Guard
+from db.base.lifecycles import Lifecycle
 from db.base.vocabulary import Labels
 from schema.catalogue.catalogue import Type
 from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Key, Missing
-from schema.errors import missing_object
+from schema.errors import GatewayError, missing_object
 from schema.sql import builder as sql
 
 Fetch = Callable[[str, Sequence[Any]], Awaitable[Sequence[Sequence[Any]]]]
 ROW = "row_of_change"
-"""The alias of the row to be moved; reserved, so that guards do not use it."""
+"""The alias of the row to be changed; reserved, so that guards do not use it."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Obstacle:
 
 @dataclass(frozen=True)
 class GuardedRow:
-    """A row to be moved: its key and state."""
+    """A row to be changed: its key and the guards to evaluate."""
 
     key: Key
-    state: Labels | None
+    guards: Sequence[Guard]
 
 
 def refuse_unread(missing: Missing, lifecycle: Lifecycle) -> None:
@@ -65,38 +66,25 @@ def allowed(missing: Missing, type_: Type, lifecycle: Lifecycle, state: Labels |
     return [one for one in lifecycle.allowed(state) if not missing.lacks_label(kind, lifecycle.text(one))]
 
 
-async def obstacles(
-    fetch: Fetch, type_: Type, lifecycle: Lifecycle, asked: Sequence[GuardedRow], to: Labels | None = None
-) -> list[dict[Labels, list[Obstacle]]]:
-    """The blockers of each row, by possible target state (or for ``to`` alone)."""
+def unread(missing: Missing, guards: Sequence[Guard]) -> GatewayError | None:
+    """The error in place of the guards' blockers if they read what the caller may not read or the database lacks."""
+    types = {name.partition(".")[0] for guard in guards for name in guard.reads}
+    lacking = (missing.table(catalogue()[name]) for name in sorted(types))
+    what = missing.withholds(name for guard in guards for name in read_by(guard)) or next(filter(None, lacking), None)
+    return missing_object(what) if what else None
+
+
+async def obstacles(fetch: Fetch, type_: Type, asked: Sequence[GuardedRow]) -> list[list[Obstacle]]:
+    """The obstacles of each row, in the order of its guards, in one statement."""
     wanted: dict[int, tuple[Guard, list[int]]] = {}
     for place, one in enumerate(asked):
-        for guard in _guards(lifecycle, one.state, to):
+        for guard in one.guards:
             wanted.setdefault(id(guard), (guard, []))[1].append(place)
     found = await _found(fetch, type_, asked, list(wanted.values())) if wanted else {}
-    answers: list[dict[Labels, list[Obstacle]]] = []
-    for place, one in enumerate(asked):
-        targets = [to] if to else lifecycle.allowed(one.state)
-        answers.append(
-            {
-                target: [
-                    obstacle
-                    for guard in (lifecycle.guards(one.state, target) if one.state else [])
-                    for obstacle in found.get((id(guard), place), [])
-                ]
-                for target in targets
-            }
-        )
-    return answers
-
-
-def _guards(lifecycle: Lifecycle, state: Labels | None, to: Labels | None) -> list[Guard]:
-    """The guards of all requested moves, without duplicates."""
-    if state is None:
-        return []
-    targets = [to] if to else lifecycle.allowed(state)
-    every = {id(guard): guard for target in targets for guard in lifecycle.guards(state, target)}
-    return list(every.values())
+    return [
+        [obstacle for guard in one.guards for obstacle in found.get((id(guard), place), [])]
+        for place, one in enumerate(asked)
+    ]
 
 
 async def _found(

@@ -8,20 +8,24 @@ from typing import Any
 
 import strawberry
 
-from db.base.lifecycles import Lifecycle, lifecycle_of
+from db.base.guards import Guard
+from db.base.lifecycles import Lifecycle, lifecycle_of, lifecycles_of
+from db.base.vocabulary import Labels
 from schema.catalogue import ids
 from schema.catalogue.catalogue import CHANGES, LIFECYCLE, STATE, Join, RelationField, Type
 from schema.catalogue.records import Key, Record, key_name
 from schema.catalogue.selection import Selection
 from schema.changes.engine import blocker
-from schema.changes.guards import GuardedRow, allowed, obstacles, refuse_unread
-from schema.changes.mutations import mutations_of
+from schema.changes.guards import GuardedRow, allowed, obstacles, unread
+from schema.changes.mutations import Mutation, mutations_of
 from schema.changes.registry import ROW_CHANGES
 from schema.changes.results import Blocker
 from schema.errors import GatewayError, missing_object
 from schema.execution.loaders import Loaders
 from schema.graph.types import Info, Node, Types, selection_of, taking
 from schema.sql.lists import NESTED_PAGE
+
+Blockers = list[Blocker] | GatewayError | None
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,7 @@ class PossibleChange:
         "the row (`write:<group>`)."
     )
     blocked_by: list[Blocker] | None = strawberry.field(
-        description="What blocks the mutation now; empty if nothing does. Null if only a dry run can tell, as for "
-        "every mutation that is not a transition."
+        description="What blocks the mutation now; empty if nothing does. Null if only a dry run can tell."
     )
 
 
@@ -190,53 +193,94 @@ async def _allowed_transitions(root: strawberry.Parent[Any], info: Info) -> list
     place: _Place = root
     loaders: Loaders = info.context.loaders
     selection = selection_of(info)
-    return await loaders.loader(selection, _ask(loaders, place, selection)).load((*place.key, place.text))  # type: ignore[no-any-return]
+    ask = _ask_transitions(loaders, place.type, place.lifecycle, wants_blockers=_wants_blockers(selection))
+    return await loaders.loader(selection, ask, place.type.name).load((*place.key, place.text))  # type: ignore[no-any-return]
 
 
-def _ask(loaders: Loaders, place: _Place, selection: Selection) -> Any:
-    """A loader function: rows by key and state, all in one statement."""
-    wants_blockers = any(child.name == "blockedBy" for child in selection.fields.values())
-    lifecycle = place.lifecycle
+def _wants_blockers(selection: Selection) -> bool:
+    return any(child.name == "blockedBy" for child in selection.fields.values())
+
+
+def _ask_transitions(loaders: Loaders, type_: Type, lifecycle: Lifecycle, *, wants_blockers: bool) -> Any:
+    """The loader's function: rows by key and state, all of them in one statement."""
 
     async def load(keys: list[Key]) -> list[list[AllowedTransition]]:
-        asks = [GuardedRow(key[:-1], lifecycle.state(key[-1])) for key in keys]
-        ways = [allowed(loaders.missing, place.type, lifecycle, ask.state) for ask in asks]
-        if not wants_blockers:
-            return [[_allowed(lifecycle, state, []) for state in states] for states in ways]
-        try:
-            refuse_unread(loaders.missing, lifecycle)
-        except GatewayError as error:
-            return [[_allowed(lifecycle, state, error) for state in states] for states in ways]
-        found = await obstacles(loaders.reader.fetch, place.type, lifecycle, asks)
+        states = [lifecycle.state(text) for *_, text in keys]
+        ways = [allowed(loaders.missing, type_, lifecycle, state) for state in states]
+        guards = [
+            [lifecycle.guards(state, to) if wants_blockers and state else None for to in targets]
+            for state, targets in zip(states, ways, strict=True)
+        ]
+        found = await _blockers(loaders, type_, [key[:-1] for key in keys], guards)
         return [
-            [_allowed(lifecycle, state, [blocker(obstacle) for obstacle in answer[state]]) for state in states]
-            for states, answer in zip(ways, found, strict=True)
+            [_transition(type_, lifecycle, to, blockers) for to, blockers in zip(targets, told, strict=True)]
+            for targets, told in zip(ways, found, strict=True)
         ]
 
     return load
 
 
-def _allowed(lifecycle: Lifecycle, state: Any, blockers: list[Blocker] | GatewayError) -> AllowedTransition:
-    names = [change.name for change in lifecycle.changes if not change.to or state in change.to]
-    return AllowedTransition(to=state.name, mutations=names, blocked_by=blockers)  # type: ignore[arg-type]  # an error is the field's value
+def _transition(type_: Type, lifecycle: Lifecycle, to: Labels, blockers: Blockers) -> AllowedTransition:
+    names = [
+        one.name
+        for one, _ in mutations_of(type_.name)
+        if one.moves and one.moves[0] is lifecycle and (not one.moves[1] or to in one.moves[1])
+    ]
+    return AllowedTransition(to=to.name, mutations=names, blocked_by=blockers)  # type: ignore[arg-type]  # an error is what the field answers
+
+
+async def _blockers(
+    loaders: Loaders, type_: Type, keys: Sequence[Key], guards: Sequence[Sequence[Sequence[Guard] | None]]
+) -> list[list[Blockers]]:
+    """What the guards of each change of each row say; None without guards, an error where the caller cannot be told."""
+    unread_: dict[tuple[int, ...], GatewayError | None] = {}
+
+    def refused(way: Sequence[Guard]) -> GatewayError | None:
+        ids = tuple(map(id, way))
+        if ids not in unread_:
+            unread_[ids] = unread(loaders.missing, way)
+        return unread_[ids]
+
+    asked = []
+    for key, ways in zip(keys, guards, strict=True):
+        wanted = {id(guard): guard for way in ways if way and not refused(way) for guard in way}
+        asked.append(GuardedRow(key, list(wanted.values())))
+    found = await obstacles(loaders.reader.fetch, type_, asked)
+    answers: list[list[Blockers]] = []
+    for ways, told in zip(guards, found, strict=True):
+        answers.append(
+            [
+                None
+                if way is None
+                else refused(way) or [blocker(one) for guard in way for one in told if one.guard is guard]
+                for way in ways
+            ]
+        )
+    return answers
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A mutation that applies to a row as it is, and the state of the shown lifecycle that it leads to, if any."""
+
+    mutation: Mutation
+    id_field: str
+    to: Labels | None = None
+    guards: Sequence[Guard] | None = None
 
 
 async def _changes(root: strawberry.Parent[Any], info: Info) -> list[PossibleChange]:
     place: _Place = root
-    context: Any = info.context
-    loaders: Loaders = context.loaders
-    selection = selection_of(info)
-    ways: list[AllowedTransition] = await loaders.loader(selection, _ask(loaders, place, selection)).load(
-        (*place.key, place.text)
-    )
-    return _possible(context, place.type.name, place.lifecycle.name, ways)
+    others = lifecycles_of(place.type.name)[1:]
+    texts = [place.record.get(key_name(one.column), _UNKNOWN) for one in others]
+    return await _possible(info, place.type, place.key, (place.text, *texts))
 
 
 def _changes_of(type_: Type) -> Any:
-    """`changes` of a type without a lifecycle, which does not depend on the row."""
+    """`changes` of a type without a lifecycle; only guards depend on the row."""
 
-    async def resolve(info: Info) -> list[PossibleChange] | None:
-        return _possible(info.context, type_.name, None, ())
+    async def resolve(root: strawberry.Parent[Any], info: Info) -> list[PossibleChange] | None:
+        return await _possible(info, type_, tuple(root[key_name(column)] for column in type_.key), ())
 
     words = (
         "All mutations that may be made of the row, with what their inputs need: what writes its columns or retires it."
@@ -244,33 +288,67 @@ def _changes_of(type_: Type) -> Any:
     return strawberry.field(resolver=resolve, name=CHANGES, description=words)
 
 
-def _possible(
-    context: Any, type_name: str, lifecycle: str | None, ways: Sequence[AllowedTransition]
-) -> list[PossibleChange]:
-    """The mutations for a row, by the transitions that are possible for it."""
-    found = []
-    for mutation, id_field in mutations_of(type_name):
-        withheld = context.loaders.missing.withholds(sorted(mutation.reads))
-        is_move = lifecycle is not None and mutation.lifecycle == lifecycle
-        for way in [way for way in ways if mutation.name in way.mutations] if is_move else [None]:
-            state = None if way is None else way.to
-            required, optional = mutation.inputs(state)
-            blockers = None if way is None else way.blocked_by
-            found.append(
-                PossibleChange(
-                    mutation=mutation.name,
-                    description=mutation.doc,
-                    to=state,
-                    input_type=mutation.input_type,
-                    id_field=id_field,
-                    required=required,
-                    optional=optional,
-                    allowed=mutation.is_open_to(context.caller) and not withheld,
-                    scope=mutation.scope,
-                    blocked_by=blockers,
-                )
-            )
-    return [*found, *_row_changes(type_name, context.caller.may)]
+_UNKNOWN = "\x00"
+"""Stands for the state of a lifecycle whose column the database lacks; no text of Postgres holds it."""
+
+
+async def _possible(info: Info, type_: Type, key: Key, texts: Key) -> list[PossibleChange]:
+    """What may be made of a row that its lifecycles say these texts of."""
+    context: Any = info.context
+    loaders: Loaders = context.loaders
+    selection = selection_of(info)
+    wants_blockers = _wants_blockers(selection)
+
+    async def load(asked: list[Key]) -> list[list[tuple[_Way, Blockers]]]:
+        ways = [list(_ways(loaders, type_, one[len(type_.key) :])) for one in asked]
+        guards = [[way.guards if wants_blockers else None for way in row] for row in ways]
+        found = await _blockers(loaders, type_, [one[: len(type_.key)] for one in asked], guards)
+        return [list(zip(row, told, strict=True)) for row, told in zip(ways, found, strict=True)]
+
+    found = await loaders.loader(selection, load, type_.name).load((*key, *texts))
+    return [
+        *(_change(context, way, blockers) for way, blockers in found),
+        *_row_changes(type_.name, context.caller.may),
+    ]
+
+
+def _ways(loaders: Loaders, type_: Type, texts: Key) -> Iterator[_Way]:
+    """The mutations that apply to a row, by name and state."""
+    lives = lifecycles_of(type_.name)
+    states = {one.key: one.state(text) for one, text in zip(lives, texts, strict=True) if text != _UNKNOWN}
+    for mutation, id_field in mutations_of(type_.name):
+        if mutation.moves is None or mutation.subject != type_.name or mutation.moves[0].key not in states:
+            yield _Way(mutation, id_field, guards=None if mutation.moves else mutation.guards)
+            continue
+        lifecycle, targets = mutation.moves
+        state = states[lifecycle.key]
+        reached = [one for one in allowed(loaders.missing, type_, lifecycle, state) if not targets or one in targets]
+        guards = [
+            None if state is None or mutation.guards is None else [*lifecycle.guards(state, to), *mutation.guards]
+            for to in reached
+        ]
+        if lifecycle is lives[0]:
+            yield from (_Way(mutation, id_field, to, judged) for to, judged in zip(reached, guards, strict=True))
+        elif reached:  # where it leads to several states the input says which, and with it what judges it
+            yield _Way(mutation, id_field, guards=guards[0] if all(one == guards[0] for one in guards) else None)
+
+
+def _change(context: Any, way: _Way, blockers: Blockers) -> PossibleChange:
+    mutation, to = way.mutation, way.to.name if way.to else None
+    required, optional = mutation.inputs(to)
+    withheld = context.loaders.missing.withholds(sorted(mutation.reads))
+    return PossibleChange(
+        mutation=mutation.name,
+        description=mutation.doc,
+        to=to,
+        input_type=mutation.input_type,
+        id_field=way.id_field,
+        required=required,
+        optional=optional,
+        allowed=mutation.is_open_to(context.caller) and not withheld,
+        scope=mutation.scope,
+        blocked_by=blockers,  # type: ignore[arg-type]  # an error is what the field answers
+    )
 
 
 def _row_changes(type_name: str, may: Callable[[str], bool]) -> Iterator[PossibleChange]:

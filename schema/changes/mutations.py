@@ -11,6 +11,7 @@ from sqlalchemy.types import String
 
 from db.base.effects import Effect
 from db.base.footprints import of_effect
+from db.base.guards import Guard
 from db.base.lifecycles import MAY_CHANGE, Change, Given, Lifecycle, lifecycles
 from db.base.vocabulary import Labels
 from db.engine.transaction import Transaction
@@ -28,6 +29,7 @@ from schema.changes.engine import (
     check_text,
     invalid,
 )
+from schema.changes.guards import read_by
 from schema.changes.permissions import concerned, concerned_by
 from schema.changes.registry import CHECKS
 from schema.changes.results import Forbidden, TransitionPreview
@@ -61,10 +63,11 @@ class Mutation:
     scope: str = MAY_CHANGE
     """The scope that a caller needs."""
     reads: frozenset[str] = frozenset()
-    """The tables and columns that it reads and writes, as ``table`` and ``table.column``: its caller must be allowed to
-    read them."""
-    lifecycle: str | None = None
-    """The lifecycle of its subject, if it is a plain transition; None otherwise."""
+    """The tables and columns that it reads and writes, as ``table`` and ``table.column``: who uses it may read them."""
+    moves: tuple[Lifecycle, Sequence[Labels]] | None = None
+    """The lifecycle of its subject that it moves it in, and the states that it leads to: any, where there is none."""
+    guards: Sequence[Guard] | None = None
+    """What is in its way beside the guards of its move; None where only a try can tell."""
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Inputs that are required for some target states, by the states' names."""
 
@@ -145,11 +148,18 @@ def mutation(
         types = {*of_effect(effect).entities, *named, *([subject] if subject else [])}
         _MUTATIONS[effect.name] = Mutation(
             effect.name, doc, perform, subject, given or {}, reason_due=reason_due, checks=checks, forces=forces,
-            scope=scope, reads=concerned(*types),
+            scope=scope, reads=concerned(*types) | {name for guard in effect.guards or () for name in read_by(guard)},
+            moves=_moved(effect, subject), guards=effect.guards,
         )  # fmt: skip
         return perform
 
     return register
+
+
+def _moved(effect: Effect, subject: str | None) -> tuple[Lifecycle, Sequence[Labels]] | None:
+    """The lifecycle and the states in which a mutation moves its subject, as a move would."""
+    moves = {one.lifecycle: one.states for one in effect.moves if one.judged}
+    return next(((one, moves[one.key]) for one in lifecycles() if one.entity == subject and one.key in moves), None)
 
 
 def mutations() -> dict[str, Mutation]:
@@ -190,7 +200,8 @@ def _moves(lifecycle: Lifecycle) -> Iterator[Mutation]:
             forces=forces,
             scope=lifecycle.scope,
             reads=concerned_by(lifecycle, change),
-            lifecycle=lifecycle.name,
+            moves=(lifecycle, change.to),
+            guards=(),
             needs={state.name: tuple(names) for state, names in change.needs.items()},
         )
         yield one
@@ -199,7 +210,7 @@ def _moves(lifecycle: Lifecycle) -> Iterator[Mutation]:
             yield Mutation(
                 _many(change.name), doc, one.perform, one.subject, one.given, one.states, plural=True,
                 reason_due=one.reason_due, checks=one.checks, forces=forces, scope=one.scope, reads=one.reads,
-                lifecycle=one.lifecycle, needs=one.needs,
+                moves=one.moves, guards=one.guards, needs=one.needs,
             )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from db.attach.facts import Facts
-from db.base.lifecycles import lifecycle_of
+from db.base.lifecycles import lifecycle_of, lifecycles_of
 from db.engine.errors import DataError, InvalidValueError
 from db.engine.readers import NO_SETTINGS, Reader
 from schema.catalogue.catalogue import LIFECYCLE, STATE, Catalogue, ObjectField, OrderTerm, RelationField, Type
@@ -123,6 +123,9 @@ class BatchReader:
         if LIFECYCLE in shape.type.extras and (lifecycle := lifecycle_of(shape.type.name)):
             state = lifecycle.read("t", lambda read: self.missing.first(shape.type, read))
             shape.add(key_name(STATE), state)
+        others = lifecycles_of(shape.type.name)[1:] if name == LIFECYCLE else ()
+        for column in (one.column for one in others if self.missing.first(shape.type, (one.column,)) is None):
+            shape.add(key_name(column), f"t.{column}::text")
 
     async def records(self, shape: RowShape, rows: Sequence[Sequence[Any]]) -> list[Record]:
         """The rows as records, made in slices of time.

@@ -101,11 +101,44 @@ def test_a_retraining_is_asked_for_once(open_page: OpenPage, site: Gateway) -> N
     confirm(opened, "Retrain")
     opened.get_by_role("button", name="Close").click()
     assert state(site, alert["id"])["retrainings"]["totalCount"] == before + 1
-    opened = on_alert(page, alert, "Retrain")
-    expect(preview).to_contain_text("It is blocked:")
-    expect(opened.locator("button.primary")).to_be_disabled()
-    page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog")).to_have_count(0)
+    line = row(page, alert["id"])
+    expect(line.get_by_text("Not now: retrain.")).to_have_attribute(
+        "title", "the alert has triggered a retraining already"
+    )
+    expect(line.get_by_role("button", name=re.compile("^Retrain: "))).to_have_count(0)
+
+
+def test_what_changes_nothing_is_not_offered(open_page: OpenPage, site: Gateway) -> None:
+    """A rollback to nowhere, and a champion that is one; the reason stands beside the row."""
+    first = """{ rows: deployments(where: { status: { eq: ACTIVE }, previousDeployment: { isNull: true } }, first: 1)
+        { nodes { id } } }"""
+    deployment = ask(site, first)["rows"]["nodes"][0]["id"]
+    page = open_page(link(deployment, select=deployment))
+    told = page.locator("aside .offers")
+    why = "it replaced no other deployment, so there is none to roll back to"
+    expect(told).to_contain_text(f"Not now: roll back, {why}.")
+    expect(told.get_by_role("button", name=re.compile("^(Roll back|Move to rolled back): "))).to_have_count(0)
+    expect(told.get_by_role("button", name=re.compile("^Move to draining: "))).to_be_visible()
+    champion = "{ rows: models(where: { isChampion: { eq: true } }, first: 1) { nodes { id } } }"
+    model = ask(site, champion)["rows"]["nodes"][0]["id"]
+    page = open_page(link(model, select=model))
+    expect(page.locator("aside .offers button").first).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("^Make it the champion"))).to_have_count(0)
+
+
+def test_the_champion_is_named_before_another_is_made(open_page: OpenPage, site: Gateway) -> None:
+    rivals = """{ rows: models(where: { stage: { in: [SHADOW, PRODUCTION] }, isChampion: { eq: false },
+        experiment: { models: { some: { isChampion: { eq: true } } } } }, first: 1)
+        { nodes { id experiment { champion { id modelName modelVersion } } } } }"""
+    model = ask(site, rivals)["rows"]["nodes"][0]
+    champion = model["experiment"]["champion"]
+    page = open_page(link(model["id"], select=model["id"]))
+    page.get_by_role("button", name=re.compile("^Make it the champion: ")).click()
+    preview = page.get_by_role("region", name="Preview")
+    expect(preview).to_contain_text("The champion of its experiment is ")
+    expect(preview.locator(f"p a[href*='{champion['id']}']")).to_be_visible()
+    expect(preview.locator(f".planned a[href*='{champion['id']}']")).to_be_visible()
+    expect(preview).to_contain_text("is champion: true → false")
 
 
 def test_a_field_that_is_needed_is_asked_for_before_the_preview(open_page: OpenPage, site: Gateway) -> None:

@@ -17,7 +17,8 @@ from sqlalchemy.types import Boolean, Date, DateTime, Enum, Float, Integer, Nume
 
 from db.base.effects import effects
 from db.base.footprints import Footprint, everything, of_change, of_effect
-from db.base.lifecycles import Guard, lifecycles
+from db.base.guards import Guard
+from db.base.lifecycles import lifecycles
 from db.base.vocabulary import entities, is_own, key_columns, table_of
 from db.embedded.server import GATEWAY_ROLE
 from schema.catalogue.catalogue import camel
@@ -280,17 +281,23 @@ async def test_what_a_mutation_writes_is_what_it_declares(
 
 
 GUARDS = {
-    id(guard): (one, guard)
+    id(guard): (one.entity, guard)
     for one in lifecycles()
     for step in (*one.entering.values(), *one.leaving.values())
     for guard in step.guards
-}.values()
+} | {
+    id(guard): (mutations()[name].subject or "Model", guard)
+    for name, one in effects().items()
+    for guard in one.guards or ()
+}
 
 
-@pytest.mark.parametrize(("lifecycle", "guard"), GUARDS, ids=[f"{one.key} {guard.code}" for one, guard in GUARDS])
-async def test_what_a_guard_reads_is_what_it_declares(lifecycle: Any, guard: Guard, sql: asyncpg.Connection) -> None:
+@pytest.mark.parametrize(
+    ("entity", "guard"), GUARDS.values(), ids=[f"{entity} {guard.code}" for entity, guard in GUARDS.values()]
+)
+async def test_what_a_guard_reads_is_what_it_declares(entity: str, guard: Guard, sql: asyncpg.Connection) -> None:
     """By the word of the database, which knows which columns of which tables a view of the guard's SQL reads."""
-    row = table_of(entities()[lifecycle.entity]).fullname
+    row = table_of(entities()[entity]).fullname
     async with sql.transaction():
         await sql.execute(
             "CREATE VIEW guarded AS SELECT g.* FROM (SELECT 1) AS one, LATERAL "

@@ -247,6 +247,16 @@ async def test_the_sql_of_a_lifecycle_fits_the_database(lifecycle: Lifecycle, sq
         assert await types(sql, f"SELECT {lapse.over.replace('{row}', 'moving')} FROM {rows}") == {"bool"}
 
 
+@pytest.mark.parametrize("name", sorted(name for name, one in effects().items() if one.guards))
+async def test_the_guards_of_a_mutation_fit_the_database(name: str, sql: asyncpg.Connection) -> None:
+    one = mutations()[name]
+    rows = f"{catalogue()[one.subject or 'Model'].sql_name} AS moving"
+    for guard in one.guards or ():
+        text = guard.sql.replace("{row}", "moving")
+        select = f"SELECT b.message, b.node FROM {rows} CROSS JOIN LATERAL ({text}) AS b (message, node)"
+        assert await types(sql, select) <= {"text", "varchar"}, guard.code
+
+
 async def types(sql: asyncpg.Connection, select: str) -> set[str]:
     """The types of a statement's columns."""
     return {column.type.name for column in (await sql.prepare(select)).get_attributes()}

@@ -12,8 +12,8 @@ import asyncpg
 import pytest
 from graphql import FieldNode, OperationDefinitionNode, SelectionSetNode, parse, print_ast
 
+from db.models.g01_mlops_lifecycles import rollback_chain
 from gateway.mcp.questions import Curated, QuestionOperation, curated
-from schema.changes.effects.deployments import CHAIN, MAX_ERROR_RATE
 from tests.support.agents import Agent, tokens
 from tests.support.client import Client
 from tests.support.databases import DEMO_NOW, Database, connect
@@ -72,8 +72,8 @@ async def test_rollback_candidates(demo: Client, sql: asyncpg.Connection) -> Non
     envelope = await answered(demo, "rollback_candidates")
     where = "environment = 'production' AND status = 'active' AND previous_deployment_id IS NOT NULL"
     wanted = {}
-    for row in await sql.fetch(f"SELECT id::text, environment FROM ml_deployments WHERE {where}"):
-        chain = await sql.fetch(CHAIN, row["id"], row["environment"], MAX_ERROR_RATE)
+    for row in await sql.fetch(f"SELECT id::text FROM ml_deployments WHERE {where}"):
+        chain = await sql.fetch(rollback_chain("$1::text::uuid"), row["id"])
         wanted[row["id"]] = next((id_ for id_, _, healthy in chain if healthy), None)
     page, refused = envelope["data"]["deployments"], envelope["data"]["refused"]
     assert page["totalCount"] == sum(target is not None for target in wanted.values()) > 0

@@ -1,6 +1,6 @@
 /** Changes: which may be offered for a row, how they are called, and how they are previewed and made. */
 
-import { ask, type Blocker, type Lifecycle } from "./api";
+import { ask, type Blocker, type Lifecycle, type Possible } from "./api";
 import { changeOf, standingOf } from "./built";
 import { count } from "./format";
 import known from "./generated/mutations.json";
@@ -35,7 +35,7 @@ export interface Offer {
   to: string | null;
   label: string;
   /** What is in the way, where that is known already. */
-  blockedBy: Blocker[];
+  blockedBy: Pick<Blocker, "message" | "overridable">[];
 }
 /** The row that is changed. */
 export interface Row {
@@ -44,12 +44,10 @@ export interface Row {
   label: string;
 }
 
-/** Changes that are more than a move: of which type, from which states, and where to. */
-const BESIDES: Record<string, { mutation: string; from: string[]; to: string | null }[]> = {
-  MonitoringAlert: [{ mutation: "triggerRetraining", from: ["ACTIVE", "ACKNOWLEDGED", "INVESTIGATING"], to: null }],
-  Deployment: [{ mutation: "rollbackDeployment", from: ["ACTIVE"], to: "ROLLED_BACK" }],
-  Model: [{ mutation: "setChampion", from: ["SHADOW", "PRODUCTION"], to: null }],
-};
+/** What stands before all that only moves a row. */
+const FIRST = ["triggerRetraining", "rollbackDeployment", "setChampion"];
+/** What another mutation does as well, and with less to fill in. */
+const INSTEAD = new Set(["swapChampion"]);
 /** What those who work with it say. */
 const NAMES: Record<string, string> = {
   acknowledgeAlert: "Acknowledge",
@@ -71,21 +69,28 @@ export function named(mutation: string, to: string | null): string {
   return apart[0]!.toUpperCase() + apart.slice(1);
 }
 
-/** What is known of the moves of a row. */
-export type Moves = Pick<Lifecycle, "state" | "allowedTransitions" | "changes">;
+/** What is known of the changes of a row. */
+export type Moves = Pick<Lifecycle, "changes">;
 
-/** What is offered for a row in its state; a change that is more than a move stands before those that only move. */
-export function offers(type: string, lifecycle: Moves): Offer[] {
-  const besides = (BESIDES[type] ?? [])
-    .filter(({ from }) => from.includes(lifecycle.state.toUpperCase()))
-    .map(({ mutation, to }) => ({ mutation, to, label: named(mutation, to), blockedBy: [] }));
-  const moves = (lifecycle.allowedTransitions ?? []).flatMap(({ to, mutations, blockedBy }) =>
-    mutations
-      .filter((mutation) => MUTATIONS[mutation])
-      .map((mutation) => ({ mutation, to, label: named(mutation, to), blockedBy: blockedBy ?? [] })),
-  );
-  const rolled = besides.some(({ mutation }) => mutation === "rollbackDeployment");
-  return [...besides, ...moves.filter(({ to }) => !(rolled && to === "ROLLED_BACK"))];
+/** What is offered for a row in its state, as the gateway says; a change that is more than a move stands before those that only move. */
+export function offers({ changes }: Moves): Offer[] {
+  const known = (changes ?? []).filter(({ mutation, to }) => MUTATIONS[mutation] && !INSTEAD.has(mutation) && (to || !MUTATIONS[mutation].to));
+  const back = known.find(({ mutation }) => mutation === "rollbackDeployment");
+  const rank = ({ mutation, to }: Possible) => (FIRST.includes(mutation) ? FIRST.indexOf(mutation) : FIRST.length + +!to);
+  return known
+    .filter(({ mutation, to }) => !(back && mutation !== back.mutation && to === back.to))
+    .sort((a, b) => rank(a) - rank(b))
+    .map(({ mutation, to, blockedBy }) => ({ mutation, to, label: named(mutation, to), blockedBy: blockedBy ?? [] }));
+}
+
+/**
+ * Why a change cannot be made of the row as it is; null if it can be tried. What a move is given is written before
+ * guards judge the row, and may be what they miss.
+ */
+export function impossible({ mutation, to, blockedBy }: Offer): string | null {
+  const final = blockedBy.filter(({ overridable }) => !overridable);
+  if (!final.length || (to && MUTATIONS[mutation]!.fields.length)) return null;
+  return final.map(({ message }) => message).join("; ");
 }
 
 /** The document of a mutation. */
@@ -155,7 +160,8 @@ export async function change(mutation: string, input: Record<string, unknown>): 
 
 export interface Standing {
   rowVersion: string;
-  lifecycle: Pick<Lifecycle, "state" | "allowedTransitions" | "changes"> | null;
+  /** Of a model: the champion that it stands beside. */
+  experiment?: { champion: { id: string } | null } | null;
 }
 
 /** A row as it stands: its version, state and moves. Null if it is gone. */

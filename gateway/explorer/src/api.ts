@@ -79,6 +79,8 @@ export interface Possible {
   to: string | null;
   allowed: boolean;
   scope: string;
+  /** What is in the way; null where that is not known to the reader, or depends on what is filled in. */
+  blockedBy?: Pick<Blocker, "message" | "overridable">[] | null;
 }
 export interface Lifecycle {
   state: string;
@@ -161,10 +163,11 @@ function readable<T>(text: string): Answer<T> | null {
   }
 }
 
-/** Asks for what may be answered in part. */
+/** Asks for what may be answered in part. That a reader may not know what is in the way of a change is no problem of the rows. */
 export async function ask<T>(query: Operation<T>, variables: object): Promise<Answered<T>> {
   const { data, errors } = await send<T>(query, variables);
-  return { data, errors: new Map(errors.map(({ path, message }) => [String(path?.[0] ?? ""), message])) };
+  const problems = errors.filter(({ path }) => path?.at(-1) !== "blockedBy");
+  return { data, errors: new Map(problems.map(({ path, message }) => [String(path?.[0] ?? ""), message])) };
 }
 
 /** What a refused reader can do about it. */

@@ -27,12 +27,12 @@ export function detailsOf(type, { fields, links, stateful }) {
 }
 
 /**
- * A row as it stands: its version, its state and what may be done.
+ * A row as it stands: its version, and of a model the champion that it stands beside.
  * @param {string} type
  */
 export function standingOf(type) {
   return `query Standing($id: ID!) {
-  node(id: $id) { id ... on ${type} { rowVersion lifecycle { state allowedTransitions { to mutations ${BLOCKERS} } ${CHANGES} } } }
+  node(id: $id) { id ... on ${type} { rowVersion ${type === "Model" ? "experiment { champion { id } }" : ""} } }
 }`;
 }
 

@@ -19,6 +19,12 @@ const FRAME = { left: 12, top: 62, right: 54, bottom: 56 };
 /** How near to the edge of the window a node may stand, in pixels. */
 const MARGIN = { x: 130, y: 40 };
 
+/** The middle of a window, as near to a point as it can be without showing what is beyond the ends; of all, if all fits. */
+export function within(at: number, from: number, to: number, window: number): number {
+  if (to - from <= window) return (from + to) / 2;
+  return Math.min(Math.max(at, from + window / 2), to - window / 2);
+}
+
 export class Camera {
   private readonly behaviour: ZoomBehavior<HTMLElement, unknown>;
   private readonly watching: ResizeObserver;
@@ -62,10 +68,19 @@ export class Camera {
     this.centre({ x: box.x + box.width / 2 + aside.x, y: box.y + box.height / 2 + aside.y }, scale);
   }
 
-  /** Shows all of a box if its text can be read then; otherwise what is around a point of it, as it can be read. */
+  /** Shows all of a box if its text can be read then; otherwise as much of it as can be read around a point of it. */
   open(box: Box, at: Place): void {
     this.fit(box);
-    if (zoomTransform(this.pane).k < READABLE) this.centre(at, READABLE);
+    if (zoomTransform(this.pane).k >= READABLE) return;
+    const sight = { width: this.width / READABLE, height: this.height / READABLE };
+    const frame = { left: FRAME.left / READABLE, right: FRAME.right / READABLE, top: FRAME.top / READABLE, bottom: FRAME.bottom / READABLE };
+    this.centre(
+      {
+        x: within(at.x, box.x - frame.left, box.x + box.width + frame.right, sight.width),
+        y: within(at.y, box.y - frame.top, box.y + box.height + frame.bottom, sight.height),
+      },
+      READABLE,
+    );
   }
 
   zoomBy(factor: number): void {

@@ -280,7 +280,8 @@ function Champions({ champions, scores: all, window, onAct }: { champions: Champ
                     <Offers
                       key={deployment.id}
                       row={{ id: deployment.id, type: "Deployment", label: deployment.deploymentName ?? deployment.id }}
-                      lifecycle={{ state: deployment.status ?? "", allowedTransitions: [], changes: deployment.lifecycle?.changes }}
+                      lifecycle={deployment.lifecycle ?? {}}
+                      only={["rollbackDeployment"]}
                       onAct={onAct}
                     />
                   ))}

@@ -23,6 +23,7 @@ import { onToken } from "./session";
 import { Sheet } from "./sheet";
 import { Bar, lineageOf, State, Time, Views } from "./shell";
 import { severityTone, words } from "./tones";
+import { judgement } from "./verdict";
 import { UnitValue } from "./units";
 
 type RowOf<Query> = Query extends { rows: { nodes: (infer One)[] } | null } ? One : never;
@@ -56,6 +57,12 @@ type Twin = RowOf<ListTwinsQuery>;
 type Deployment = RowOf<ListDeploymentsQuery>;
 
 const named = (model: { modelName: string | null; modelVersion: string | null } | null) => (model ? `${model.modelName ?? ""} ${model.modelVersion ?? ""}`.trim() : null);
+/** A deployment with more errors than this is passed over by a rollback. */
+const HIGH_ERROR_RATE = 0.01;
+/** Of services, the worst first. */
+const SERVICE_HEALTHS = ["unhealthy", "unavailable", "degraded", "stopped", "starting", "unknown", "healthy"];
+const worst = ({ services }: Deployment) => SERVICE_HEALTHS.find((health) => services?.nodes.some(({ healthStatus }) => healthStatus?.toLowerCase() === health));
+const judged = ({ fidelityHistory }: Twin) => judgement((fidelityHistory?.aggregate ?? []).map(({ group, count }) => ({ grade: group.effectGrade, count })));
 const BRANDS = ["REMIBRUTINIB", "FABHALTA", "KISQALI", "COMPETITOR", "OTHER"];
 const HEALTHS = ["critical", "warning", "unknown", "healthy"];
 
@@ -107,8 +114,9 @@ const experiments: List<Experiment> = {
     { name: "name", label: "Experiment", field: "EXPERIMENT_NAME", value: (row) => row.experimentName, cell: (row) => link(row, row.experimentName ?? row.id) },
     { name: "brand", label: "Brand", field: "BRAND", value: (row) => row.brand, cell: (row) => words(row.brand ?? "") },
     { name: "region", label: "Region", field: "REGION", value: (row) => row.region, cell: (row) => words(row.region ?? "") },
-    { name: "health", label: "Health", value: (row) => row.health?.status, cell: (row) => state()(row.health?.status) },
+    { name: "health", label: "A/B test", value: (row) => row.health?.status, cell: (row) => state()(row.health?.status) },
     { name: "champion", label: "Champion", value: (row) => named(row.champion), cell: (row) => link(row.champion, named(row.champion)) },
+    { name: "championHealth", label: "Champion's health", value: (row) => row.health?.championHealth?.healthStatus, cell: (row) => state()(row.health?.championHealth?.healthStatus) },
     { name: "enrolled", label: "Enrolled", unit: "COUNT", value: (row) => row.health?.enrollments },
     { name: "effect", label: "Effect", unit: "ROW_SCALE", value: (row) => row.health?.effectEstimate },
     { name: "p", label: "p", unit: "FRACTION", value: (row) => row.health?.effectPValue },
@@ -118,7 +126,7 @@ const experiments: List<Experiment> = {
   filters: [
     { name: "brand", label: "Brand", values: BRANDS, where: anyOf("brand") },
     { name: "region", label: "Region", values: ["NORTHEAST", "SOUTH", "MIDWEST", "WEST"], where: anyOf("region") },
-    { name: "health", label: "Health", values: ["CRITICAL", "STOPPED", "WARNING", "NOT_STARTED", "HEALTHY"], where: (values) => ({ health: { status: { in: values } } }) },
+    { name: "health", label: "A/B test", values: ["CRITICAL", "STOPPED", "WARNING", "NOT_STARTED", "HEALTHY"], where: (values) => ({ health: { status: { in: values } } }) },
   ],
   find: like("experimentName", "description"),
 };
@@ -130,6 +138,7 @@ const twins: List<Twin> = {
     { name: "type", label: "Of", field: "TWIN_TYPE", value: (row) => row.twinType, cell: (row) => words(row.twinType ?? "") },
     { name: "brand", label: "Brand", field: "BRAND", value: (row) => row.brand },
     { name: "active", label: "In use", field: "IS_ACTIVE", value: (row) => row.isActive, cell: (row) => state()(row.isActive ? "active" : "inactive") },
+    { name: "verdict", label: "Skip an A/B test?", value: (row) => judged(row).said, cell: (row) => <span class={`state tone-${judged(row).tone}`}>{judged(row).said}</span> },
     { name: "fidelity", label: "Fidelity", field: "FIDELITY_SCORE", unit: "FRACTION", value: (row) => row.fidelityScore },
     { name: "samples", label: "Comparisons", field: "FIDELITY_SAMPLE_COUNT", unit: "COUNT", value: (row) => row.fidelitySampleCount },
     { name: "updated", label: "Last compared", field: "LAST_FIDELITY_UPDATE", value: (row) => row.lastFidelityUpdate, cell: (row) => time(row.lastFidelityUpdate) },
@@ -150,14 +159,17 @@ const deployments: List<Deployment> = {
     { name: "environment", label: "Environment", field: "ENVIRONMENT", value: (row) => row.environment },
     { name: "status", label: "Status", field: "STATUS", value: (row) => row.status, cell: (row) => state()(row.status) },
     { name: "model", label: "Model", value: (row) => named(row.model), cell: (row) => link(row.model, named(row.model)) },
+    { name: "health", label: "Model's health", value: (row) => row.model?.health?.healthStatus, cell: (row) => state()(row.model?.health?.healthStatus) },
+    { name: "services", label: "Services", value: (row) => worst(row), cell: (row) => state()(worst(row)) },
     { name: "p95", label: "Latency p95", unit: "MILLISECONDS", value: (row) => row.latencyP95Ms },
-    { name: "errors", label: "Errors", field: "ERROR_RATE", unit: "FRACTION", value: (row) => row.errorRate },
+    { name: "errors", label: "Errors", field: "ERROR_RATE", unit: "FRACTION", value: (row) => row.errorRate, cell: (row) => <span class={(row.errorRate ?? 0) > HIGH_ERROR_RATE ? "text-bad" : undefined}><UnitValue value={row.errorRate} unit="FRACTION" bare /></span> },
     { name: "by", label: "By", field: "DEPLOYED_BY", value: (row) => row.deployedBy },
     { name: "deployed", label: "Deployed", field: "DEPLOYED_AT", value: (row) => row.deployedAt, cell: (row) => time(row.deployedAt) },
   ],
   filters: [
     { name: "environment", label: "Environment", values: ["production", "staging", "development"], where: anyOf("environment") },
     { name: "status", label: "Status", values: ["PENDING", "DEPLOYING", "ACTIVE", "DRAINING", "ROLLED_BACK", "FAILED"], where: anyOf("status") },
+    { name: "health", label: "Model's health", values: HEALTHS, where: (values) => ({ model: { health: { healthStatus: { in: values } } } }) },
   ],
   find: like("deploymentName", "endpointName"),
   acts: (row) => row.lifecycle && { row: { id: row.id, type: "Deployment", label: row.deploymentName ?? row.id }, moves: row.lifecycle },

@@ -1,16 +1,17 @@
-/** The changes that are offered for a row, as buttons; what the caller may not do is said in their place. */
+/** The changes that are offered for a row, as buttons; what cannot be done, or not by the caller, is said in their place. */
 
-import { offers, refusal, type Moves, type Offer, type Row } from "./act";
+import { impossible, offers, refusal, type Moves, type Offer, type Row } from "./act";
 
 export type Act = (row: Row, offer: Offer) => void;
 
-export function Offers({ row, lifecycle, only, onAct }: { row: Row; lifecycle: Moves; only?: string[]; onAct: Act }) {
-  const all = offers(row.type, lifecycle).filter(({ mutation }) => !only || only.includes(mutation));
-  const told = all.map((offer) => ({ offer, why: refusal(offer, lifecycle) }));
+export function Offers({ row, lifecycle, only, explained = false, onAct }: { row: Row; lifecycle: Moves; only?: string[]; explained?: boolean; onAct: Act }) {
+  const all = offers(lifecycle).filter(({ mutation }) => !only || only.includes(mutation));
+  const told = all.map((offer) => ({ offer, why: refusal(offer, lifecycle), never: impossible(offer) }));
   const denied = told.filter(({ why }) => why !== null);
+  const vain = told.filter(({ why, never }) => why === null && never !== null);
   return (
     <p class="offers">
-      {told.map(({ offer, why }) => why === null && (
+      {told.map(({ offer, why, never }) => why === null && never === null && (
         <button
           key={offer.mutation + offer.to}
           class={offer.blockedBy.length ? "blocked" : undefined}
@@ -20,6 +21,9 @@ export function Offers({ row, lifecycle, only, onAct }: { row: Row; lifecycle: M
         >
           {offer.label} …
         </button>
+      ))}
+      {vain.map(({ offer, never }) => (
+        <small key={offer.mutation + offer.to} title={never!}>Not now: {offer.label.toLowerCase()}{explained && `, ${never!}`}.</small>
       ))}
       {denied.length > 0 && <small title={denied[0]!.why!}>You may not: {[...new Set(denied.map(({ offer }) => offer.label.toLowerCase()))].join(", ")}.</small>}
     </p>

@@ -113,6 +113,7 @@ function Remaining({ graph, node }: { graph: Graph; node: LineageNode }) {
 function LifecyclePart({ node, lifecycle, onSelect, onAct }: { node: LineageNode; lifecycle: NonNullable<Details["lifecycle"]>; onSelect(id: string): void; onAct: Act }) {
   const { type } = node;
   const moves = lifecycle.allowedTransitions ?? [];
+  const isBlocked = (mutation: string, to: string) => lifecycle.changes?.some((one) => one.mutation === mutation && one.to === to && one.blockedBy?.length);
   const since = lifecycle.history?.nodes.find(({ toState }) => toState === lifecycle.state);
   return (
     <>
@@ -121,14 +122,14 @@ function LifecyclePart({ node, lifecycle, onSelect, onAct }: { node: LineageNode
         Now <span class={`state tone-${tone(lifecycle.state, type)}`}>{words(lifecycle.state)}</span>
         {since && <> since <Time at={since.occurredAt} /> by {since.actor}{since.forced && ", forced"}{since.reason && `: ${since.reason}`}</>}
       </p>
-      <Offers row={node} lifecycle={lifecycle} onAct={onAct} />
+      <Offers row={node} lifecycle={lifecycle} explained onAct={onAct} />
       {lifecycle.allowedTransitions?.length === 0 && <p class="dim">No move leads on from here.</p>}
       <ul class="moves">
         {moves.map((move) => (
           <li key={move.to} class={move.blockedBy?.length === 0 ? "allowed" : "blocked"}>
             <b>{!move.blockedBy ? "?" : move.blockedBy.length ? "✕" : "✓"} {words(move.to)}</b>{" "}
             <small>
-              {!move.blockedBy ? "not known to you" : move.blockedBy.length ? "blocked" : `allowed: ${move.mutations.join(", ")}`}
+              {!move.blockedBy ? "not known to you" : move.blockedBy.length ? "blocked" : `allowed: ${move.mutations.filter((mutation) => !isBlocked(mutation, move.to)).join(", ")}`}
             </small>
             {move.blockedBy?.map((blocker) => (
               <p>

@@ -27,6 +27,8 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [filled, setFilled] = useState<Filled>({ reason: "", force: false, values: {} });
   const [version, setVersion] = useState<string | null>(null);
+  /** The champion of the model's experiment; null without one, undefined where there is nothing to say of it. */
+  const [champion, setChampion] = useState<string | null | undefined>(undefined);
   const [preview, setPreview] = useState<Preview | null>(null);
   const [impact, setImpact] = useState<{ said: string; complete: boolean } | null>(null);
   const [problem, setProblem] = useState<{ message: string; code: string; field?: string } | null>(null);
@@ -59,6 +61,7 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
       if (mine !== turn.current) return;
       if (!row_) throw new ApiError("This row no longer exists.", "NOT_FOUND");
       setVersion(row_.rowVersion);
+      setChampion(row_.experiment ? (row_.experiment.champion?.id ?? null) : undefined);
       const input = { ...inputOf(offer, row.id, filled), expectedVersion: row_.rowVersion, dryRun: true };
       let told = await change(offer.mutation, input);
       const wantsReason = told.__typename === "InvalidInput" && told.path.at(-1) === "reason" && !reason.trim();
@@ -192,6 +195,9 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
               {(problem?.field === "reason" || reasonIsDue) && !reason.trim() && <p class="dim">This change needs a reason.</p>}
               {blockers.length > 0 && <Blockers blockers={blockers} forced={filled.force && overridable} />}
               {preview && blockers.length === 0 && <Changes planned={preview.wouldChange} forced={forced} />}
+              {preview && champion !== undefined && (
+                <p class="dim">{champion === null ? "Its experiment has no champion." : champion === row.id ? "It is the champion of its experiment." : <>The champion of its experiment is <Named ids={[champion]} />{offer.mutation === "promoteModel" && ", and stays it"}.</>}</p>
+              )}
               {preview && impact && <p class="dim">{impact.said ? <>Behind it: <b>{impact.said}{impact.complete ? "" : " or more"}</b>.</> : "Nothing else depends on it."}</p>}
             </section>
             {overridable && barred && <p class="dim">You may not override this. {barred}</p>}
@@ -286,8 +292,10 @@ function Changes({ planned, forced }: { planned: Planned[]; forced: string[] }) 
           <li key={`${one.type}${one.nodeId}`}>
             {one.nodeId ? <>{typeName(one.type)} <Named ids={[one.nodeId]} /></> : <b>a new {typeName(one.type).toLowerCase()}</b>}
             <ul>
-              {differences(one).filter(({ after }) => after !== UNWRITTEN).slice(0, 6).map(({ field, before, after }) => (
-                <li key={field}>{words(apart(field))}: {one.before && <><s>{shown(before)}</s> → </>}<b>{shown(after)}{typeof after === "number" && unitName(known[one.type]?.units[field] ?? "", " ")}</b></li>
+              {differences(one).slice(0, 6).map(({ field, before, after }) => (
+                <li key={field}>
+                  {words(apart(field))}: {after === UNWRITTEN ? "the reason above" : <>{one.before && <><s>{shown(before)}</s> → </>}<b>{shown(after)}{typeof after === "number" && unitName(known[one.type]?.units[field] ?? "", " ")}</b></>}
+                </li>
               ))}
             </ul>
           </li>

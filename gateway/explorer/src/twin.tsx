@@ -6,33 +6,25 @@ import { count, number } from "./format";
 import { TWIN, type TwinQuery } from "./generated/operations";
 import { lineageOf } from "./shell";
 import { words, type Tone } from "./tones";
+import { FEW, judgement } from "./verdict";
 
 type Told = NonNullable<TwinQuery["twinModel"]>;
 export type Comparison = NonNullable<Told["fidelityHistory"]>["nodes"][number];
 
-/** With fewer comparisons nothing is said. */
-const FEW = 3;
-/** The platform's own grades, by the error as a fraction of the real effect. */
-const GRADES: [below: number, grade: string, tone: Tone, said: string][] = [
-  [0.1, "excellent", "good", "Good enough"],
-  [0.2, "good", "good", "Good enough"],
-  [0.35, "fair", "busy", "Not without an A/B test: it is a hint"],
-  [Infinity, "poor", "bad", "Not good enough"],
-];
 /** What a recommendation means. */
 const ADVICE: Record<string, string> = { DEPLOY: "run the A/B test", SKIP: "no A/B test: no effect worth it is expected", REFINE: "change the intervention and simulate again" };
 
 /** What comparisons with real experiments say of a twin: a verdict, and what it rests on. */
 export function verdict(all: Comparison[]): { tone: Tone; said: string; why: string } {
   const compared = all.filter(({ effectGrade }) => effectGrade);
+  const { tone, said, grade, compared: many } = judgement(compared.map(({ effectGrade }) => ({ grade: effectGrade, count: 1 })));
+  if (!grade) return { tone, said, why: `${count(many, "prediction has", "predictions have")} been compared with a real experiment; it takes ${FEW}.` };
   const errors = compared.flatMap(({ predictionError }) => (predictionError === null ? [] : [Math.abs(predictionError)])).sort((a, b) => a - b);
-  if (errors.length < FEW) return { tone: "none", said: "Too little is known", why: `${count(compared.length, "prediction has", "predictions have")} been compared with a real experiment; it takes ${FEW}.` };
-  const middle = errors[Math.floor((errors.length - 1) / 2)]!;
-  const [, grade, tone, said] = GRADES.find(([below]) => middle < below)!;
+  const middle = errors[Math.floor((errors.length - 1) / 2)] ?? NaN;
   const fit = compared.filter(({ effectGrade }) => effectGrade === "excellent" || effectGrade === "good").length;
   const covered = all.filter(({ ciCoverage }) => ciCoverage !== null);
   const held = covered.length ? ` The real effect was within the predicted interval in ${covered.filter(({ ciCoverage }) => ciCoverage).length} of ${covered.length}.` : "";
-  return { tone, said, why: `Half of ${count(errors.length, "prediction")} were at most ${number(Math.round(middle * 1000) / 10)} % off (${grade}); ${fit} of ${compared.length} were good or excellent.${held}` };
+  return { tone, said, why: `Half of ${count(many, "prediction")} were at most ${number(Math.round(middle * 1000) / 10)} % off (${grade}); ${fit} of ${many} were good or excellent.${held}` };
 }
 
 export function Twin({ id }: { id: string }) {

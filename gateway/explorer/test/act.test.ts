@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { buildSchema, getNamedType, isEnumType, isRequiredInputField, parse, validate, type GraphQLInputObjectType } from "graphql";
 import { expect, test } from "vitest";
-import { differences, documentOf, inputOf, missing, MUTATIONS, named, offers, type Filled, type Offer } from "../src/act";
+import { differences, documentOf, impossible, inputOf, missing, MUTATIONS, named, offers, type Filled, type Offer } from "../src/act";
 
 const empty: Filled = { reason: "", force: false, values: {} };
 const offer = (mutation: string, to: string | null = null): Offer => ({ mutation, to, label: "", blockedBy: [] });
@@ -55,12 +55,30 @@ test("changes are called what people say", () => {
   expect(named("approveReview", "APPROVED")).toBe("Approve review");
 });
 
-test("what is offered follows from the state, a roll back once", () => {
-  const moves = [{ to: "DRAINING", mutations: ["moveDeployment"], blockedBy: null }, { to: "ROLLED_BACK", mutations: ["moveDeployment"], blockedBy: [] }];
-  expect(offers("Deployment", { state: "ACTIVE", allowedTransitions: moves }).map(({ label }) => label)).toEqual(["Roll back", "Move to draining"]);
-  expect(offers("Deployment", { state: "DRAINING", allowedTransitions: moves }).map(({ label }) => label)).toEqual(["Move to draining", "Move to rolled back"]);
-  expect(offers("Model", { state: "SHADOW", allowedTransitions: null }).map(({ label }) => label)).toEqual(["Make it the champion"]);
-  expect(offers("Tool", { state: "x", allowedTransitions: [{ to: "y", mutations: ["unheardOf"], blockedBy: null }] })).toEqual([]);
+const possible = (mutation: string, to: string | null = null, ...messages: string[]) => ({
+  mutation, to, allowed: true, scope: "change", blockedBy: messages.map((message) => ({ message, overridable: false })),
+});
+const labelled = (...changes: ReturnType<typeof possible>[]) => offers({ changes }).map(({ label }) => label);
+
+test("what is offered is what the gateway says, a roll back once and before what only moves", () => {
+  const moves = [possible("moveDeployment", "DRAINING"), possible("moveDeployment", "ROLLED_BACK")];
+  expect(labelled(...moves, possible("rollbackDeployment", "ROLLED_BACK"))).toEqual(["Roll back", "Move to draining"]);
+  expect(labelled(...moves)).toEqual(["Move to draining", "Move to rolled back"]);
+  expect(labelled(possible("promoteModel", "ARCHIVED"), possible("setChampion"), possible("swapChampion"))).toEqual(["Make it the champion", "Move to archived"]);
+  expect(labelled(possible("unheardOf", "y"), possible("recordEpisodeFeedback"))).toEqual([]);
+  expect(offers({ changes: null })).toEqual([]);
+});
+
+test("what nothing that is filled in can lift is impossible, with its reason", () => {
+  const [back, promoted, approved, retrained] = offers({
+    changes: [
+      possible("rollbackDeployment", "ROLLED_BACK", "it replaced no other deployment"),
+      { ...possible("promoteModel", "PRODUCTION"), blockedBy: [{ message: "no shadow", overridable: true }] },
+      possible("approveReview", "APPROVED", "the checklist is incomplete"),
+      possible("triggerRetraining", null, "the alert names no model"),
+    ],
+  }).sort((a, b) => ["Roll back", "Promote to production", "Approve review", "Retrain"].indexOf(a.label) - ["Roll back", "Promote to production", "Approve review", "Retrain"].indexOf(b.label));
+  expect([back, promoted, approved, retrained].map((one) => impossible(one!))).toEqual(["it replaced no other deployment", null, null, "the alert names no model"]);
 });
 
 test("differences leave out keys and times of the database, unless there is nothing else", () => {

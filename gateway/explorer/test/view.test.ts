@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { within } from "../src/camera";
 import { DEFAULTS, read, write, type View } from "../src/view";
 
 test("a link holds the view", () => {
@@ -30,4 +31,11 @@ test.each([
   ["#from=&from=Model:1", { from: ["Model:1"] }],
 ])("what a link %s cannot mean is left out", (hash, told) => {
   expect(read(hash)).toMatchObject(told);
+});
+
+test("a window stays within the drawing where that is larger, and has all of it where that fits", () => {
+  expect(within(1000, 0, 1000, 400)).toBe(800);
+  expect(within(0, 0, 1000, 400)).toBe(200);
+  expect(within(500, 0, 1000, 400)).toBe(500);
+  expect(within(900, 0, 300, 400)).toBe(150);
 });

@@ -5,10 +5,8 @@ from __future__ import annotations
 from db.models.g08_ab_lifecycles import RECORD_DEVIATION, RECORDING_DEVIATION
 from db.models.g09_improvement_lifecycles import RECORD_APPLICATION, RECORDING_APPLICATION
 from schema.catalogue import exact_json
-from schema.changes.engine import Sql, Work, blocked
+from schema.changes.engine import Sql, Work
 from schema.changes.mutations import mutation
-from schema.changes.results import Blocker
-from schema.error_codes import BlockerCode
 
 
 @mutation(
@@ -20,10 +18,8 @@ from schema.error_codes import BlockerCode
 async def record_protocol_deviation(work: Work) -> None:
     """Appends to the list of the row."""
     row = await work.subject("Enrollment")
+    await work.guard(RECORDING_DEVIATION, row)
     found = exact_json.loads(row["protocol_deviations"] or "[]")
-    if not isinstance(found, list):
-        message = "its protocolDeviations are no list, and nothing can be added to them"
-        raise blocked(Blocker(code=BlockerCode.REFUSED_BY_DATABASE, message=message, overridable=False, node_id=row.id))
     await work.write(row, {"protocol_deviations": [*found, work.given["deviation"]]})
     await work.record(row.id, "protocol deviations", str(len(found)), str(len(found) + 1))
 

@@ -15,33 +15,22 @@ from db.models.g01_mlops_lifecycles import (
     SERVICES_FOLLOW,
     START_DEPLOYMENT,
     STARTING_DEPLOYMENT,
+    replaced_by,
+    rollback_chain,
 )
 from db.models.g01_mlops_serving import DeploymentStatus
 from db.models.g11_bentoml_lifecycles import HEALTH, REPORT_HEALTH, REPORTING_HEALTH, SERVICE, HealthStatus
-from schema.changes.engine import Moved, Row, Subject, Work, blocked
+from schema.changes.engine import Moved, Row, Subject, Work
 from schema.changes.mutations import mutation
 from schema.changes.registry import check, effect
-from schema.changes.results import Blocker
-from schema.error_codes import BlockerCode
 
 ENVIRONMENTS = ("development", "staging", "production")
-MAX_ERROR_RATE = "0.01"
-"""The largest error rate of a healthy deployment, as a fraction (0-1)."""
 DEGRADED_PERCENT, UNHEALTHY_PERCENT = "1", "5"
 """Bounds of the error rate in serving metrics, in percent (0-100)."""
 DEGRADED_P99_MS = "250"
 
 
-# The active deployments that one replaces: of the same environment, and of versions of the same model.
-_REPLACED = f"""
-    t.status = 'active' AND t.id <> $1::text::uuid AND EXISTS (
-        SELECT FROM ml_deployments AS d
-        JOIN ml_model_registry AS m ON m.id = d.model_registry_id
-        JOIN ml_model_registry AS o ON o.id = t.model_registry_id
-        WHERE d.id = $1::text::uuid AND d.environment = t.environment
-            AND {SAME_MODELS.replace("{m}", "m")} = {SAME_MODELS.replace("{m}", "o")}
-    )
-"""
+_GIVEN = "$1::text::uuid"
 _NEWEST = "t.deployed_at DESC NULLS LAST, t.id DESC"
 
 # Whether the rollback chain of the first deployment contains the second.
@@ -72,7 +61,7 @@ async def drain_replaced(work: Work, moved: Moved) -> None:
 
 async def _make_room(work: Work, deployment: Row) -> list[Row]:
     """Drains the active deployments that one replaces; returns them, newest first."""
-    replaced = await work.find("Deployment", _REPLACED, deployment["id"], order=_NEWEST)
+    replaced = await work.find("Deployment", replaced_by(_GIVEN), deployment["id"], order=_NEWEST)
     for row in replaced:
         await _follow(work, row, DeploymentStatus.DRAINING)
     return replaced
@@ -128,9 +117,7 @@ async def start_deployment(work: Work) -> None:
     given = work.given
     subject = Subject(given["model_id"], (given["model_id"],), "modelId")
     (model,) = await work.lock(work.catalogue["Model"], [subject])
-    if model["stage"] in {"archived", "deprecated"}:
-        message = f"the model is {model['stage']}, and such a model is not deployed"
-        raise blocked(Blocker(code=BlockerCode.MODEL_RETIRED, message=message, overridable=False, node_id=model.id))
+    await work.guard(STARTING_DEPLOYMENT, model)
     active = await work.fetch(_ACTIVE, given["environment"], model["id"])
     name = f"{model['model_name']}-{model['model_version']}-{given['environment']}"
     row = await work.insert(
@@ -166,9 +153,9 @@ async def rollback_deployment(work: Work) -> None:
     """
     await work.queue(DEPLOYMENT, [subject.key for subject in work.asked])
     row = await work.subject("Deployment")
-    await work.move(DEPLOYMENT, [row], DeploymentStatus.ROLLED_BACK)
+    await work.move(DEPLOYMENT, [row], DeploymentStatus.ROLLED_BACK, also=ROLLING_BACK)
     was_active = row["status"] == DeploymentStatus.ACTIVE.value
-    if not was_active and await work.find("Deployment", _REPLACED, row["id"]):
+    if not was_active and await work.find("Deployment", replaced_by(_GIVEN), row["id"]):
         return
     target = await _healthy_predecessor(work, row)
     await _make_room(work, target)
@@ -176,55 +163,11 @@ async def rollback_deployment(work: Work) -> None:
         await _follow(work, target, DeploymentStatus.ACTIVE)
 
 
-CHAIN = """
-    WITH RECURSIVE chain (id, depth, path, closed) AS (
-        SELECT d.previous_deployment_id, 1, ARRAY[d.id], d.previous_deployment_id = d.id
-        FROM ml_deployments AS d WHERE d.id = $1::text::uuid AND d.previous_deployment_id IS NOT NULL
-        UNION ALL
-        SELECT d.previous_deployment_id, c.depth + 1, c.path || d.id, d.previous_deployment_id = ANY (c.path || d.id)
-        FROM chain AS c JOIN ml_deployments AS d ON d.id = c.id
-        WHERE NOT c.closed AND d.previous_deployment_id IS NOT NULL
-    )
-    SELECT c.id::text, c.closed,
-        (d.status::text IN ('active', 'draining') AND d.environment = $2::text
-        AND (d.error_rate IS NULL OR d.error_rate <= $3::text::numeric)
-        AND NOT EXISTS (
-            SELECT FROM ml_bentoml_services AS s
-            WHERE s.deployment_id = d.id AND s.health_status IN ('unhealthy', 'unavailable')
-        )) IS TRUE
-    FROM chain AS c LEFT JOIN ml_deployments AS d ON d.id = c.id
-    ORDER BY c.depth
-"""
-"""The predecessors of a deployment, nearest first, with whether the chain closes there and whether it is healthy;
-binds: its id, its environment and the largest error rate."""
-
-
 async def _healthy_predecessor(work: Work, row: Row) -> Row:
-    """Locks and returns the nearest healthy deployment on the chain.
-
-    Raises:
-        Refused: `TransitionBlocked`: there is none, or the chain is a cycle.
-    """
-    chain = await work.fetch(CHAIN, row["id"], row["environment"], MAX_ERROR_RATE)
-    if any(closed for _, closed, _ in chain):
-        code, message = (
-            BlockerCode.CHAIN_IS_A_CYCLE,
-            "its rollback chain leads back to itself; correct previousDeploymentId first",
-        )
-    elif not chain:
-        code, message = (
-            BlockerCode.CHAIN_IS_EMPTY,
-            "it replaced no other deployment, so there is none to roll back to",
-        )
-    else:
-        code = BlockerCode.NO_HEALTHY_PREDECESSOR
-        message = (
-            f"none of the {len(chain)} deployments on its rollback chain is healthy: active or draining in this "
-            f"environment, with an error rate of at most {MAX_ERROR_RATE} and no unhealthy service"
-        )
-        if healthy := next((id_ for id_, _, is_healthy in chain if is_healthy), None):
-            return (await work.find("Deployment", "t.id = $1::text::uuid", healthy))[0]
-    raise blocked(Blocker(code=code, message=message, overridable=False, node_id=row.id))
+    """Locks and returns the nearest healthy deployment on the chain; a guard requires one."""
+    chain = await work.fetch(rollback_chain(_GIVEN), row["id"])
+    healthy = next(id_ for id_, _, is_healthy in chain if is_healthy)
+    return (await work.find("Deployment", f"t.id = {_GIVEN}", healthy))[0]
 
 
 # -- health ----------------------------------------------------------------------------------------------------------

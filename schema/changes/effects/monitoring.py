@@ -7,11 +7,9 @@ from typing import Any
 
 from db.models.g07_monitoring_lifecycles import RETRAINING, TRIGGER_RETRAINING, TRIGGERING_RETRAINING, RetrainingStatus
 from db.models.g08_ab_lifecycles import RECORD_ROOT_CAUSE, RECORDING_ROOT_CAUSE
-from schema.changes.engine import Row, Sql, Work, blocked
+from schema.changes.engine import Sql, Work
 from schema.changes.mutations import mutation
 from schema.changes.registry import check
-from schema.changes.results import Blocker
-from schema.error_codes import BlockerCode
 
 
 @check
@@ -45,7 +43,7 @@ def sample_size_positive(given: Mapping[str, Any]) -> tuple[str, str] | None:
 async def trigger_retraining(work: Work) -> None:
     """Adds a pending retraining; the alert is the subject, the retraining what changed with it."""
     alert = await work.subject("MonitoringAlert")
-    await _require_first(work, alert)
+    await work.guard(TRIGGERING_RETRAINING, alert)
     rows = await work.find("Model", "t.id = $1::text::uuid", alert["model_id"])
     kind = alert["alert_type"] if alert["alert_type"] in {"drift", "performance"} else "manual"
     retraining = await work.insert(
@@ -66,32 +64,6 @@ async def trigger_retraining(work: Work) -> None:
     await work.record(retraining.id, RETRAINING.name, None, RetrainingStatus.PENDING.name)
 
 
-async def _require_first(work: Work, alert: Row) -> None:
-    blockers = []
-    if alert["model_id"] is None:
-        blockers.append(
-            Blocker(code=BlockerCode.NO_MODEL, message="the alert names no model", overridable=False, node_id=alert.id)
-        )
-    if alert["status"] in {"resolved", "dismissed"}:
-        message = f"the alert is {alert['status']}; open it again first"
-        blockers.append(Blocker(code=BlockerCode.ALERT_CLOSED, message=message, overridable=False, node_id=alert.id))
-    before = await work.fetch(
-        "SELECT id::text FROM ml_retraining_history WHERE alert_id = $1::text::uuid ORDER BY triggered_at DESC LIMIT 1",
-        alert["id"],
-    )
-    if alert["triggered_retraining"] == "true" or before:
-        node = f"Retraining:{before[0][0] if before else alert['retraining_job_id']}"
-        message = "the alert has triggered a retraining already"
-        known = before or alert["retraining_job_id"]
-        blockers.append(
-            Blocker(
-                code=BlockerCode.ALREADY_TRIGGERED, message=message, overridable=False, node_id=node if known else None
-            )
-        )
-    if blockers:
-        raise blocked(*blockers)
-
-
 @mutation(
     RECORDING_ROOT_CAUSE,
     "Records the root cause of a sample ratio mismatch, and the action taken.",
@@ -101,9 +73,7 @@ async def _require_first(work: Work, alert: Row) -> None:
 async def record_srm_root_cause(work: Work) -> None:
     """Writes the finding; a later one replaces it, and both are recorded."""
     check_ = await work.subject("SrmCheck")
-    if check_["is_srm_detected"] != "true":
-        message = "the check found no mismatch, so there is no cause to record"
-        raise blocked(Blocker(code=BlockerCode.NO_MISMATCH, message=message, overridable=False, node_id=check_.id))
+    await work.guard(RECORDING_ROOT_CAUSE, check_)
     resolved = {"resolved_at": Sql("now()"), "resolved_by": work.request.actor[:100]}
     await work.write(check_, {**work.given, **(resolved if work.given.get("resolution_action") else {})})
     await work.record(check_.id, "root cause", check_["root_cause"], work.given["root_cause"])

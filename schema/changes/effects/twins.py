@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from db.models.g03_twin_lifecycles import RECORD_ACTUAL_EFFECT, RECORDING_ACTUAL_EFFECT
-from schema.changes.engine import Work, blocked
+from schema.changes.engine import Work
 from schema.changes.mutations import mutation
 from schema.changes.registry import check
-from schema.changes.results import Blocker
-from schema.error_codes import BlockerCode
 
 
 def _within(given: Mapping[str, Any], effect: str, lower: str, upper: str) -> tuple[str, str] | None:
@@ -52,11 +50,7 @@ def actual_within_interval(given: Mapping[str, Any]) -> tuple[str, str] | None:
 async def record_actual_effect(work: Work) -> None:
     """Fills the simulation's open fidelity record, or adds one; outcomes that were recorded stay as they are."""
     simulation = await work.subject("TwinSimulation")
-    if simulation["simulation_status"] != "completed" or simulation["simulated_ate"] is None:
-        message = f"the simulation is {simulation['simulation_status']} and predicts no effect to compare with"
-        raise blocked(
-            Blocker(code=BlockerCode.NOT_COMPLETED, message=message, overridable=False, node_id=simulation.id)
-        )
+    await work.guard(RECORDING_ACTUAL_EFFECT, simulation)
     outcome = {**work.given, "validated_by": work.request.actor[:100]}
     open_ = await work.find(
         "TwinFidelity",

@@ -117,9 +117,9 @@ class Impact:
     async def blockers(self, origin: Labels) -> list[Blocker]:
         """The blockers of the transition."""
         move = self._move
-        ask = [GuardedRow(key_of_move(self._loaders, move), origin)]
-        found = await obstacles(self._reader.fetch, move.type, move.lifecycle, ask, move.to)
-        return [blocker(obstacle) for obstacle in found[0][move.to]]
+        ask = GuardedRow(key_of_move(self._loaders, move), move.lifecycle.guards(origin, move.to))
+        (found,) = await obstacles(self._reader.fetch, move.type, [ask])
+        return [blocker(obstacle) for obstacle in found]
 
     async def concerned(self, origin: Labels) -> list[str]:
         """The ids of the rows that the effects of the transition would change, or read to decide."""
