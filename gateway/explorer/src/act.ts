@@ -44,21 +44,20 @@ export interface Row {
   label: string;
 }
 
-/** What stands before all that only moves a row. */
-const FIRST = ["triggerRetraining", "rollbackDeployment", "setChampion"];
 /** What another mutation does as well, and with less to fill in. */
 const INSTEAD = new Set(["swapChampion"]);
-/** What those who work with it say. */
+/** What those who work with it say, in the order in which it is offered: before all that is called as the API calls it. */
 const NAMES: Record<string, string> = {
+  triggerRetraining: "Retrain",
+  rollbackDeployment: "Roll back",
+  setChampion: "Make it the champion",
   acknowledgeAlert: "Acknowledge",
   investigateAlert: "Investigate",
   resolveAlert: "Resolve",
   dismissAlert: "Dismiss",
   reopenAlert: "Reopen",
-  triggerRetraining: "Retrain",
-  rollbackDeployment: "Roll back",
-  setChampion: "Make it the champion",
 };
+const ORDER = Object.keys(NAMES);
 
 /** A change in words: Acknowledge, Promote to production, Move to draining. */
 export function named(mutation: string, to: string | null): string {
@@ -72,11 +71,11 @@ export function named(mutation: string, to: string | null): string {
 /** What is known of the changes of a row. */
 export type Moves = Pick<Lifecycle, "changes">;
 
-/** What is offered for a row in its state, as the gateway says; a change that is more than a move stands before those that only move. */
+/** What is offered for a row in its state, as the gateway says; what only writes a row stands last. */
 export function offers({ changes }: Moves): Offer[] {
   const known = (changes ?? []).filter(({ mutation, to }) => MUTATIONS[mutation] && !INSTEAD.has(mutation) && (to || !MUTATIONS[mutation].to));
   const back = known.find(({ mutation }) => mutation === "rollbackDeployment");
-  const rank = ({ mutation, to }: Possible) => (FIRST.includes(mutation) ? FIRST.indexOf(mutation) : FIRST.length + +!to);
+  const rank = ({ mutation, to }: Possible) => (ORDER.includes(mutation) ? ORDER.indexOf(mutation) : ORDER.length + +!to);
   return known
     .filter(({ mutation, to }) => !(back && mutation !== back.mutation && to === back.to))
     .sort((a, b) => rank(a) - rank(b))
