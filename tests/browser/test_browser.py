@@ -221,6 +221,41 @@ def test_the_cookbook_and_the_result_as_a_table(visit: Callable[..., Page], viol
     assert width(link) < WIDEST_ID, "an id leaves room for the other columns"
 
 
+OWN = {
+    "nested-interactive": "GraphiQL's tabs are list items of that role, which hold the buttons that show and close them"
+}
+"""What axe-core finds in GraphiQL's own elements, which neither a property nor a style can mend, and why."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_whole_page_is_accessible(visit: Callable[..., Page], violations: Violations, scheme: Scheme) -> None:
+    """At the width of a window, a tablet and a phone; each reason that is given still holds."""
+    page = visit(scheme)
+    write(page, "{ deployments(first: 12) { nodes { id deploymentName latencyP95Ms } } }")
+    execute(page)
+    found = set()
+    for width in (1440, 768, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        for name in ("Documentation Explorer", "Cookbook", "Result as a table"):
+            page.get_by_role("button", name=f"Show {name}").click()
+            wrong = violations(page)
+            found |= {rule for rule in OWN if any(f": {rule}: " in one for one in wrong)}
+            assert [one for one in wrong if not any(f": {rule}: " in one for rule in OWN)] == [], (width, name)
+        assert page.evaluate("() => document.scrollingElement.scrollWidth") <= width
+    assert found == OWN.keys()
+
+
+def test_panes_stand_below_each_other_on_a_phone(visit: Callable[..., Page]) -> None:
+    page = visit()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("button", name="Show Cookbook").click()
+    panes = [".cookbook", ".pages", ".graphiql-query-editor", ".graphiql-response"]
+    boxes = [page.locator(pane).bounding_box() for pane in panes]
+    tops = [box["y"] for box in boxes if box]
+    assert tops == sorted(tops)
+    assert all(box and box["x"] >= 0 and box["width"] <= 390 for box in boxes)
+
+
 def test_units_stand_beside_numbers(visit: Callable[..., Page], violations: Violations) -> None:
     """By the graph's `columnFacts`: in the headings of the table, behind each number of the chart."""
     page = visit("dark")

@@ -141,6 +141,7 @@ createRoot(document.getElementById("graphiql")!).render(
     schemaDescription
   >
     <GraphiQL.Logo>
+      <h1 className="spoken">GraphiQL</h1>
       <nav className="pages" aria-label="Pages">
         <a href="./">Home</a> <a href="alerts">Alerts</a> <a href="models">Models</a> <a href="explorer">Lineage</a>{" "}
         <a href="graphql" aria-current="page">GraphiQL</a>
