@@ -86,7 +86,7 @@ def test_what_is_suggested_is_as_committed() -> None:
         ("{ alerts { id } }", "Did you mean 'monitoringAlerts'"),
         ("{ alerts { id } }", "Other types have `Experiment.alerts`, `Model.alerts` or `Feature.alerts`."),
         ("{ models { nodes { version } } }", "Did you mean 'modelVersion'"),
-        ("{ models { nodes { errorRate } } }", "`Deployment.errorRate` (through 'deployments')"),
+        ("{ models { nodes { errorRate } } }", "`Deployment.errorRate` (through 'latestDeployment')"),
         ("{ deployments { nodes { modelVersion } } }", "Other types have `Model.modelVersion` (through 'model')"),
         ("{ models { nodes { precisionRecallAuc } } }", "Did you mean 'prAuc'"),
         ("{ roiCalculations { nodes { roiRatio } } }", "Did you mean 'baseRoi'"),
