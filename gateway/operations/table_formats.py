@@ -140,6 +140,8 @@ class ArrowWriter:
         self._stream = ipc.new_stream(self._sink, self._schema)
         self._waiting: list[bytes] = []
         self._size = 0
+        self._batch: asyncio.Future[bytes] | None = None
+        """The batch that is being made; Postgres writes the next one meanwhile."""
 
     def statement(self) -> Statement:
         return self._table.typed()
@@ -150,19 +152,31 @@ class ArrowWriter:
     async def rows(self, copied: bytes) -> bytes:
         self._waiting.append(copied)
         self._size += len(copied)
-        return await asyncio.to_thread(self._batch) if self._size >= BATCH else b""
+        return await self._next() if self._size >= BATCH else b""
 
     async def end(self) -> bytes:
-        batch = await asyncio.to_thread(self._batch) if self._waiting else b""
+        batches = await self._next() if self._waiting else b""
+        batches += await self._made()
         self._stream.close()
-        return batch + self._written()
+        return batches + self._written()
 
     def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:  # noqa: ARG002 - the stream has no form for errors
         return b""
 
-    def _batch(self) -> bytes:
-        text = b"".join(self._waiting)
-        self._waiting, self._size = [], 0
+    async def _next(self) -> bytes:
+        """Begins the next batch, and returns the one before it."""
+        made = await self._made()
+        text, self._waiting, self._size = b"".join(self._waiting), [], 0
+        self._batch = asyncio.ensure_future(asyncio.to_thread(self._convert, text))
+        self._batch.add_done_callback(lambda batch: batch.cancelled() or batch.exception())  # read, if nobody waits
+        return made
+
+    async def _made(self) -> bytes:
+        """The batch that was begun; empty if there is none."""
+        batch, self._batch = self._batch, None
+        return await batch if batch else b""
+
+    def _convert(self, text: bytes) -> bytes:
         try:
             read = self._csv.read_csv(io.BytesIO(text), self._reading, self._parsing, self._converting)
         except self._invalid as error:
