@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from db.engine.connector import Connector
 from db.engine.errors import translate
 from db.engine.log_positions import Changes
+from db.engine.pool import dispose
 from db.engine.timelines import Timelines
 from db.engine.transaction import Transactions
 from db.engine.url import target_of
@@ -114,8 +115,8 @@ class _Databases:
     async def close(self) -> None:
         """Closes all connections."""
         await self.reads.close()
-        await self.engine.dispose()
-        await self.writer.dispose()
+        await dispose(self.engine, self.writer)
+        self.timelines.abandon()
 
 
 def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> Starlette:

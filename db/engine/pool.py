@@ -15,6 +15,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -356,3 +357,14 @@ def limiter_of(engine: AsyncEngine) -> ConnectionLimiter:
     """The limiter of an engine's connections."""
     limiter: ConnectionLimiter = engine.sync_engine.get_execution_options()[LIMITER]
     return limiter
+
+
+async def dispose(*engines: AsyncEngine) -> None:
+    """Closes the connections of engines; a server that does not answer is not waited for longer than CLOSE_SECONDS."""
+    await asyncio.gather(*(_dispose(engine) for engine in engines))
+
+
+async def _dispose(engine: AsyncEngine) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await engine.dispose()

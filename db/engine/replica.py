@@ -5,7 +5,8 @@ for that. Positions are in bytes. A change stores its position in its caller's s
 replicas known to have replayed it, else to the primary.
 
 Positions belong to one server: if an address leads to several, only the one that was checked is used. A replica that
-does not answer for `TIMEOUT` seconds is abandoned, and its running reads are repeated on the primary.
+does not answer for `TIMEOUT` seconds is abandoned, and its running reads are repeated on the primary. If the primary
+does not answer, or fails, its running reads are repeated on a replica that has replayed what they must see.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db.engine.connector import AnotherServerError
 from db.engine.errors import SERIALIZATION_FAILURE, DatabaseError, DatabaseUnavailableError, sqlstate
 from db.engine.log_positions import Changes
-from db.engine.pool import limiter_of
+from db.engine.pool import dispose, limiter_of
 from db.engine.readers import NO_SETTINGS, Identity, Reader, ShortReader
 
 log = logging.getLogger("gateway.replica")
@@ -204,6 +205,8 @@ class Reads:
         """Requests by server, with the reason: ``replica``, ``primary: ...``."""
         self._changes = changes or Changes()
         self._known = Primary()
+        self._at_primary: dict[asyncio.Timeout, int] = {}
+        """Running reads of the primary, with the position that each must see."""
         self._looking: list[AsyncEngine] = []
         self._followers: list[asyncio.Task[None]] = []
 
@@ -220,13 +223,12 @@ class Reads:
             return ShortReader(self.primary, parallel, identity)
         changed = self._changes.last(Changes.slot(caller))
         wanted = max(changed, after or 0)
-        near = [standby for standby in self.standbys if standby.usable]
-        able = [standby for standby in near if standby.replayed >= wanted]
-        if able:
-            standby = min(able, key=_use) if len(able) > 1 else able[0]
+        standby = self.able(wanted)
+        if standby is not None:
             standby.reads += 1
             self.sent["replica"] += 1
             return ReplicaReader(self, standby, parallel, identity)
+        near = [standby for standby in self.standbys if standby.usable]
         if not near:
             why = "primary: no replica"
         elif all(changed > standby.replayed for standby in near):
@@ -234,7 +236,38 @@ class Reads:
         else:
             why = "primary: position"
         self.sent[why] += 1
-        return ShortReader(self.primary, parallel, identity)
+        return PrimaryReader(self, wanted, parallel, identity)
+
+    def able(self, wanted: int) -> Standby | None:
+        """The least busy usable replica that has replayed ``wanted``."""
+        able = [standby for standby in self.standbys if standby.usable and standby.replayed >= wanted]
+        return min(able, key=_use) if len(able) > 1 else able[0] if able else None
+
+    @asynccontextmanager
+    async def at_primary(self, wanted: int) -> AsyncIterator[None]:
+        """A context that is cancelled when the primary stops answering and a replica has replayed ``wanted``.
+
+        Raises:
+            DatabaseUnavailableError: It stopped answering.
+        """
+        try:
+            async with asyncio.timeout(None) as timeout:
+                self._at_primary[timeout] = wanted
+                try:
+                    yield
+                finally:
+                    self._at_primary.pop(timeout, None)
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise
+            raise DatabaseUnavailableError("the primary does not answer") from error
+
+    def _release(self) -> None:
+        """Cancels the reads of a primary that does not answer, if a replica can answer them."""
+        for timeout, wanted in list(self._at_primary.items()):
+            if self.able(wanted) is not None:
+                del self._at_primary[timeout]
+                timeout.reschedule(0)
 
     def changed(self, caller: str, position: int | None) -> None:
         """Records the end of a caller's mutation; None if its position is unknown."""
@@ -258,8 +291,7 @@ class Reads:
             follower.cancel()
         if self._followers:
             await asyncio.wait(self._followers)
-        for engine in (*self._looking, *(standby.engine for standby in self.standbys)):
-            await engine.dispose()
+        await dispose(*self._looking, *(standby.engine for standby in self.standbys))
 
     async def _follow(self, look: Callable[[], Awaitable[None]], standby: Standby | None = None) -> None:
         while True:
@@ -274,9 +306,11 @@ class Reads:
     async def _look_at_primary(self, primary: AsyncEngine) -> None:
         known, started = self._known, time.monotonic()
         unknown = self._changes.take_unknown()
+        quiet = asyncio.get_running_loop().call_later(TIMEOUT, self._release)
         try:
             (known.position,) = await _ask(primary, _WRITTEN, TIMEOUT_PRIMARY) or (None,)
         finally:
+            quiet.cancel()
             self._changes.known(unknown, known.position)
             known.looked.set()
         if known.position is None:
@@ -344,6 +378,60 @@ async def _cluster(engine: AsyncEngine) -> int | None:
     """The identifier of a server's cluster, None if the service does not expose it."""
     found = await _ask(engine, _CLUSTER, TIMEOUT_PRIMARY)
     return found[0] if found else None
+
+
+class PrimaryReader(ShortReader):
+    """Reads from the primary. If it fails, the read is repeated, once, on a replica that has replayed ``wanted``."""
+
+    def __init__(self, reads: Reads, wanted: int, parallel: int, identity: Identity | None = None) -> None:
+        super().__init__(reads.primary, parallel, identity)
+        self._reads = reads
+        self._wanted = wanted
+
+    async def fetch(
+        self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> Sequence[Sequence[Any]]:
+        if self._engine is self._reads.primary:
+            try:
+                async with self._reads.at_primary(self._wanted):
+                    return await super().fetch(sql, values, settings)
+            except DatabaseUnavailableError as error:
+                self._turn(error)
+        return await super().fetch(sql, values, settings)
+
+    async def fetch_one(
+        self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+    ) -> Sequence[Any]:
+        if self._engine is self._reads.primary:
+            try:
+                async with self._reads.at_primary(self._wanted):
+                    return await super().fetch_one(sql, values, settings)
+            except DatabaseUnavailableError as error:
+                self._turn(error)
+        return await super().fetch_one(sql, values, settings)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        """A snapshot of one server; once begun on the primary it is not continued elsewhere."""
+        async with AsyncExitStack() as held:
+            try:
+                async with self._reads.at_primary(self._wanted):
+                    reader = await held.enter_async_context(super().snapshot())
+            except DatabaseUnavailableError as error:
+                self._turn(error)
+                reader = await held.enter_async_context(super().snapshot())
+            yield reader
+
+    def _turn(self, error: DatabaseUnavailableError) -> None:
+        """Switches to a replica; raises the error if none can answer. Another read of the request may have switched."""
+        if self._engine is not self._reads.primary:
+            return
+        standby = self._reads.able(self._wanted)
+        if standby is None:
+            raise error
+        standby.reads += 1
+        self._reads.sent["replica: primary failed"] += 1
+        self._use(standby.engine)
 
 
 class ReplicaReader(ShortReader):

@@ -99,6 +99,11 @@ class Timelines:
             for connection in former:
                 connection.terminate()
 
+    def abandon(self) -> None:
+        """Closes all connections without waiting for their servers."""
+        for connection in list(self._open):
+            connection.terminate()
+
     async def admit(self, connection: asyncpg.Connection) -> None:
         """Reads the position of a new connection's server.
 

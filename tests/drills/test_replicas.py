@@ -159,6 +159,28 @@ async def test_an_address_of_several_servers_never_answers_what_is_older(
     assert set(balancer.met) == {0, 1}, "both were met"
 
 
+async def test_what_hangs_at_a_silent_primary_is_asked_of_a_standby(
+    primary: Postgres, standby: Postgres, sql: asyncpg.Connection, there: asyncpg.Connection
+) -> None:
+    """A caller's read of its own change, as soon as the standby has that."""
+    model = await model_in(sql, "development")
+    async with (
+        proxied(primary.url(CHANGES)) as (proxy, url),
+        serving(url, replica_url=standby.url(CHANGES), statement_timeout=600, request_timeout=600) as client,
+    ):
+        await usable(client)
+        await there.execute("SELECT pg_wal_replay_pause()")
+        await client.ask(PROMOTE, i={"id": model, "to": "STAGING"})
+        assert await sent(client, STAGE, id=model) == ("primary: own changes", {"model": {"stage": "STAGING"}})
+        proxy.freeze()
+        asking = [asyncio.create_task(client.data(STAGE, id=model)) for _ in range(3)]
+        await until(lambda: reads_of(client).sent["primary: own changes"] == 4)
+        await there.execute("SELECT pg_wal_replay_resume()")
+        async with asyncio.timeout(30):
+            assert await asyncio.gather(*asking) == [{"model": {"stage": "STAGING"}}] * 3
+        assert reads_of(client).sent["replica: primary failed"] == 3
+
+
 async def test_one_of_another_cluster_is_not_read(primary: Postgres) -> None:
     with await asyncio.to_thread(Postgres.make) as other:
         maintenance = await connect(other.url("postgres", ADMIN_ROLE))
