@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -82,8 +83,11 @@ class Facts:
 
     columns: Mapping[str, Mapping[str, StoredColumn]] = field(default_factory=dict)
     """All columns of a table, including those outside the models."""
+    settled: frozenset[str] = frozenset()
+    """Tables of which all is checked at once that a new row must fulfil: no constraint of theirs can be deferred, and
+    no trigger or rule does anything else."""
 
-    @property
+    @cached_property
     def searched(self) -> Mapping[tuple[str, str], VectorIndex]:
         """The vector indexes that searches use: since pgvector 0.8 scans continue until a page is full."""
         if self.vector_version is None or self.vector_version < (0, 8):
@@ -91,12 +95,12 @@ class Facts:
         few = {table for table, rows in self.rows.items() if rows <= FEW_VECTORS}
         return {place: one for place, one in self.vector_indexes.items() if place[0] not in few}
 
-    @property
+    @cached_property
     def large(self) -> frozenset[str]:
         """The tables whose sequential scan takes far longer than planning a statement."""
         return frozenset(table for table, rows in self.rows.items() if rows > MANY_ROWS)
 
-    @property
+    @cached_property
     def normalizes(self) -> bool:
         """Whether pgvector can normalize vectors: since 0.7."""
         return self.vector_version is not None and self.vector_version >= (0, 7)
@@ -155,6 +159,13 @@ _COLUMNS = text(f"""
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE {_OURS} AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
 """)
+_SETTLED = text(f"""
+    SELECT {_NAME} FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE {_OURS} AND c.relkind = 'r' AND NOT c.relhassubclass AND NOT c.relhasrules AND NOT EXISTS (
+        SELECT FROM pg_trigger AS t
+        WHERE t.tgrelid = c.oid AND t.tgtype & 4 <> 0 AND t.tgenabled <> 'D' AND (t.tgdeferrable OR NOT t.tgisinternal)
+    )
+""")  # 4 is the bit of INSERT
 _WIDTHS = text(f"""
     SELECT {relation_name("schemaname", "tablename")}, attname::text,
         ceil(avg_width * (1 - null_frac))::int, null_frac::float8
@@ -205,7 +216,8 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
             if nulls * int(found.get(table, 0)) >= MANY_NULLS:
                 many_nulls[table] = many_nulls.get(table, frozenset()) | {column}
         apart = {row[0]: row[1] for row in await connection.execute(_APART, known)}
+        settled = frozenset(row[0] for row in await connection.execute(_SETTLED, known))
     version = found.pop("", None)
     parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
     counts = {name: int(rows) for name, rows in found.items()}
-    return Facts(counts, parts, indexes, not_null, widths, apart, many_nulls, vectors, described)
+    return Facts(counts, parts, indexes, not_null, widths, apart, many_nulls, vectors, described, settled)

@@ -46,6 +46,11 @@ _CONSTRAINT = f"""
     WHERE n.nspname = $1::text AND t.relname = $2::text AND x.relname = $3::text
     LIMIT 1
 """
+_CHECKS = f"""
+    SELECT pg_get_expr(c.conbin, c.conrelid), {_COLUMNS.format(numbers="c.conkey", table="c.conrelid")}
+    FROM pg_constraint AS c
+    WHERE c.conrelid = to_regclass($1::text) AND c.contype = 'c' AND c.conkey <> '{{}}' ORDER BY c.conname
+"""
 _HIDDEN = """
     SELECT c.relname::text FROM unnest($1::text[]) WITH ORDINALITY AS o (name, place)
     JOIN pg_class AS c ON c.oid = to_regclass(o.name)
@@ -79,6 +84,15 @@ async def look_up(run: Run, schema: str, table: str, name: str) -> Constraint | 
     for columns, referenced, others in await run(_CONSTRAINT, (schema, table, name)):
         return Constraint(tuple(columns), referenced, tuple(others))
     return None
+
+
+async def checks(run: Run, table: str) -> Sequence[tuple[str, Sequence[str]]]:
+    """The CHECK constraints of a table, which has its name in SQL: their expressions, and the columns in them.
+
+    Raises:
+        DatabaseError: They could not be asked.
+    """
+    return [(expression, columns) for expression, columns in await run(_CHECKS, (table,))]
 
 
 async def hidden(run: Run, tables: Sequence[str]) -> str | None:

@@ -35,8 +35,9 @@ class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         if args:  # the driver executes these like fetches
             status: str = await self._alone(partial(super().execute, query, *args, **options))
             return status
-        if query.startswith("BEGIN"):  # the beginning of all transactions of the driver
-            query = f"{query.rstrip(';')}; {self.settings}"
+        if query.startswith("BEGIN"):  # the beginning of all transactions
+            begin, _, rest = query.partition(";")
+            query = f"{begin}; {self.settings}; {rest}" if rest else f"{begin}; {self.settings}"
         done: str = await super().execute(query, *args, **options)
         return done
 

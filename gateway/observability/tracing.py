@@ -46,6 +46,8 @@ from gateway.settings import SettingsError
 OPERATION_TYPE, OPERATION_NAME = "graphql.operation.type", "graphql.operation.name"
 """Attributes of the semantic conventions for GraphQL, whose module the library does not declare stable."""
 
+_AROUND = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET", "SELECT set_config")
+"""What commands around statements begin with: of transactions, savepoints and settings."""
 TEXT = 4_000
 """Characters of a statement in a span."""
 
@@ -213,7 +215,7 @@ class Tracing(Observer):
                 span.end()
 
         def heard(query: Any) -> None:
-            if not query.query.startswith(("SELECT", "WITH")):
+            if query.query.startswith(_AROUND):
                 return  # begins and ends of transactions, which have spans of their own
             now = time.time_ns()
             span = tracer.start_span(

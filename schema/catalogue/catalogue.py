@@ -223,7 +223,7 @@ class Root:
     """The similarity search of the root, if it is one: it determines the order of rows."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Type:
     """A table, a view or a SELECT as a type of the graph."""
 
@@ -275,7 +275,7 @@ class Type:
     def singular(self) -> str:
         return self.name[0].lower() + self.name[1:]
 
-    @property
+    @cached_property
     def sql_name(self) -> str:
         """The table's SQL name, with its schema unless the search path has it."""
         return f"{self.table.schema}.{self.table.name}" if self.table.schema else self.table.name
@@ -308,7 +308,11 @@ class Type:
         return tuple(self.column_kind(column).name for column in self.key)
 
     def column_kind(self, column: str) -> ColumnKind:
-        return kind_of(self.table.c[column].type)
+        return self._kinds[column]
+
+    @cached_property
+    def _kinds(self) -> Mapping[str, ColumnKind]:
+        return {column.key: kind_of(column.type) for column in self.table.columns}
 
     @cached_property
     def order(self) -> tuple[OrderTerm, ...]:

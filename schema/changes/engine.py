@@ -16,7 +16,7 @@ from pgvector.sqlalchemy import Vector
 from db.base.effects import Effect
 from db.base.lifecycles import ACTOR, REASON, Lifecycle, lifecycle_of
 from db.base.vocabulary import Labels
-from db.engine.transaction import Proof, Transaction
+from db.engine.transaction import Transaction
 from schema.catalogue import exact_json, ids
 from schema.catalogue.catalogue import STATE, Catalogue, ColumnField, Type, camel
 from schema.catalogue.column_types import ColumnKind
@@ -508,12 +508,9 @@ class Work:
         }
         type_ = self.catalogue.record
         written = ", ".join(bound(type_.column_kind(column), value, bind) for column, value in values.items())
-        rows = await self.transaction.run_as_gateway(
-            f"INSERT INTO {type_.sql_name} ({', '.join(values)}) VALUES ({written}) RETURNING event_id::text",
-            bind.values,
-        )
-        self.transaction.proof = Proof(type_.sql_name, "change_id = $1::text::uuid", (self.change_id,))
-        self.recorded.append((node_id, ids.encode(type_.name, (rows[0][0],))))
+        insert = f"INSERT INTO {type_.sql_name} ({', '.join(values)}) VALUES ({written})"
+        event = await self.transaction.record(type_.sql_name, "event_id", insert, bind.values)
+        self.recorded.append((node_id, ids.encode(type_.name, (event,))))
         self.touched(node_id)
 
     @property

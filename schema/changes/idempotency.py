@@ -31,12 +31,11 @@ async def claim(transaction: Transaction, caller: str, key: str, mutation: str, 
     Raises:
         Refused: `InvalidInput`: the key was used for another request.
     """
-    await transaction.run_as_gateway(
-        "DELETE FROM gateway.idempotency_keys WHERE (caller, key) IN "
-        "(SELECT caller, key FROM gateway.idempotency_keys "
-        f"WHERE expires_at <= now() ORDER BY expires_at LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED)"
-    )
     taken = await transaction.run_as_gateway(
+        "WITH swept AS (DELETE FROM gateway.idempotency_keys WHERE (caller, key) IN "
+        "(SELECT caller, key FROM gateway.idempotency_keys "
+        "WHERE expires_at <= now() AND (caller, key) <> ($1::text, $2::text) "
+        f"ORDER BY expires_at LIMIT {_SWEPT} FOR UPDATE SKIP LOCKED)) "
         "INSERT INTO gateway.idempotency_keys AS k (caller, key, mutation, input_hash, expires_at) "
         "VALUES ($1::text, $2::text, $3::text, $4::text, now() + make_interval(secs => $5::text::float8)) "
         "ON CONFLICT (caller, key) DO UPDATE SET mutation = excluded.mutation, input_hash = excluded.input_hash, "

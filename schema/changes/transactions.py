@@ -234,9 +234,9 @@ def _subjects(steps: Sequence[ChangeStep]) -> Mapping[str, Sequence[Key]]:
 
 async def _step(step: ChangeStep, attempt: Attempt, *, first: bool) -> Any:
     if not first:  # the check below left them immediate
-        await attempt.transaction.run("SET CONSTRAINTS ALL DEFERRED")
+        attempt.transaction.defer_constraints()
     answer = await step.make(attempt)
-    await attempt.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")  # deferred ones fail here, translated
+    await attempt.transaction.check_constraints()  # deferred ones fail here, translated
     return answer
 
 

@@ -21,6 +21,8 @@ time."""
 PART = 250
 """Rows that are processed at once in bulk work: about a millisecond."""
 
+FEW = 25
+"""Rows that are worked on at once: less than waiting for a turn costs others."""
 MANY = 1_000
 """The number of items from which work is moved to a thread: some milliseconds."""
 
@@ -53,8 +55,10 @@ class TimeSlices:
         self._part = part
         self._rounds = rounds
 
-    async def one(self) -> None:
-        """Waits for the turn of one piece of work."""
+    async def one(self, count: int = MANY) -> None:
+        """Waits for the turn of one piece of work on ``count`` items; a few items need none."""
+        if count <= FEW:
+            return
         async with self._one:
             if self._is_over:
                 await self._give_way()
@@ -78,6 +82,10 @@ class TimeSlices:
 
     async def parts(self, count: int, work: Callable[[range], None]) -> None:
         """Calls ``work`` for ranges of indices from 0, yielding after each slice."""
+        if count <= FEW:
+            if count:
+                work(range(count))
+            return
         ranges = (range(first, min(first + PART, count)) for first in range(0, count, PART))
         await self.each(ranges, lambda _, places: work(places))
 

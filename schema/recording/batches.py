@@ -1,4 +1,4 @@
-"""Writing batches of rows; refused rows are located by halving the batch."""
+"""Writing batches of rows; refused rows are located by what the database checks, and by parting the batch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from db.base.lifecycles import lifecycles
-from db.engine.constraints import closed
-from db.engine.errors import UNIQUE, DataError, InvalidValueError, RefusedByDatabaseError
+from db.engine.constraints import checks, closed
+from db.engine.errors import (
+    CHECK,
+    UNIQUE,
+    DatabaseError,
+    DatabaseUnavailableError,
+    DataError,
+    InvalidValueError,
+    RefusedByDatabaseError,
+)
 from db.engine.transaction import Transaction
 from schema.catalogue import ids
 from schema.error_codes import RowCode
@@ -24,6 +32,8 @@ from schema.sql.filters import text_of
 log = logging.getLogger("gateway.recording")
 
 
+PARTS = 4
+"""Of a part in which the database refuses a row, each of which is tried then: the fewest statements."""
 PART = 1_000
 """Rows of one statement: some milliseconds of the driver's, in which nothing else of the process runs."""
 
@@ -44,7 +54,7 @@ class RowBatch(RowValues):
         self.check_database()
         await self._read()
         for check in (self.check_demanded, self.check_named, self.check_duplicates):
-            await background().one()
+            await background().one(len(self.rows))
             check()
         self.refuse_wrong()
         await self._find_room()
@@ -68,11 +78,13 @@ class RowBatch(RowValues):
     async def _out_of_use(self, column: str, same: Sequence[str]) -> list[bool | None]:
         """What stands in the column of each row: false where there is none yet among those that are the same."""
         await self.transaction.run(
-            "SELECT pg_advisory_xact_lock(hashtext($1::text), 0)", [f"{self.table.sql_name}.{column} of new rows"]
+            "SELECT pg_advisory_xact_lock(hashtext($1::text), 0)",
+            [f"{self.table.sql_name}.{column} of new rows"],
+            defers=False,
         )
         groups = list(zip(*(self.values[one] for one in same), strict=True))
         sql = statements.by_columns(self.table, same, [column])
-        found = await self.transaction.run(sql, [self.values[one] for one in same])
+        found = await self.transaction.run(sql, [self.values[one] for one in same], defers=False)
         taken = {groups[place - 1] for place, text in found if text == "false"}
         values: list[bool | None] = []
         for group in groups:
@@ -110,7 +122,7 @@ class RowBatch(RowValues):
         groups = await self._groups()
         arbiter = self.arbiter()
         counts = Counts()
-        await self.transaction.run("SAVEPOINT batch")
+        self.transaction.savepoint("batch")
         try:
             for columns, places in groups:
                 made = self._insertion(columns, arbiter)
@@ -118,9 +130,9 @@ class RowBatch(RowValues):
                 counts.inserted += added
                 counts.updated += touched - added
                 counts.kept += len(places) - touched
-            await self.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")
+            await self.transaction.check_constraints()
         except REFUSALS as error:
-            await self.transaction.run("ROLLBACK TO SAVEPOINT batch")
+            await self.transaction.rollback_to("batch")
             if isinstance(error, RefusedByDatabaseError) and (denied := await closed(error, self.transaction.run)):
                 raise denied from error
             raise RowsError(await self._refused(groups, arbiter, error)) from None
@@ -162,12 +174,12 @@ class RowBatch(RowValues):
             RowsError: The database refuses it; the transaction is to be undone.
             DatabaseError: It fails otherwise.
         """
-        await self.transaction.run("SAVEPOINT batch")
+        self.transaction.savepoint("batch")
         try:
             found = await self.transaction.run(sql, values)
-            await self.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")
+            await self.transaction.check_constraints()
         except (RefusedByDatabaseError, DataError, InvalidValueError) as error:
-            await self.transaction.run("ROLLBACK TO SAVEPOINT batch")
+            await self.transaction.rollback_to("batch")
             raise RowsError([await meaning(error, 0, self, self.transaction)]) from None
         return found
 
@@ -225,7 +237,8 @@ class RowBatch(RowValues):
 
     async def _insert(self, made: statements.Insertion, places: Sequence[int]) -> tuple[int, int]:
         arrays = self._arrays(made.columns, places)
-        ((added, touched),) = await self.transaction.run(made.sql, [*arrays, *self.constants.values()])
+        defers = made.conflict == statements.UPDATE or self.table.sql_name not in self.facts.settled
+        ((added, touched),) = await self.transaction.run(made.sql, [*arrays, *self.constants.values()], defers=defers)
         if touched < len(places):  # the others were there, unless a trigger has dropped them
             there = 0
             if made.arbiter:
@@ -255,7 +268,7 @@ class RowBatch(RowValues):
             places = sorted(places)  # noqa: PLW2901 - the first of them are named
             sql = statements.differing(self.table, arbiter, given, own, MAX_PROBLEMS)
             every = dict.fromkeys((*arbiter, *given, *((own,) if own else ())))
-            found = await self.transaction.run(sql, self._arrays(every, places))
+            found = await self.transaction.run(sql, self._arrays(every, places), defers=False)
             count += found[0][1] if found else 0
             for at, _, others, *key in found:
                 fields = [self.field_of(column) for column, is_other in zip(given, others, strict=True) if is_other]
@@ -274,14 +287,43 @@ class RowBatch(RowValues):
     async def _refused(
         self, groups: Sequence[tuple[tuple[str, ...], list[int]]], arbiter: Sequence[str], error: Exception
     ) -> list[Wrong]:
-        """The rows that the database refuses: those whose keys are taken are looked up, others are found by halves."""
-        is_unique = isinstance(error, RefusedByDatabaseError) and error.diagnostics.state == UNIQUE
-        found = await self._taken() if is_unique and not arbiter else {}
-        if len(found) < MAX_PROBLEMS:
-            left = [(columns, [place for place in places if place not in found]) for columns, places in groups]
-            halved = await self._halve([one for one in left if one[1]], arbiter, MAX_PROBLEMS - len(found))
-            found |= {one.row: one for one in halved}
+        """The rows that the database refuses: those whose keys are taken are looked up, those that a CHECK does not
+        allow are asked for and tried, others are found by trying parts."""
+        state = error.diagnostics.state if isinstance(error, RefusedByDatabaseError) else ""
+        found = await self._taken() if state == UNIQUE and not arbiter else {}
+        suspects = await self._unchecked(groups) if state == CHECK else set()
+        tried = set(sorted(suspects)[:MAX_PROBLEMS])
+        self.transaction.check_each()
+        for columns, places in groups:
+            await self._try(columns, [[place] for place in places if place in tried], arbiter, found)
+        for columns, places in groups:
+            rest = [place for place in places if place not in found and place not in suspects]
+            await self._try(columns, [rest] if rest else [], arbiter, found)
         return [found[row] for row in sorted(found)] or [self._unknown(error)]
+
+    async def _unchecked(self, groups: Sequence[tuple[tuple[str, ...], list[int]]]) -> set[int]:
+        """The places of rows that the CHECK constraints over what is given would not allow, if nothing else changes
+        them; none where that cannot be asked."""
+        stored = {name: one.type for name, one in self.facts.columns.get(self.table.sql_name, {}).items()}
+        found: set[int] = set()
+        try:
+            self.transaction.savepoint("checks")
+            known = await checks(self.transaction.run, self.table.sql_name)
+            for columns, places in groups:
+                given = [column for column in columns if column in stored]
+                constants = [column for column in self.constants if column in stored]
+                conditions = [text for text, named in known if {*given, *constants}.issuperset(named)]
+                if not conditions:
+                    continue
+                sql = statements.failing(self.table, given, constants, stored, conditions)
+                values = [*self._arrays(given, places), *(self.constants[column] for column in constants)]
+                found |= {places[at - 1] for (at,) in await self.transaction.run(sql, values, defers=False)}
+        except DatabaseUnavailableError:
+            raise
+        except DatabaseError as error:
+            log.info("what a CHECK does not allow cannot be asked: %s", type(error).__name__)
+            await self.transaction.rollback_to("checks")
+        return found
 
     async def _taken(self) -> dict[int, Wrong]:
         """The rows whose key another row has, by their places: of keys that they give and a unique index has."""
@@ -299,29 +341,26 @@ class RowBatch(RowValues):
                 found.setdefault(place, Wrong(RowCode.NOT_UNIQUE, place, words, fields[:1]))
         return found
 
-    async def _halve(
-        self, groups: Sequence[tuple[tuple[str, ...], list[int]]], arbiter: Sequence[str], most: int
-    ) -> list[Wrong]:
-        """The first rows that the database refuses, each tried with those before it that it takes."""
-        found: list[Wrong] = []
-        await self.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")
-        for columns, every in groups:
-            made = self._insertion(columns, arbiter)
-            parts = [every]
-            while parts and len(found) < most:
-                places = parts.pop()
-                await self.transaction.run("SAVEPOINT part")
-                try:
-                    await self._insert(made, places)
-                    await self.transaction.run("RELEASE SAVEPOINT part")
-                except REFUSALS as error:
-                    await self.transaction.run("ROLLBACK TO SAVEPOINT part")
-                    if len(places) == 1:
-                        found.append(await meaning(error, places[0], self, self.transaction))
-                    else:
-                        middle = len(places) // 2
-                        parts += [places[middle:], places[:middle]]
-        return found
+    async def _try(
+        self, columns: Sequence[str], parts: Sequence[list[int]], arbiter: Sequence[str], found: dict[int, Wrong]
+    ) -> None:
+        """Adds the rows of parts, and finds those that the database refuses together with those before that it takes,
+        as long as fewer than `MAX_PROBLEMS` are found."""
+        made = self._insertion(columns, arbiter)
+        left = list(reversed(parts))
+        while left and len(found) < MAX_PROBLEMS:
+            places = left.pop()
+            self.transaction.savepoint("part")
+            try:
+                await self._insert(made, places)
+                self.transaction.release("part")
+            except REFUSALS as error:
+                await self.transaction.rollback_to("part")
+                if len(places) == 1:
+                    found[places[0]] = await meaning(error, places[0], self, self.transaction)
+                else:
+                    size = -(-len(places) // PARTS)
+                    left += [places[at : at + size] for at in range(0, len(places), size)][::-1]
 
     def _unknown(self, error: Exception) -> Wrong:
         log.warning("rows are refused together, but none of them individually: %s", type(error).__name__)

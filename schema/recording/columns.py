@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import ARRAY, Numeric, String
@@ -43,6 +44,7 @@ class Bounds:
     decimals: int | None = None
 
 
+@lru_cache(10_000)
 def bounds_of(type_: Type, column: str, fact: StoredColumn | None) -> Bounds:
     """The bounds of a column: the connected database's, the model's where nothing is known of it."""
     if fact is not None:
@@ -104,6 +106,7 @@ class ColumnArray:
     """SQL over ``{v}``, an item of the array."""
 
 
+@cache
 def array_of(type_: Type, column: str) -> ColumnArray:
     """How values of a column are sent."""
     kind, declared = type_.column_kind(column), type_.table.columns[column].type

@@ -13,7 +13,6 @@ import strawberry
 from strawberry import UNSET
 
 from db.engine.errors import FOREIGN_KEY, ConflictError, RefusedByDatabaseError
-from db.engine.transaction import Proof
 from schema.catalogue.scalars import DateTime
 from schema.changes.engine import Attempt, Key, Refused, check_text, invalid
 from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
@@ -46,7 +45,6 @@ AUDIT = """
         (mutation, node_type, inserted, updated, kept, actor, request_id, digest, first_at, last_at, details)
     VALUES ($1::text, $2::text, 0, 0, 0, $3::text, $4::text, $5::text, $6::text::timestamptz, $7::text::timestamptz,
         $8::text::jsonb)
-    RETURNING recording_id::text
 """
 
 
@@ -151,7 +149,7 @@ class PurgeStep:
         self.tried += 1
         try:
             taken = await old.take(attempt.transaction.run, self.before, self.limit)
-            await attempt.transaction.run("SET CONSTRAINTS ALL IMMEDIATE")
+            await attempt.transaction.check_constraints()
         except ReferredMeanwhileError:
             raise ConflictError("somebody has begun to refer to a row that went") from None
         except RefusedByDatabaseError as error:
@@ -164,8 +162,7 @@ class PurgeStep:
         """Writes the record, which is also what tells afterwards whether the rows are gone."""
         caller, request_id = self.around.caller.name, self.around.request_id
         values = audit(self.name, self.type, caller, request_id, self.before, purged, first, last, self.reason)
-        ((recording,),) = await attempt.transaction.run_as_gateway(AUDIT, values)
-        attempt.transaction.proof = Proof("gateway.recordings", "recording_id = $1::text::uuid", (recording,))
+        await attempt.transaction.record("gateway.recordings", "recording_id", AUDIT, values)
 
     def stored(self) -> Any:
         """What went, as JSON."""

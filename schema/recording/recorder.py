@@ -13,7 +13,6 @@ import orjson
 
 from db.attach.facts import Facts
 from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
-from db.engine.transaction import Proof
 from schema.catalogue import exact_json, ids
 from schema.catalogue.records import Missing
 from schema.changes.engine import Attempt, Key, Refused, Request, Work, invalid
@@ -220,8 +219,7 @@ async def audit_batch(
     values = [
         mutation, batch.type.name, *numbers, around.caller.name, around.request_id, digest, first, last
     ]  # fmt: skip
-    ((recording,),) = await attempt.transaction.run_as_gateway(_AUDIT, values)
-    attempt.transaction.proof = Proof("gateway.recordings", "recording_id = $1::text::uuid", (recording,))
+    await attempt.transaction.record("gateway.recordings", "recording_id", _AUDIT, values)
 
 
 def may_compare(
@@ -423,5 +421,4 @@ _AUDIT = """
         (mutation, node_type, inserted, updated, kept, actor, request_id, digest, first_at, last_at)
     VALUES ($1::text, $2::text, $3::text::integer, $4::text::integer, $5::text::integer, $6::text, $7::text, $8::text,
         $9::timestamptz, $10::timestamptz)
-    RETURNING recording_id::text
 """

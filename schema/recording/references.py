@@ -107,7 +107,7 @@ async def find_keys(
 ) -> dict[int, list[Key]]:
     """The keys of rows by equal columns, by the place in the arrays."""
     found: dict[int, list[Key]] = {}
-    for place, *key in await transaction.run(statements.by_columns(type_, columns), arrays):
+    for place, *key in await transaction.run(statements.by_columns(type_, columns), arrays, defers=False):
         found.setdefault(place - 1, []).append(tuple(key))
     return found
 

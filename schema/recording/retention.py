@@ -161,7 +161,7 @@ class RetentionRun:
                 if taken.purged:
                     reason = "retention policy"
                     values = audit(name, type_, actor, self._id, before, taken.purged, taken.first, taken.last, reason)
-                    await self._rows(AUDIT, *values)
+                    await self._rows(f"{AUDIT} RETURNING recording_id::text", *values)
         except ReferredMeanwhileError:
             return Taken(0, None, None, None, more=True)
         except DBAPIError as error:

@@ -144,7 +144,7 @@ class RowValues:
     async def _checked(self, one: RowField) -> list[Any]:
         write, allowed = array_of(self.table, one.column).write, self._states(one)
         if one.kind.name in PLAIN and write is None and allowed is None and one.column not in self.type.demanded:
-            await background().one()
+            await background().one(len(self.rows))
             return self._given(one)
         bounds = self._bounds(one.column)
         values: list[Any] = []

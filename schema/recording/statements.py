@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from db.base.quoting import literal
+from db.base.quoting import identifier, literal
 from schema.catalogue.catalogue import Type
 from schema.recording.columns import array_of, compared
 
@@ -99,6 +99,29 @@ def differing(type_: Type, key: Sequence[str], columns: Sequence[str], own: str 
         f"SELECT v.place, count(*) OVER (), ARRAY[{others}], {keys} FROM unnest({bound}) WITH ORDINALITY AS v "
         f"({names}, place) JOIN {type_.sql_name} AS t ON {equal}{other} WHERE ({old}) IS DISTINCT FROM ({new}) "
         f"ORDER BY 1 LIMIT {most}"
+    )
+
+
+def failing(
+    type_: Type, columns: Sequence[str], constants: Sequence[str], stored: Mapping[str, str], conditions: Sequence[str]
+) -> str:
+    """Finds rows for which one of some conditions over columns is false; gives the places in the arrays.
+
+    ``stored`` are the types of columns, as which they are compared; ``constants`` come after the arrays.
+    """
+    arrays = [array_of(type_, column) for column in columns]
+    items = {
+        column: array.read.replace("{v}", f"v.c{place}")
+        for place, (column, array) in enumerate(zip(columns, arrays, strict=True))
+    }
+    items |= {column: f"${place}::text" for place, column in enumerate(constants, len(arrays) + 1)}
+    shown = ", ".join(f"({item})::{stored[column]} AS {identifier(column)}" for column, item in items.items())
+    bound = ", ".join(f"${place}::{array.bound_as}" for place, array in enumerate(arrays, 1))
+    names = ", ".join(f"c{place}" for place in range(len(arrays)))
+    false = " OR ".join(f"NOT ({condition})" for condition in conditions)
+    return (
+        f'SELECT "row of the batch" FROM (SELECT v.place AS "row of the batch", {shown} '
+        f"FROM unnest({bound}) WITH ORDINALITY AS v ({names}, place)) AS t WHERE {false} ORDER BY 1"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from db.attach.facts import Facts, Index
 from db.attach.vector_indexes import VectorIndex
@@ -40,9 +41,12 @@ class Indexes:
         self._many_nulls = facts.many_nulls
         self._searched = facts.searched
         self._large = facts.large
-        self.names = frozenset(index.name for indexes in facts.indexes.values() for index in indexes)
-        """The names of all indexes."""
         self.normalizes = facts.normalizes
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of all indexes that are known."""
+        return frozenset(index.name for indexes in self._indexes.values() for index in indexes)
 
     def serves(
         self, type_: Type, order: Sequence[OrderTerm], equal: Collection[str] = (), *, walked: bool = False

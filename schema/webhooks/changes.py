@@ -11,7 +11,6 @@ import orjson
 import strawberry
 from strawberry import UNSET
 
-from db.engine.transaction import Proof
 from db.models.g07_model_monitoring import DriftSeverity
 from db.models.g07_monitoring_alerts import AlertStatus
 from db.store import webhooks as store
@@ -32,7 +31,6 @@ _AUDIT = """
     INSERT INTO gateway.recordings
         (mutation, node_type, inserted, updated, kept, actor, request_id, digest, details)
     VALUES ($1::text, 'Webhook', 0, 0, 0, $2::text, $3::text, $4::text, $5::text::jsonb)
-    RETURNING recording_id::text
 """
 _LENGTHS = {"name": 100, "url": 2_000, "messageId": 100}
 """The longest text of an input, in characters."""
@@ -107,8 +105,8 @@ class WebhookStep:
         if not self.dry_run:
             details = orjson.dumps({"name": self.given["name"]}).decode()
             digest = hashlib.sha256(orjson.dumps(self.meaning)).hexdigest()
-            ((recording,),) = await run(_AUDIT, [self.name, caller, self.around.request_id, digest, details])
-            transaction.proof = Proof("gateway.recordings", "recording_id = $1::text::uuid", (recording,))
+            values = [self.name, caller, self.around.request_id, digest, details]
+            await transaction.record("gateway.recordings", "recording_id", _AUDIT, values)
         self.made = WebhookChanged(
             webhook=shown(now[0]) if now else None,
             secret=None if self.dry_run else done.secret,

@@ -104,7 +104,7 @@ async def test_it_is_one_operation_with_its_own_records(client: Client, sql: asy
 
 
 async def test_everything_that_is_wrong_is_told_with_its_place(client: Client, sql: asyncpg.Connection) -> None:
-    """Of the row and of those within it, at once; what the database alone knows is found by halving."""
+    """Of the row and of those within it, at once; what the database alone knows, too."""
     name = new()
     given = study(name, 0, 0, 2, experiment={"mlflowExperimentId": "none"})
     given["trials"][2]["value"] = 1e9

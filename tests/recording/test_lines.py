@@ -307,9 +307,9 @@ async def test_others_have_their_turn_between_parts_of_a_batch(
     """
     run, sizes = Transaction.run, []
 
-    async def counted(self: Transaction, sql: str, values: Any = ()) -> Any:
+    async def counted(self: Transaction, sql: str, values: Any = (), **options: Any) -> Any:
         sizes.append(max((len(one) for one in values if isinstance(one, list)), default=0))
-        return await run(self, sql, values)
+        return await run(self, sql, values, **options)
 
     monkeypatch.setattr(Transaction, "run", counted)
     monkeypatch.setattr("schema.execution.time_slices.SLICE", 0.0)

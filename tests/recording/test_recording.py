@@ -10,6 +10,7 @@ import asyncpg
 import orjson
 import pytest
 
+from db.engine.transaction import Transaction
 from schema.recording.recorder import digest_of, digest_of_rows
 from schema.recording.row_ids import derived_ids
 from tests.support.callers import JWT, calling, token
@@ -300,7 +301,43 @@ async def test_bad_rows_are_named_and_nothing_is_written(client: Client, sql: as
     assert (await record(client, "recordHpoTrials", good))["inserted"] == 900
 
 
-async def test_what_only_the_database_knows_is_found_by_halving(client: Client, sql: asyncpg.Connection) -> None:
+async def test_rows_that_a_check_forbids_are_asked_for(
+    client: Client, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not sought: each is tried by itself. Where the rule fails for some row when it is asked, they are sought."""
+    await sql.execute("""
+        ALTER TABLE ml_bentoml_serving_metrics
+        ADD CONSTRAINT several CHECK (failed_requests < 100 AND requests_total >= successful_requests),
+        ADD CONSTRAINT by_default CHECK (recorded_at > '2000-01-01')
+    """)
+    service = await service_in(sql)
+    rows = [metric(service, requestsTotal=1, successfulRequests=1, failedRequests=0) for _ in range(1000)]
+    bad = list(range(7, 1000, 50))
+    for place in bad:
+        rows[place] |= {"failedRequests": 100} if place % 100 > 50 else {"successfulRequests": 2}
+    run, statements = Transaction._run, 0
+
+    async def counted(self: Transaction, text: str, values: Any) -> Any:
+        nonlocal statements
+        statements += 1
+        return await run(self, text, values)
+
+    monkeypatch.setattr(Transaction, "_run", counted)
+    answer = await record(client, "recordServingMetrics", rows)
+    assert [(one["row"], one["code"]) for one in answer["rows"]] == [(place, "CHECK_FAILED") for place in bad]
+    assert statements < 2 * len(bad) + 10
+    await sql.execute("""
+        ALTER TABLE ml_bentoml_serving_metrics DROP CONSTRAINT several,
+        ADD CONSTRAINT several CHECK (100 / (successful_requests - 1) > 0 OR failed_requests = 0)
+    """)
+    odd = [
+        metric(service, successfulRequests=given, failedRequests=failed) for given, failed in ((0, 9), (0, 0), (1, 9))
+    ]
+    answer = await record(client, "recordServingMetrics", odd)
+    assert [(one["row"], one["code"]) for one in answer["rows"]] == [(0, "CHECK_FAILED"), (2, "INVALID_VALUE")]
+
+
+async def test_what_only_the_database_knows_is_found(client: Client, sql: asyncpg.Connection) -> None:
     """A check, a trigger that refuses and one that drops rows without a word; twenty at most are told."""
     await sql.execute("""
         CREATE FUNCTION picky() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -325,7 +362,8 @@ async def test_what_only_the_database_knows_is_found_by_halving(client: Client, 
     assert "secret_name" not in str(answer)
     assert "failedRequests" in answer["rows"][0]["message"]
     many = [metric(service, failedRequests=500) for _ in range(30)]
-    assert len((await record(client, "recordServingMetrics", many))["rows"]) == 20
+    refused = (await record(client, "recordServingMetrics", many))["rows"]
+    assert [one["row"] for one in refused] == list(range(20)), "the first twenty"
     for table in ("ml_bentoml_serving_metrics", "gateway.recordings", "gateway.idempotency_keys"):
         assert await sql.fetchval(f"SELECT count(*) FROM {table}") == 0
 
