@@ -110,7 +110,7 @@ def test_a_retraining_is_asked_for_once(open_page: OpenPage, site: Gateway) -> N
 
 def test_what_changes_nothing_is_not_offered(open_page: OpenPage, site: Gateway) -> None:
     """A rollback to nowhere, and a champion that is one; the reason stands beside the row."""
-    first = """{ rows: deployments(where: { status: { eq: ACTIVE }, previousDeployment: { isNull: true } }, first: 1)
+    first = """{ rows: deployments(where: { status: { eq: ACTIVE }, previousDeploymentId: { isNull: true } }, first: 1)
         { nodes { id } } }"""
     deployment = ask(site, first)["rows"]["nodes"][0]["id"]
     page = open_page(link(deployment, select=deployment))
