@@ -38,7 +38,7 @@ class _Statements(_StatementCache):  # type: ignore[misc]  # asyncpg has no type
 
 
 class SessionConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """A connection that keeps statements prepared, within bounds, whoever prepares them.
+    """A connection that keeps statements prepared, within bounds.
 
     The driver's cache is bounded by count alone, whatever memory its statements take in the backend, and SQLAlchemy has
     another cache. Here there is only the driver's: `prepared_statement_cache_size` must be 0.

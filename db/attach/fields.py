@@ -4,13 +4,8 @@ from collections.abc import Iterable
 from functools import cache
 
 from db.base import views
+from db.base.entity import camel
 from db.base.vocabulary import Entity, computed_fields, entities, key_columns, plural, relations, table_of
-
-
-def camel(name: str) -> str:
-    """``p99_latency_ms`` -> ``p99LatencyMs``."""
-    head, *rest = name.split("_")
-    return head + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
 def field_of(entity: type[Entity], column: str) -> str:

@@ -133,6 +133,12 @@ class Nearest:
     """SQL over {row} of the texts that the vector may have been made of; comparison shows which one was."""
 
 
+def camel(name: str) -> str:
+    """``p99_latency_ms`` -> ``p99LatencyMs``."""
+    head, *rest = name.split("_")
+    return head + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
 def plural(entity: RowClass) -> str:
     """The plural of an entity's name in camelCase: ``Model`` -> ``models``, ``ShapAnalysis`` -> ``shapAnalyses``."""
     name = entity.__name__[0].lower() + entity.__name__[1:]

@@ -43,7 +43,7 @@ PROTOCOL_VIOLATION = "08P01"
 
 _UNAVAILABLE = ("08", "57P", "53", "28", "3D")
 """Classes: connection, operator intervention, resources, authorization, and a missing database."""
-_NOBODY_IN = ("28", "3D")
+_LOGIN_REFUSED = ("28", "3D")
 _REFUSED = ("23", "P0")
 """Classes: integrity constraints, and errors raised by PL/pgSQL."""
 _MISSING = {"42P01", "42703", "42704", "42883", "3F000", "42804", "42809", "42846"}
@@ -198,7 +198,7 @@ def sqlstate(error: BaseException) -> str:
 
 def refuses_login(error: BaseException) -> bool:
     """Whether the role, the password or the database is invalid."""
-    return sqlstate(error).startswith(_NOBODY_IN)
+    return sqlstate(error).startswith(_LOGIN_REFUSED)
 
 
 def is_of_server(error: BaseException) -> bool:

@@ -205,7 +205,7 @@ class LockWaits:
         by_process = {process: names[by] for process, by in blocked.items() if by in names}
         return LockReport([row[0] for row in locked], [row[0] for row in waiting], by_process)
 
-    # -- while somebody waits for a connection ---------------------------------------------------------------------
+    # -- while requests wait for a connection -----------------------------------------------------------------------
 
     def watch(self, engine: AsyncEngine, waiting: Callable[[], int]) -> None:
         """Keeps locked tables from occupying all connections, as long as requests are ``waiting`` for one."""

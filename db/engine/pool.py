@@ -299,8 +299,8 @@ class ConnectionLimiter:
 
     async def _wait(self, *, connects: bool, heavy: bool) -> BorrowedConnection | None:
         loop = asyncio.get_running_loop()
-        now, patience = loop.time(), self._timeout * (HEAVY_FACTOR if heavy else 1)
-        waiter = _ConnectionWaiter(now, now + patience, connects=connects)
+        now, timeout = loop.time(), self._timeout * (HEAVY_FACTOR if heavy else 1)
+        waiter = _ConnectionWaiter(now, now + timeout, connects=connects)
         (self._heavy_waiters if heavy else self._waiters).append(waiter)
         if not self._free:
             self.used_up()

@@ -18,7 +18,7 @@ MINUTES = 10
 """How long a preview can be applied."""
 _SWEPT = 100
 """Rows that a new preview deletes: those that expired an hour ago."""
-NOBODY = "cancel"
+UNANSWERED = "cancel"
 """The answer to a question that was repeated since, or whose preview has ended: no other will come."""
 MOST = 100
 """The newest previews of one caller that are kept."""
@@ -151,12 +151,12 @@ class PreviewStore:
         return bool(rows)
 
     async def answered(self, asked: str) -> str | None:
-        """The answer to a question, once there is one; `NOBODY` if none can come any more."""
+        """The answer to a question, once there is one; `UNANSWERED` if none can come any more."""
         rows = await self._run(f"SELECT answer, {_OPEN_NOW} FROM gateway.change_previews WHERE asked = $1::text", asked)
         if not rows:
-            return NOBODY
+            return UNANSWERED
         answer, is_open = rows[0]
-        return answer if answer is not None or is_open else NOBODY
+        return answer if answer is not None or is_open else UNANSWERED
 
 
 async def listed(connection: AsyncConnection) -> list[KeptPreview]:

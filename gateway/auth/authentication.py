@@ -88,9 +88,9 @@ class Authentication:
         self._tokens = "token" in settings.auth
         self._rls_roles = settings.rls_roles if settings.rls else ()
         self._token_role = settings.rls_token_role
-        self._nobody = ANONYMOUS
+        self._anonymous_caller = ANONYMOUS
         if settings.rls and self._anonymous:
-            self._nobody = replace(ANONYMOUS, identity=self._identity(ANON, _as_claims(role=ANON)))
+            self._anonymous_caller = replace(ANONYMOUS, identity=self._identity(ANON, _as_claims(role=ANON)))
         self._roles: Mapping[str, Sequence[str]] = {**ROLES, **settings.roles}
         self._engine = engine
         self._writer = writer
@@ -104,10 +104,10 @@ class Authentication:
             UnauthenticatedError: The credential is missing, malformed, unknown, expired or revoked.
         """
         if self._only_anonymous:
-            return self._nobody
+            return self._anonymous_caller
         if authorization is None:
             if self._anonymous:
-                return self._nobody
+                return self._anonymous_caller
             raise UnauthenticatedError(
                 f"Authentication is required: send {_or(self._takes)} as `Authorization: Bearer ...`."
             )

@@ -14,6 +14,7 @@ from gateway.doctor.findings import Finding, error, note, ok, warning
 from gateway.operations.persisted import document_registry, documents_of
 from gateway.roles import ROLES, unknown
 from gateway.settings import Settings
+from schema.names.shapes import listed
 
 OLDEST = 14
 """The oldest supported version of Postgres: triggers can be replaced in place since then."""
@@ -182,7 +183,7 @@ def _role(found: Checkup) -> Iterator[Finding]:
         )
         return
     if found.owned:
-        yield error(name, f"{found.role} may alter and drop {_some(found.owned)}, as their owner", advice)
+        yield error(name, f"{found.role} may alter and drop {listed(found.owned, 5)}, as their owner", advice)
     if found.bypasses_rls:
         yield warning(name, f"{found.role} reads all rows, regardless of policies (BYPASSRLS)", advice)
     if not found.owned and not found.bypasses_rls:
@@ -196,12 +197,12 @@ def _rights(found: Checkup) -> Iterator[Finding]:
     reading = [table for table, lacks in found.lacking.items() if "SELECT" in lacks]
     writing = [f"{', '.join(lacks)} on {table}" for table, lacks in found.lacking.items() if "SELECT" not in lacks]
     if reading:
-        yield error(name, f"{found.role} may not read {_some(reading)}", advice)
+        yield error(name, f"{found.role} may not read {listed(reading, 5)}", advice)
     if writing:
-        yield warning(name, f"changes are refused where {found.role} may not {_some(writing)}", advice)
+        yield warning(name, f"changes are refused where {found.role} may not {listed(writing, 5)}", advice)
     if found.beyond and not found.owned:
         more = [f"{', '.join(has)} on {table}" for table, has in found.beyond.items()]
-        yield warning(name, f"{found.role} may do what the gateway never does: {_some(more)}", advice)
+        yield warning(name, f"{found.role} may do what the gateway never does: {listed(more, 5)}", advice)
     if not (reading or writing or found.beyond):
         yield ok(name, "what reads and lifecycles need, and no more")
 
@@ -232,7 +233,7 @@ def _tokens(settings: Settings, found: Checkup) -> Iterator[Finding]:
     role = settings.rls_token_role
     if settings.rls and (why := found.closed.get(role)):
         well = False
-        yield error(name, f"the service tokens {_some(list(found.tokens))} cannot be used: {why}")
+        yield error(name, f"the service tokens {listed(list(found.tokens), 5)} cannot be used: {why}")
     roles = {**ROLES, **settings.roles}
     for token, scopes in found.tokens.items():
         if wrong := unknown(scopes, roles):
@@ -293,8 +294,3 @@ def _schema(found: Checkup) -> Iterator[Finding]:
         yield note("schema.differences", f"{informs} more differences cost nothing; `e2i-gateway db check` lists them")
     if not others:
         yield ok("schema.differences", "tables, columns and indexes are those of the data dictionary")
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"{', '.join(names[:5])}{more}"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from gateway.mcp.envelope import ToolError, listed
+from gateway.mcp.envelope import ToolError
 from schema.error_codes import ToolCode
+from schema.names.shapes import listed
 
 BAD_ARGUMENT = ToolCode.BAD_ARGUMENT
 MAX_TEXT = 20_000

@@ -21,8 +21,9 @@ from graphql import (
 )
 
 from gateway.mcp.columns import Columns
-from gateway.mcp.envelope import listed, shortened
+from gateway.mcp.envelope import shortened
 from gateway.mcp.mutations import AgentMutation
+from schema.names.shapes import listed
 
 CARD_BYTES = 1_400
 """Bytes of a card: 400 tokens of text of this density."""

@@ -11,10 +11,11 @@ from graphql import GraphQLInputObjectType, GraphQLObjectType, get_named_type, i
 
 from gateway.mcp import fences
 from gateway.mcp.columns import Columns
-from gateway.mcp.envelope import ToolError, listed, shortened
+from gateway.mcp.envelope import ToolError, shortened
 from gateway.mcp.mutations import FIXED, MAX_ROWS, AgentMutation, Kind
 from schema.catalogue.relative_times import is_relative, one_moment, relative_time
 from schema.error_codes import ProblemCode, ToolCode
+from schema.names.shapes import listed
 from schema.names.words import LONGEST, similarity, words
 from schema.schema import Schema
 

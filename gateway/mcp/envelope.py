@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -94,9 +93,3 @@ def shortened(text: str, most: int) -> str:
     line = " ".join(text.split())
     encoded = line.encode("utf-8", "replace")
     return line if len(encoded) <= most else encoded[: most - len(_CUT)].decode(errors="ignore").rstrip() + _CUT
-
-
-def listed(names: Iterable[str], most: int = 12) -> str:
-    """Names joined by commas, at most the first ``most``."""
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

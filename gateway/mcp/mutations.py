@@ -10,7 +10,7 @@ from functools import cache
 
 from graphql import GraphQLInputObjectType, GraphQLSchema, get_named_type, is_required_input_field
 
-from schema.catalogue.catalogue import camel
+from db.base.entity import camel
 from schema.changes.engine import MAX_ITEMS
 from schema.changes.mutations import Actor, mutations
 from schema.names.find import COMMON, FieldFinder, FoundField

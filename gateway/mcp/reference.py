@@ -9,8 +9,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
 from gateway.mcp.cards import CARD_BYTES
-from gateway.mcp.envelope import listed
 from gateway.mcp.toolbox import Toolbox
+from schema.names.shapes import listed
 
 OUTLINE, TYPES = "e2i://outline", "e2i://types/"
 MAX_URI = 200

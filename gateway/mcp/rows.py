@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.mcp import fences
-from gateway.mcp.envelope import ToolError, listed
+from gateway.mcp.envelope import ToolError
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.toolbox import Toolbox
 from schema.catalogue.ids import is_uuid
 from schema.error_codes import ToolCode
+from schema.names.shapes import listed
 
 _SEARCH = """query Rows($text: String!, $types: [SearchType!], $first: Int!) {
   search(text: $text, types: $types, first: $first, anyWords: true) {

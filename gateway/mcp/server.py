@@ -20,7 +20,7 @@ from gateway.context import Caller
 from gateway.mcp import fences
 from gateway.mcp.arguments import read_arguments
 from gateway.mcp.asking import AnswerLater, person_of
-from gateway.mcp.envelope import OUTPUT, Envelope, ToolError, listed
+from gateway.mcp.envelope import OUTPUT, Envelope, ToolError
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.reference import ReferenceShelf
 from gateway.mcp.toolbox import AgentTool, Toolbox
@@ -28,6 +28,7 @@ from gateway.mcp.tools.registry import TOOLS
 from gateway.operations.deadline import DisconnectedError
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode, ToolCode
+from schema.names.shapes import listed
 
 log = logging.getLogger("gateway.mcp")
 

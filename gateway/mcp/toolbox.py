@@ -13,7 +13,7 @@ from gateway.mcp.cards import Cards
 from gateway.mcp.cases import case_hints
 from gateway.mcp.changing import ChangeReport
 from gateway.mcp.columns import Columns
-from gateway.mcp.envelope import Envelope, ToolError, listed
+from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.mutations import MutationNames, agent_mutations
 from gateway.mcp.operations import Operations, ToolCall, failure
 from gateway.mcp.presenting import Presenter, Told
@@ -23,6 +23,7 @@ from gateway.operations.service import OperationService
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode, ToolCode
 from schema.fields.search import searchable
+from schema.names.shapes import listed
 from schema.schema import Schema
 
 LEAST_BYTES, BYTES, MOST_BYTES = 500, 8_000, 40_000

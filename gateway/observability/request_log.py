@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from typing import Any
 
+from db.store.documents import digest
 from gateway.observability.logging import request_line
 from gateway.observability.metrics import Metrics
 from gateway.operations.call import Call, RequestRecord
@@ -65,13 +65,13 @@ def _tell_slow(record: RequestRecord) -> None:
     """Logs a slow request with what is needed to find it again; values of variables are not included."""
     told: dict[str, Any] = {key: record[key] for key in _TOLD if key in record}
     if record.query is not None:
-        told["document"] = hashlib.sha256(record.query.encode()).hexdigest()
+        told["document"] = digest(record.query)
     if record.plan is not None:
         statement = record.plan.statement
         told["roots"] = record.plan.keys
         told["plan"] = "loaders" if statement is None else "mixed" if record.plan.rest else "compiled"
         if statement is not None:
-            told["sql_hash"] = hashlib.sha256(statement.sql.encode()).hexdigest()[:16]
+            told["sql_hash"] = digest(statement.sql)[:16]
             if slow.isEnabledFor(logging.DEBUG):
                 told["sql"] = statement.sql  # with placeholders, as EXPLAIN (GENERIC_PLAN) takes it
     slow.warning("a slow request", extra=told)

@@ -13,6 +13,7 @@ from functools import cached_property
 from sqlalchemy import Table
 
 from db.base.column_facts import NO_FACTS, ColumnFacts
+from db.base.entity import camel
 from db.base.markers import LiveTopic
 from db.base.vocabulary import (
     Argument,
@@ -28,12 +29,6 @@ CHANGES = "changes"
 """The name of the field `lifecycle`."""
 STATE = "lifecycle.state"
 """The key of a record for the text of the row's state, which can differ from the value of its column."""
-
-
-def camel(name: str) -> str:
-    """``p99_latency_ms`` -> ``p99LatencyMs``."""
-    head, *rest = name.split("_")
-    return head + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from sqlalchemy import Enum, PrimaryKeyConstraint, String, Table, UniqueConstrai
 import db.models  # noqa: F401 - maps all entities
 from db.base import views
 from db.base.column_facts import ColumnFacts, Holds
+from db.base.entity import camel
 from db.base.lifecycles import lifecycle_of, lifecycles
 from db.base.recording import plan_of, recordables
 from db.base.vocabulary import (
@@ -41,7 +42,6 @@ from schema.catalogue.catalogue import (
     RelationField,
     Root,
     Type,
-    camel,
 )
 from schema.catalogue.column_types import ColumnKind, kind_of
 

@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 from operator import itemgetter
 
+from db.base.entity import camel
 from db.engine import constraints, errors
 from db.engine.errors import MissingObjectError, NotPermittedError, ReadOnlyError, RefusedByDatabaseError
-from schema.catalogue.catalogue import Catalogue, Type, camel
+from schema.catalogue.catalogue import Catalogue, Type
 from schema.error_codes import BlockerCode
 
 log = logging.getLogger("gateway.changes")

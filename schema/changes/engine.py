@@ -14,11 +14,12 @@ from uuid import uuid4
 from pgvector.sqlalchemy import Vector
 
 from db.base.effects import Effect
+from db.base.entity import camel
 from db.base.lifecycles import ACTOR, REASON, Lifecycle, lifecycle_of
 from db.base.vocabulary import Labels
 from db.engine.transaction import Transaction
 from schema.catalogue import exact_json, ids
-from schema.catalogue.catalogue import STATE, Catalogue, ColumnField, Type, camel
+from schema.catalogue.catalogue import STATE, Catalogue, ColumnField, Type
 from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.records import Missing
 from schema.changes import previews

@@ -11,10 +11,10 @@ from sqlalchemy import ARRAY
 from strawberry import UNSET
 
 import schema.changes.effects  # noqa: F401 - registers the effects and special mutations
+from db.base.entity import camel
 from db.base.lifecycles import Given
 from db.base.vocabulary import Labels
 from db.engine.transaction import Transaction
-from schema.catalogue.catalogue import camel
 from schema.catalogue.column_types import kind_of
 from schema.changes.engine import MAX_ITEMS
 from schema.changes.mutations import Actor, Mutation, Surroundings, mutations, run

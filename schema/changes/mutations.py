@@ -10,13 +10,14 @@ from typing import Any, Protocol, Self
 from sqlalchemy.types import String
 
 from db.base.effects import Effect
+from db.base.entity import camel
 from db.base.footprints import of_effect
 from db.base.guards import Guard
 from db.base.lifecycles import MAY_CHANGE, Change, Given, Lifecycle, lifecycles
 from db.base.vocabulary import Labels
 from db.engine.transaction import Transaction
 from schema.catalogue import ids
-from schema.catalogue.catalogue import Catalogue, camel
+from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.records import Missing
 from schema.changes.engine import (
     MAX_ITEMS,

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import strawberry
 
-from schema.catalogue.catalogue import Catalogue, Root, camel
+from db.base.entity import camel
+from schema.catalogue.catalogue import Catalogue, Root
 from schema.catalogue.records import CUT, TOTALS_OF, Record, key_name
 from schema.catalogue.selection import Selection, node_selections
 from schema.errors import bad_argument, missing_object

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from graphql import (
@@ -25,15 +26,15 @@ def shape(type_: GraphQLInputObjectType, meant: str = "") -> str:
 
     ``meant`` is a value of an enum that is asked for, if one is.
     """
-    fields = f"Its fields: {few(type_.fields)}."
+    fields = f"Its fields: {listed(type_.fields)}."
     return fields if type_.extensions.get(_ROWS) else f"Such as {_example(type_, meant, _DEPTH)}. {fields}"
 
 
-def few(names: Any) -> str:
-    """Names with commas between them: all of a few, the first ones of many."""
+def listed(names: Iterable[str], most: int = FEW) -> str:
+    """Names joined by commas: the first ``most``, and the number of the others."""
     told = list(names)
-    more = f" and {len(told) - FEW} more" if len(told) > FEW else ""
-    return ", ".join(told[:FEW]) + more
+    more = f" and {len(told) - most} more" if len(told) > most else ""
+    return ", ".join(told[:most]) + more
 
 
 def ordered_by(type_: GraphQLInputObjectType) -> GraphQLEnumType | None:

@@ -23,7 +23,7 @@ from graphql import (
 
 from db.base.column_facts import Unit
 from schema.catalogue.catalogue import Catalogue, ColumnField
-from schema.names.shapes import FEW, few, ordered_by, shape
+from schema.names.shapes import FEW, listed, ordered_by, shape
 from schema.names.words import LONGEST, similarity, stem, words
 
 MOST = 3
@@ -269,7 +269,7 @@ class Suggestions:
         found = self._among(name.lower() if name.isupper() else name, made, words(entity))
         if found and len(type_.values) > FEW:
             return found
-        return replace(found, right=f"Its values: {few(type_.values)}.")
+        return replace(found, right=f"Its values: {listed(type_.values)}.")
 
     def _type(self, name: str) -> Suggestion:
         return self._among(name, self._types, ())

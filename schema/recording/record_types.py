@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache, cached_property
 
+from db.base.entity import camel
 from db.base.markers import Group, RowNature
 from db.base.recording import RecordPlan, RowReference, plan_of, recordables
 from db.base.vocabulary import relations
-from schema.catalogue.catalogue import Catalogue, Type, camel
+from schema.catalogue.catalogue import Catalogue, Type
 from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.from_models import catalogue
 from schema.scopes import column_scope

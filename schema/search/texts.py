@@ -14,7 +14,8 @@ from typing import Any
 
 from graphql import NullValueNode, StringValueNode, VariableNode
 
-from schema.catalogue.catalogue import Catalogue, camel
+from db.base.entity import camel
+from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.selection import Selection
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, bad_argument

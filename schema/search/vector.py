@@ -18,7 +18,8 @@ from functools import partial
 from typing import Any
 
 from db.attach.vector_indexes import VectorIndex
-from schema.catalogue.catalogue import Catalogue, OrderTerm, Root, Type, camel
+from db.base.entity import camel
+from schema.catalogue.catalogue import Catalogue, OrderTerm, Root, Type
 from schema.errors import bad_argument
 from schema.search.texts import EMBEDDING, TEXT, vector_of
 from schema.sql import builder as sql

@@ -16,12 +16,12 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Boolean, Date, DateTime, Enum, Float, Integer, Numeric, String
 
 from db.base.effects import effects
+from db.base.entity import camel
 from db.base.footprints import Footprint, everything, of_change, of_effect
 from db.base.guards import Guard
 from db.base.lifecycles import lifecycles
 from db.base.vocabulary import entities, is_own, key_columns, table_of
 from db.embedded.server import GATEWAY_ROLE
-from schema.catalogue.catalogue import camel
 from schema.catalogue.from_models import catalogue
 from schema.changes.guards import read_by
 from schema.changes.mutations import mutations

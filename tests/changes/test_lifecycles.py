@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy.types import ARRAY, JSON, Boolean, Date, Float, Integer, Numeric, String
 
 from db.base.effects import effects
+from db.base.entity import camel
 from db.base.lifecycles import Change, Given, Lifecycle, lifecycles
 from db.base.vocabulary import Labels, entities, key_columns, table_of
-from schema.catalogue.catalogue import camel
 from schema.catalogue.from_models import catalogue
 from schema.changes.mutations import mutations
 from schema.changes.registry import CHECKS, EFFECTS

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from db.base.entity import camel
 from gateway.operations.service import OperationService
-from schema.catalogue.catalogue import Root, camel
+from schema.catalogue.catalogue import Root
 from schema.catalogue.from_models import catalogue
 from schema.schema import build
 from schema.sql.filters import filtered

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from db.base.entity import camel
 from db.base.lifecycles import lifecycles
 from gateway.context import Caller
-from schema.catalogue.catalogue import camel
 from schema.catalogue.from_models import catalogue
 from schema.changes.mutations import mutations_of
 from schema.recording.record_types import Verb, entity_mutations

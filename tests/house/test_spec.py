@@ -22,8 +22,8 @@ from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
 
+from db.base.entity import camel
 from db.base.vocabulary import Labels, derived, entities, is_own, table_of
-from schema.catalogue.catalogue import camel
 from schema.catalogue.from_models import catalogue
 from schema.schema import build
 

@@ -17,9 +17,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from db.base.entity import camel
 from db.base.lifecycles import Change, Lifecycle, lifecycle_of, lifecycles
 from db.base.vocabulary import Entity, entities, table_of
-from schema.catalogue.catalogue import camel
 from schema.changes.mutations import mutations
 from schema.recording.record_types import (
     entity_mutations,

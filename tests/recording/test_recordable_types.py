@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 from graphql import GraphQLInputObjectType, GraphQLNonNull
 
+from db.base.entity import camel
 from db.base.lifecycles import lifecycles
 from db.base.vocabulary import entities
-from schema.catalogue.catalogue import camel
 from schema.changes.mutations import mutations
 from schema.recording.record_types import RecordType, RowField, Verb, batch_mutations, entity_mutations
 from schema.schema import build

@@ -8,13 +8,14 @@ from typing import Any
 from graphql import GraphQLEnumType, get_named_type, type_from_ast
 
 from gateway.mcp.arguments import ToolArgument
-from gateway.mcp.envelope import Envelope, ToolError, listed
+from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.questions import AFTER, FIRST, PAGING, Curated, QuestionOperation, curated
 from gateway.mcp.reading_on import ListPlace, list_place, read_on, rest_of
 from gateway.mcp.rows import row_id
 from gateway.mcp.toolbox import LEAST_BYTES, MOST_BYTES, AgentTool, Toolbox
 from schema.error_codes import ToolCode
+from schema.names.shapes import listed
 from schema.names.words import closest
 
 ROOM = 4_000

@@ -11,7 +11,7 @@ from db.base.markers import RowNature
 from db.base.recording import recordables
 from gateway.mcp import fences
 from gateway.mcp.arguments import ToolArgument, spelt
-from gateway.mcp.envelope import Envelope, ToolError, listed
+from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.rows import row_id
 from gateway.mcp.toolbox import BYTES, MOST_BYTES, AgentTool, Toolbox
@@ -20,6 +20,7 @@ from schema.lineage.answer import LineageAnswer, Link
 from schema.lineage.edges import edges
 from schema.lineage.text import outline
 from schema.lineage.walk import WalkedNode
+from schema.names.shapes import listed
 from schema.names.words import closest
 
 _DOCUMENT = """query Lineage(
