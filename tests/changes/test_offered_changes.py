@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from db.base.entity import camel
 from db.base.lifecycles import lifecycles_of
-from schema.catalogue.catalogue import camel
 from schema.catalogue.from_models import catalogue
 from schema.changes.mutations import Mutation, mutations_of
 from tests.changes.test_lifecycles import sample

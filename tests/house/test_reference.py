@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 
@@ -62,3 +63,15 @@ def test_nothing_is_left_out() -> None:
     assert all(edge in pages["lineage-edges.md"] for edge in declared)
     assert all(f"`{scope}`" in pages["scopes.md"] for scope in shown_scopes())
     assert pages["settings.md"].count("\n| `") == len(Settings.model_fields)
+
+
+def test_every_setting_is_read() -> None:
+    rooms = FOLDER.parents[2]
+    sources = [path for room in ("db", "schema", "gateway") for path in (rooms / room).rglob("*.py")]
+    read = {
+        node.attr
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    assert not Settings.model_fields.keys() - read, "nothing reads these settings"
