@@ -135,7 +135,7 @@ class Run:
     answered: tuple[int, int]
     """Reads that were answered right meanwhile, and those that were not."""
     slowest: tuple[float, float]
-    """Seconds of the slowest read from the fault on, and how long after the fault it began."""
+    """Seconds of the slowest read between the fault and the promotion, and how long after the fault it began."""
     slowest_before: float
     """The same before the fault."""
     found: dict[str, float]
@@ -174,7 +174,7 @@ async def run(cluster: Cluster, fault: Fault, *, name: str | None = None) -> Run
         fault.name, figures, ledger, judgement, seen, subscribers,
         leaderless=promoted - begun.at,
         answered=begun.until(ended),
-        slowest=readers.slowest(begun.at, float("inf")),
+        slowest=readers.slowest(begun.at, promoted),
         slowest_before=readers.slowest(0.0, begun.at)[0],
         found={order: moment - promoted for order, moment in seen.found.items()},
         changed=[_first(ledger, one, promoted) for one in bases],

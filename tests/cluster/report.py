@@ -27,7 +27,7 @@ def record_all(runs: Sequence[Run]) -> None:
         figures.refused += run.figures.refused
         figures.lost += run.figures.lost
         figures.wrong += run.figures.wrong
-        figures.longest = max(figures.longest, run.slowest[0])
+        figures.longest = max(figures.longest, run.figures.longest)
         judgement.add(run.judgement)
     figures.recovered = max(run.figures.recovered or 0.0 for run in runs)
     figures.memory = (runs[0].figures.memory[0], runs[-1].figures.memory[1])
@@ -39,6 +39,7 @@ def record_all(runs: Sequence[Run]) -> None:
         "reads without a leader": asked,
         "of these answered": answered,
         "slowest read before the fault": round(max(run.slowest_before for run in runs), 3),
+        "slowest read without a leader": round(max(run.slowest[0] for run in runs), 3),
         "seconds from the promotion to a connection, all orders of the hosts": quantiles(
             [seconds for run in runs for seconds in run.found.values()]
         ),
