@@ -186,6 +186,9 @@ async def test_limits_prices_and_dry_runs(client: Client, sql: asyncpg.Connectio
     assert (row["type"], row["before"], row["after"]["studyName"]) == ("HpoStudy", None, name)
     assert (trial["type"], trial["before"], trial["after"]["trialNumber"]) == ("HpoTrial", None, 7)
     assert "studyId" not in trial["after"]
+    key = str(uuid.uuid4())  # which the caller has named, and so it will be
+    named = await write(client, "createHpoStudy", "wouldChange { after }", **study(new(), 7, id=key), dryRun=True)
+    assert named["wouldChange"][1]["after"]["studyId"] == key
     none = await write(client, "createHpoStudy", CHILDREN, **study(name))
     assert (none["inserted"], none["children"]) == (1, [])
 
