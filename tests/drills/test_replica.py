@@ -11,7 +11,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import Connection, Engine, event
 
 from db.embedded.server import ADMIN_ROLE
 from db.engine import transaction
@@ -318,21 +317,12 @@ def test_workers_tell_each_other_of_changes(tmp_path: Path) -> None:
 
 
 async def test_a_connection_that_is_lost_after_its_commit(
-    client: Client, sql: asyncpg.Connection, there: asyncpg.Connection
+    client: Client, sql: asyncpg.Connection, there: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change was made, and is said to have been; only its position is not known."""
-
-    def lose(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        if statement == transaction._POSITION:
-            driver: Any = connection.connection.driver_connection
-            driver.terminate()
-
     model = await model_in(sql, "development")
-    event.listen(Engine, "after_cursor_execute", lose)
-    try:
-        answer = await client.ask(PROMOTE, i={"id": model, "to": "STAGING"})
-    finally:
-        event.remove(Engine, "after_cursor_execute", lose)
+    monkeypatch.setattr(transaction, "_POSITION", "SELECT pg_terminate_backend(pg_backend_pid())::int")
+    answer = await client.ask(PROMOTE, i={"id": model, "to": "STAGING"})
     assert answer["data"]["promoteModel"] == {"__typename": "TransitionApplied", "replayed": False}
     assert "position" not in answer["extensions"]
     assert (await sent(client, STAGE, id=model))[1] == {"model": {"stage": "STAGING"}}
