@@ -52,6 +52,7 @@ from gateway.operations.embedding_service import check_library
 from gateway.operations.housekeeping import Housekeeping
 from gateway.operations.observers import Observer
 from gateway.operations.persisted import document_registry, follow_table
+from gateway.operations.rollups import RollupUpkeep
 from gateway.operations.service import OperationService
 from gateway.settings import Settings, SettingsError
 from gateway.subscriptions.feed import ChangeFeed
@@ -172,6 +173,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             *await follow_table(engine, registry, service.documents, health.reports),
             *service.embeddings.prove(health.reports),
             asyncio.create_task(Housekeeping(databases.writer, settings).run()),
+            *([asyncio.create_task(RollupUpkeep(databases.writer).run())] if settings.rollups else []),
         ]
         try:
             await service.shape.begin()

@@ -364,6 +364,11 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds between two polls for changes without a notification, while there is a subscriber.",
     )
+    rollups: bool = Field(
+        default=False,
+        description="Whether this gateway reads aggregates off the rollups that `e2i-gateway db rollups` has made, and "
+        "may be the one that keeps them up to date; not with `GATEWAY_RLS`.",
+    )
     webhooks: bool = Field(
         default=False,
         description="Whether this gateway may be the one that sends webhooks; one process does at a time.",

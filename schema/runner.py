@@ -42,6 +42,8 @@ class Outcome:
     """The number of root fields that a compiled statement has answered."""
     cut: Counter[tuple[str, ...]] | None = None
     """The numbers of lists that were cut at the default size, by path; None if no list could be."""
+    rolled_up: bool = False
+    """Whether sums were read off rollups."""
     size: int = 0
     """The bytes of the compiled values; of the whole response, approximately, at the end."""
     fallback: str | None = None
@@ -140,7 +142,7 @@ class Execution:
                     data[key] = orjson.Fragment(answer)
                     size += len(answer)
             cut = statement.cut(row[-2]) if statement.lists else None
-            return Outcome(data, [], len(data), cut, size)
+            return Outcome(data, [], len(data), cut, statement.rolled_up, size)
         self.fallbacks[reason] += 1
         log.info("answered by the loaders: %s, %d times", reason, self.fallbacks[reason])
         outcome = await self._resolve(asked, values, context, part, grouped)

@@ -17,6 +17,7 @@ from db.attach.compare_indexes import INDEX_PREFIX
 from db.base.vocabulary import OWN_SCHEMA, Entity, is_own
 from db.engine.errors import DEPENDENT_OBJECTS, diagnostics
 from db.migrations.setup import SetupError, connect, lock_building
+from db.store.rollups import drop as drop_rollups
 
 _FUNCTION = re.compile(rf"CREATE OR REPLACE FUNCTION {OWN_SCHEMA}\.(\w+)\(")
 
@@ -114,6 +115,7 @@ async def _found(connection: AsyncConnection) -> AddedObjects:
 
 async def _drop_own(connection: AsyncConnection, found: AddedObjects) -> None:
     """Drops the gateway's own objects, and nothing that depends on them."""
+    await drop_rollups(connection)
     try:
         if found.tables:
             await connection.execute(text(f"DROP TABLE {', '.join(name for name, _ in found.tables)}"))

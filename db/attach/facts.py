@@ -81,6 +81,8 @@ class Facts:
     """Columns with more null rows than most pages have rows; for analyzed columns."""
     vector_indexes: Mapping[tuple[str, str], VectorIndex] = field(default_factory=dict)
 
+    rollups: frozenset[str] = frozenset()
+    """The tables of which sums by units of time are kept, and up to date."""
     columns: Mapping[str, Mapping[str, StoredColumn]] = field(default_factory=dict)
     """All columns of a table, including those outside the models."""
     settled: frozenset[str] = frozenset()
@@ -109,7 +111,7 @@ class Facts:
         """Whether both lead to the same statements: only numbers of rows may differ."""
         return all(
             getattr(self, name) == getattr(other, name)
-            for name in ("searched", "large", "normalizes", "indexes", "not_null", "many_nulls")
+            for name in ("searched", "large", "normalizes", "indexes", "not_null", "many_nulls", "rollups")
         )
 
 
@@ -178,6 +180,12 @@ _APART = text(f"""
     WHERE {_OURS} AND c.reltuples > 0 AND c.reltoastrelid <> 0
 """)
 
+_HAS_ROLLUPS = text("""
+    SELECT to_regnamespace('gateway') IS NOT NULL AND has_schema_privilege('gateway', 'USAGE')
+        AND to_regclass('gateway.rollups') IS NOT NULL AND has_table_privilege('gateway.rollups', 'SELECT')
+""")
+_ROLLUPS = text("SELECT name FROM gateway.rollups WHERE state = 'ready' AND gateway.is_rolled_up(to_regclass(name))")
+
 
 def known_tables() -> dict[str, list[str]]:
     """The schemas and names of the models' tables, as binds for statements over the system catalog."""
@@ -217,7 +225,9 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
                 many_nulls[table] = many_nulls.get(table, frozenset()) | {column}
         apart = {row[0]: row[1] for row in await connection.execute(_APART, known)}
         settled = frozenset(row[0] for row in await connection.execute(_SETTLED, known))
+        rollups = await connection.scalars(_ROLLUPS) if await connection.scalar(_HAS_ROLLUPS) else ()
+        rolled_up = frozenset(rollups)
     version = found.pop("", None)
     parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
     counts = {name: int(rows) for name, rows in found.items()}
-    return Facts(counts, parts, indexes, not_null, widths, apart, many_nulls, vectors, described, settled)
+    return Facts(counts, parts, indexes, not_null, widths, apart, many_nulls, vectors, rolled_up, described, settled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import DeclarativeBase
@@ -13,6 +13,9 @@ from db.base.computed import Argument, Computed, ComputedObject
 from db.base.markers import Group, LiveTopic, Recordable
 from db.base.reached import InOrder, Over, Rare
 from db.base.relation import Relation
+
+if TYPE_CHECKING:
+    from db.base.rollups import Rollup
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -42,7 +45,7 @@ class RowOptions:
     ``__group__`` is the group of the data dictionary whose scope reading needs, None for the gateway's own tables;
     ``__scope__`` is a further scope. ``__topic__`` is the live log's topic for its rows. ``__aliases__`` is what people
     call such a row, in the singular. ``__record__`` declares how its rows are recorded through the gateway, None if
-    they are not.
+    they are not. ``__rollup__`` declares which sums of its rows can be kept.
     """
 
     __order__: ClassVar[str | None] = None
@@ -62,6 +65,7 @@ class RowOptions:
     __over__: ClassVar[Over | None] = None
     __rare__: ClassVar[Sequence[Rare]] = ()
     __walk__: ClassVar[InOrder | None] = None
+    __rollup__: ClassVar[Rollup | None] = None
 
 
 class Entity(RowOptions, DeclarativeBase):

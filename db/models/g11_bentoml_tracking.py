@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
 from db.base.markers import Group, Retention, entity, facts
+from db.base.rollups import DAY, HOUR, Rollup
 from db.base.vocabulary import (
     EMPTY_OBJECT,
     NEW_UUID,
@@ -170,6 +171,7 @@ class ServingMetric(Entity):
     __record__ = facts(retention=Retention("recorded_at", days=7))
     __label__ = ("recorded_at",)
     __order__ = "recorded_at"
+    __rollup__ = Rollup("recorded_at", ("service_id",), (HOUR, DAY))
 
     id: Mapped[UUID] = column(Uuid(), "Metric record identifier.", primary_key=True, server_default=NEW_UUID)
     service_id: Mapped[UUID] = column(Uuid(), "Parent service.", ForeignKey("ml_bentoml_services.id"))

@@ -26,7 +26,8 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds
 from db.base.markers import LiveTopic
-from db.base.vocabulary import EMPTY_OBJECT, NEW_UUID, NOW, OWN_SCHEMA, Entity, column
+from db.base.rollups import make_sums_table
+from db.base.vocabulary import EMPTY_OBJECT, NEW_UUID, NOW, OWN_SCHEMA, Entity, column, entities
 
 
 class LifecycleEvent(Entity):
@@ -306,3 +307,29 @@ ALERTS_SEEN = Table(
     schema=OWN_SCHEMA,
     comment="Alerts as the live log knows them: who raises and changes them need not tell the gateway.",
 )
+
+ROLLUPS = Table(
+    "rollups",
+    Entity.metadata,
+    Column("name", TEXT(), primary_key=True, comment="The table whose rows are summed up."),
+    Column("measures", ARRAY(TEXT()), nullable=False, comment="Its columns that are."),
+    Column("state", TEXT(), nullable=False, comment="building, ready, or broken: rows were written unmarked."),
+    Column("since", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it was begun."),
+    CheckConstraint("state IN ('building', 'ready', 'broken')", name="ck_rollups_state"),
+    schema=OWN_SCHEMA,
+    comment="Tables of which sums by units of time are kept, made and removed by the command line.",
+)
+
+ROLLUP_MARKS = Table(
+    "rollup_marks",
+    Entity.metadata,
+    Column("name", TEXT(), nullable=False, comment="The table whose rows are summed up."),
+    Column("at", TIMESTAMP(timezone=True), nullable=False, comment="Start of the unit."),
+    Index("ix_rollup_marks_name_at", "name", "at"),
+    schema=OWN_SCHEMA,
+    comment="Units of time whose rows were written since they were summed up, once for each statement.",
+)
+
+for _entity in entities().values():
+    if _entity.__rollup__ is not None:
+        make_sums_table(_entity, _entity.__rollup__)

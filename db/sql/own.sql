@@ -133,3 +133,48 @@ CREATE OR REPLACE TRIGGER tell_of_recording AFTER INSERT ON gateway.recordings
 
 -- Earlier gateways' function; that of the platform's tables stands beside them, so that this schema is restored alone.
 DROP FUNCTION IF EXISTS gateway.tell_of_alerts();
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Rollups
+-- ---------------------------------------------------------------------------------------------------------------------
+-- With the rights of the tables' owner: whoever may write rows marks their units, and may write nothing else there.
+-- Its triggers give the name of the rollup, the column of the time, the unit and the table of the sums.
+CREATE OR REPLACE FUNCTION gateway.mark_rollup() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    of_rows CONSTANT text := CASE TG_OP
+        WHEN 'INSERT' THEN 'SELECT %1$I AS at FROM new_rows'
+        WHEN 'DELETE' THEN 'SELECT %1$I AS at FROM old_rows'
+        WHEN 'UPDATE' THEN 'SELECT %1$I AS at FROM old_rows UNION ALL SELECT %1$I FROM new_rows'
+    END;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        EXECUTE format('INSERT INTO gateway.rollup_marks (name, at) SELECT DISTINCT $1, at FROM gateway.%I '
+            'WHERE unit = $2', TG_ARGV[3]) USING TG_ARGV[0], TG_ARGV[2];
+    ELSE
+        EXECUTE format('INSERT INTO gateway.rollup_marks (name, at) '
+            'SELECT DISTINCT $1, date_bin($2, at, ''1970-01-01Z'') FROM (' || of_rows || ') AS written '
+            'WHERE at >= ''1970-01-01Z'' AND at < ''2200-01-01Z''', TG_ARGV[1]) USING TG_ARGV[0], TG_ARGV[2]::interval;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION gateway.mark_rollup() IS 'Marks the units of time of the rows that a statement writes.';
+
+-- Partitions, and tables that inherit, are written past the triggers of their parent.
+CREATE OR REPLACE FUNCTION gateway.is_rolled_up(rows_of regclass) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.relkind = 'r' AND NOT c.relhassubclass AND NOT c.relispartition AND NOT row_security_active(c.oid)
+        AND (SELECT count(*) = 4 FROM pg_trigger AS t
+             WHERE t.tgrelid = c.oid AND t.tgfoid = 'gateway.mark_rollup'::regproc AND t.tgenabled = 'A')
+    FROM pg_class AS c WHERE c.oid = rows_of
+$$;
+
+COMMENT ON FUNCTION gateway.is_rolled_up(regclass) IS
+    'Whether all that is written to a table is marked, and whoever asks may see all of its rows.';

@@ -18,6 +18,7 @@ import db.models  # noqa: F401 - maps all entities
 from db.base.footprints import everything
 from db.base.quoting import identifier, literal, literals
 from db.base.recording import plan_of, recordables
+from db.base.rollups import rollups, sums_table
 from db.base.vocabulary import OWN_SCHEMA, Entity, entities, is_own, table_of
 
 OWN_RIGHTS: dict[str, str] = {
@@ -32,6 +33,9 @@ OWN_RIGHTS: dict[str, str] = {
     "webhook_sender": "SELECT, INSERT, UPDATE",
     "live_log": "SELECT, INSERT, DELETE",
     "alerts_seen": "SELECT, INSERT, UPDATE, DELETE",
+    "rollups": "SELECT, UPDATE (state)",
+    "rollup_marks": "SELECT, INSERT, DELETE",
+    **{sums_table(table.name): "SELECT, INSERT, DELETE" for table, _ in rollups()},
 }
 """The role's rights on the gateway's own tables. Events are immutable; tokens and documents belong to the owner."""
 

@@ -12,6 +12,7 @@ from db.attach.report import attach_and_tell
 from db.embedded.server import GATEWAY_ROLE
 from db.engine.url import database_url
 from db.migrations import setup
+from db.store import rollups as rollup_store
 from db.store.grants import role_sql
 from gateway.cli.areas import Areas
 from gateway.cli.connection import own_table, say, with_owner
@@ -41,6 +42,9 @@ def add(areas: Areas) -> None:
     one = parsers.add_parser("detach", help="list what attaching has brought, the indexes named by doctor --sql too")
     one.add_argument("--confirm", action="store_true", help="take it away, the record of changes with it")
     one.set_defaults(run=detach)
+    one = parsers.add_parser("rollups", help="keep sums of large tables by units of time, for GATEWAY_ROLLUPS=on")
+    one.add_argument("--drop", action="store_true", help="keep none any more, and remove those that there are")
+    one.set_defaults(run=rollups)
     one = parsers.add_parser("role", help="print the SQL that makes a role with the least rights to serve with")
     one.add_argument("--name", default=GATEWAY_ROLE, help=f"{GATEWAY_ROLE} if not said")
     one.set_defaults(run=role)
@@ -91,6 +95,23 @@ def detach(options: argparse.Namespace, settings: Settings) -> int:
             say(f"Taken away:\n{brought}")
         else:
             say(f"This would go:\n{brought}\nNothing was changed; `e2i-gateway db detach --confirm` takes it away.")
+        return 0
+
+    return with_owner(settings, run)
+
+
+def rollups(options: argparse.Namespace, settings: Settings) -> int:
+    """Makes the triggers by which sums of large tables are kept up to date, or removes them with the sums."""
+
+    async def run(url: str) -> int:
+        async with own_table(url, "rollups", setup.SetupError):
+            pass
+        async with setup.connect(url) as connection, connection.begin():
+            if options.drop:
+                dropped = await rollup_store.drop(connection)
+                say(f"No sums are kept any more; there were of: {', '.join(dropped) or 'none'}.")
+            else:
+                say("\n".join(await rollup_store.make(connection)))
         return 0
 
     return with_owner(settings, run)

@@ -59,7 +59,7 @@ class Planner:
 
     def learn(self, missing: Missing, facts: Facts) -> None:
         """Sets what the database lacks, and its size."""
-        self.access = Access(self._reading(missing), facts)
+        self.access = Access(self._reading(missing), self._usable(facts))
         self.learned = True
         self.plans = self._no_plans()
 
@@ -68,9 +68,13 @@ class Planner:
         settings = self._settings
         return replace(missing, any_word=not settings.closed_vocabularies, count_up_to=settings.count_up_to or None)
 
+    def _usable(self, facts: Facts) -> Facts:
+        """The facts, without rollups if the settings exclude them; callers' own roles have no rights on them either."""
+        return facts if self._settings.rollups and not self._settings.rls else replace(facts, rollups=frozenset())
+
     def learn_facts(self, facts: Facts) -> None:
         """Updates the size of the database."""
-        known = self.access.facts
+        known, facts = self.access.facts, self._usable(facts)
         self.access.learn(facts)
         if facts.reads_like(known):
             self.plans.forget_prices()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from db.attach.facts import Facts
+from db.base.rollups import sums_table
+from db.base.vocabulary import OWN_SCHEMA
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
@@ -18,6 +20,7 @@ from schema.sql.filters import DOCUMENTS, MAX_JOINED, ORDER, TEXT, compared_with
 from schema.sql.indexes import Indexes, Served
 from schema.sql.lists import TOTALS
 from schema.sql.orders import LEAF, of_field
+from schema.sql.rollups import reading
 
 COUNTED = 20
 """Rows counted per point: 100 ns each."""
@@ -35,6 +38,8 @@ ASKED = 5
 """Points of a SELECT that runs for each filtered row, beside what it reads: 10 us."""
 SELECTED = 10
 """Rows that such a SELECT reads per point: 200 ns each."""
+AT_EDGES = 200
+"""Sums whose rows are read beside the sums of a window: at its edges, and where rows were written last."""
 NARROWED = 10
 """The assumed selectivity, one row in so many, of an index on a column without statistics."""
 
@@ -121,12 +126,18 @@ class Scans:
         copies = (branches if pages else 0) + sum(name in TOTALS for name in asked) + asked.count("aggregate")
         left = self._left(type_, where, rows)
         rare = _is_rare(type_, where)
+        sums = self._rolled_up(type_, selection, relation, lists)
+        copies_of_rows = copies - len(sums)
         if where:
             path = f"{selection.key}.where"
             self._keeps = joins(self._catalogue, type_, where) <= MAX_JOINED
             found = list(self._patterns(type_, where, path, rows, copies, rows))
             yield from found
-            if copies and not self._is_found(type_, where, relation) and all(one.kind is not PATTERN for one in found):
+            if (
+                copies_of_rows
+                and not self._is_found(type_, where, relation)
+                and all(one.kind is not PATTERN for one in found)
+            ):
                 points = left // NARROWED // FILTERED if rare else self._read_points(type_, left, FILTERED)
                 yield Scan(FILTER, path, left, points)
         if pages:
@@ -137,8 +148,28 @@ class Scans:
                 points = self._read_points(type_, counted, COUNTED)
                 yield Scan(SUM, f"{selection.key}.{child.name}", counted, points)
             elif child.name == "aggregate":
-                points = self._read_points(type_, left, COUNTED) + self._sums(type_, child, left)
-                yield Scan(SUM, f"{selection.key}.{child.key}", left, points)
+                read = min(left, sums.get(child.key, left))
+                points = self._read_points(type_, read, COUNTED) + self._sums(type_, child, read)
+                yield Scan(SUM, f"{selection.key}.{child.key}", read, points)
+
+    def _rolled_up(
+        self, type_: Type, selection: Selection, relation: RelationField | None, lists: int
+    ) -> Mapping[str, int]:
+        """The approximate number of sums and rows that aggregates of ``lists`` connections read off the rollup of a
+        type, by response key; those that read rows alone have none."""
+        if type_.rollup is None or type_.sql_name not in self._indexes.rollups:
+            return {}
+        where, equal = selection.arguments.get("where") or {}, relation.join.equal if relation else None
+        rows, unit = max(self.rows(type_), 1), type_.rollup.unit.seconds
+        all_sums = self._rows.get(f"{OWN_SCHEMA}.{sums_table(type_.table.name)}", 0)
+        of_unit = int(all_sums / sum(unit / one.seconds for one in type_.rollup.units))
+        edges = (lists if relation else AT_EDGES) * rows // max(of_unit, 1)
+        left = self._left(type_, where, rows)
+        return {
+            child.key: of_unit * unit // found.units[-1].seconds * left // rows + edges
+            for child in selection.fields.values()
+            if child.name == "aggregate" and (found := reading(type_, where, child, equal))
+        }
 
     def _read_points(self, type_: Type, rows: int, at_a_point: int) -> int:
         """The points of reading ``rows`` rows: a view computes each of them from the rows of its base tables; others

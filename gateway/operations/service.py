@@ -241,6 +241,8 @@ class OperationService:
         answer.body["extensions"] = extensions
         if result.cut:
             extensions["more"] = [{"path": path, "lists": lists} for path, lists in sorted(result.cut.items())]
+        if result.rolled_up:
+            extensions["rollup"] = True
         if reader.position is not None:
             extensions["position"] = position_text(reader.position)
         return answer

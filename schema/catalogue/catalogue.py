@@ -15,6 +15,7 @@ from sqlalchemy import Table
 from db.base.column_facts import NO_FACTS, ColumnFacts
 from db.base.entity import camel
 from db.base.markers import LiveTopic
+from db.base.rollups import Rollup
 from db.base.vocabulary import (
     Argument,
     InOrder,
@@ -253,6 +254,8 @@ class Type:
     """Those of them that it compares as a whole only."""
     topic: LiveTopic | None = None
     """The topic of the live log for its rows."""
+    rollup: Rollup | None = None
+    """Which sums of its rows can be kept."""
     aliases: tuple[str, ...] = ()
     """What people call such a row, in the singular."""
     columns: dict[str, ColumnField] = field(default_factory=dict)

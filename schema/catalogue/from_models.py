@@ -216,6 +216,7 @@ def _type(entity: RowClass) -> Type:
         search=tuple(entity.__search__),
         references=tuple(entity.__references__),
         topic=entity.__topic__,
+        rollup=entity.__rollup__,
         aliases=tuple(entity.__aliases__),
         over=entity.__over__,
         rare=tuple(entity.__rare__),

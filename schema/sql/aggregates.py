@@ -60,7 +60,7 @@ class DateAggregate:
     max: Date | None = strawberry.field(description="Latest.")
 
 
-_NUMBER = ColumnKind("double", "{c}::float8", "double precision", "Float", checked=FINITE.replace("{type}", "float8"))
+NUMBER = ColumnKind("double", "{c}::float8", "double precision", "Float", checked=FINITE.replace("{type}", "float8"))
 _FUNCTIONS = {
     "avg": "avg({v})",
     "sum": "sum({v})",
@@ -128,7 +128,7 @@ class Summary:
         }
         record |= {leaf.name: {} for leaf in self.type.columns.values() if aggregated(leaf) and leaf.name not in record}
         for (leaf, function), value in zip(self.measures, values[keys + 1 :], strict=True):
-            kind = leaf.kind if function in {"min", "max"} else _NUMBER
+            kind = leaf.kind if function in {"min", "max"} else NUMBER
             record[leaf.name][function] = _checked(kind, value, f"{function} of {column}.{leaf.name}")
         return record
 
@@ -143,7 +143,7 @@ def _measure(leaf: ColumnField, function: str, write: Callable[[ColumnKind, str]
         return f"count({value})"
     if function in {"min", "max"}:
         return write(leaf.kind, f"{function}({value})")
-    return write(_NUMBER, f"({_FUNCTIONS[function].replace('{v}', value)})")
+    return write(NUMBER, f"({_FUNCTIONS[function].replace('{v}', value)})")
 
 
 def summary(type_: Type, selection: Selection) -> Summary:

@@ -42,6 +42,8 @@ class Indexes:
         self._searched = facts.searched
         self._large = facts.large
         self.normalizes = facts.normalizes
+        self.rollups = facts.rollups
+        """The tables of which sums are kept."""
 
     @cached_property
     def names(self) -> frozenset[str]:

@@ -80,6 +80,8 @@ class Compiler:
         self.lists = Lists(catalogue, missing, indexes)
         self.tells = False
         """Whether the current root reports which of its lists are cut."""
+        self.rolled_up: bool | None = False
+        """Whether an aggregate is read off a rollup; None if none may be, because the answer could not report it."""
         self._lists: list[Selection] = []
         self._settings: dict[str, str] = {}
         self._catalogue = catalogue
@@ -129,6 +131,7 @@ class Compiler:
         Raises:
             NotCompilableError: The loaders have to read the rows.
         """
+        self.rolled_up = None
         places = self.bind(list(range(1, len(keys) + 1)), "bigint[]")
         arrays = [self.bind(list(column), "text[]") for column in zip(*keys, strict=True)]
         self.tells = self._may_cut_below(type_, selection)
@@ -153,6 +156,7 @@ class Compiler:
             ),
             self._settings or NO_SETTINGS,
             tuple(one.path for one in self._lists),
+            bool(self.rolled_up),
         )
 
     # -- lists that are cut ----------------------------------------------------------------------------------------
@@ -431,7 +435,7 @@ class Compiler:
         ``equal``."""
         self.lists.refuse_missing(type_)
         slice_ = self.lists.slice(type_, self._sized(selection), default, self._position, equal=equal)
-        return ListPage(self, type_, selection, slice_, on).query()
+        return ListPage(self, type_, selection, slice_, on, equal).query()
 
     def _similar(self, root: Root, selection: Selection) -> Query:
         """The connection of a similarity search, which runs with settings of its own."""

@@ -11,7 +11,7 @@ Postgres inlines a CTE that is referenced once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from schema.catalogue.selection import Selection, is_unsized, node_selections
 from schema.execution.compiler.statements import InlineBinds, NotCompilableError, Object, Query
 from schema.search.texts import TEXT
 from schema.search.vector import Similarity
-from schema.sql import aggregates, cursors
+from schema.sql import aggregates, cursors, rollups
 from schema.sql import builder as sql
 from schema.sql.indexes import Indexes
 from schema.sql.lists import TOTALS, Lists, Slice
@@ -41,6 +41,7 @@ class RowCompiler(Protocol):
     bind: InlineBinds
     lists: Lists
     tells: bool
+    rolled_up: bool | None
 
     @property
     def silent(self) -> str: ...
@@ -239,9 +240,17 @@ class ListPage(ConnectionPage):
     """A page of a table's rows in an order, of all rows or of those that match ``on``."""
 
     def __init__(
-        self, compiler: RowCompiler, type_: Type, selection: Selection, slice_: Slice, on: Sequence[str] = ()
+        self,
+        compiler: RowCompiler,
+        type_: Type,
+        selection: Selection,
+        slice_: Slice,
+        on: Sequence[str] = (),
+        equal: Collection[str] = (),
     ) -> None:
+        """``equal``: the columns in which all rows that fulfil ``on`` have one value."""
         super().__init__(compiler, type_, selection)
+        self._on, self._equal = on, equal if on else None
         self._slice = slice_
         self._limit = slice_.limit
         self._backward = slice_.backward
@@ -313,7 +322,9 @@ class ListPage(ConnectionPage):
                 }
                 part = plain(child, names)
                 made.add(key, f"(SELECT {part.json('g$')} FROM ({part.select}) g$)")
-        statement = asked.statement(self._rows, self._where, self._bind, lambda kind, value: kind.json(value))
+        statement = self._rolled_up(selection, asked) or asked.statement(
+            self._rows, self._where, self._bind, lambda kind, value: kind.json(value)
+        )
         refused = f"({literal(aggregates.refusal(selection.path))} || count(*))::integer > {aggregates.MAX_GROUPS}"
         return Query.of(
             f"SELECT CASE WHEN count(*) > {aggregates.MAX_GROUPS} AND {refused} THEN NULL "
@@ -321,6 +332,19 @@ class ListPage(ConnectionPage):
             f"FROM ({statement}) s CROSS JOIN LATERAL ({made.select}) o$",
             made.size * (aggregates.MAX_GROUPS if asked.keys else 1),
         )
+
+    def _rolled_up(self, selection: Selection, asked: aggregates.Summary) -> str | None:
+        """The groups of an aggregate as they are read off a rollup; None where they cannot be."""
+        type_, compiler = self._type, self._compiler
+        if compiler.rolled_up is None or type_.sql_name not in compiler.indexes.rollups:
+            return None
+        found = rollups.reading(type_, self._slice.where, selection, self._equal)
+        if found is None:
+            return None
+        compiler.need(type_, [found.rollup.time, *found.rollup.keys])
+        on = [*self._on, *compiler.filters(type_, {"and": list(found.keys)}, of_all=False)]
+        compiler.rolled_up = True
+        return rollups.statement(found, asked, self._rows, on, self._bind, lambda kind, value: kind.json(value))
 
 
 class NearestPage(ConnectionPage):

@@ -1,0 +1,254 @@
+"""Rollups as they are kept: made and removed by the owner of the tables, brought up to date by one gateway at a time.
+
+See `db.base.rollups` for what they are. A step of the upkeep is one transaction with one snapshot: it sums marked units
+up and removes their marks, and marks of statements that the snapshot does not see stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from db.base.quoting import identifier, literals
+from db.base.rollups import FIRST, LAST, PARTS, TRIGGER, Rollup, measures, rollups, sums_table
+from db.base.vocabulary import OWN_SCHEMA
+
+SETTLED = "1 minute"
+"""How long after its end a unit is summed up: until then its rows are read."""
+_ALONE = text("SELECT pg_try_advisory_xact_lock(hashtext('e2i gateway rollups'))")
+_THERE = text("""
+    SELECT c.relkind = 'r' AND NOT c.relhassubclass AND NOT c.relispartition AS plain,
+        EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = c.oid) AS subscribed,
+        ARRAY(
+            SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+        ) AS names,
+        EXISTS (
+            SELECT FROM pg_attribute
+            WHERE attrelid = c.oid AND attname = :time AND atttypid = 'timestamptz'::regtype
+        ) AS timed,
+        EXISTS (
+            SELECT FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+            WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND a.attname = :time
+        ) AS indexed,
+        row_security_active(c.oid) AS hidden
+    FROM pg_class AS c WHERE c.oid = to_regclass(:name)
+""")
+
+
+async def make(connection: AsyncConnection) -> list[str]:
+    """Begins to keep sums of every table that can be rolled up, in the transaction of the connection; what is kept
+    already stays. A sentence for each table.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The role is not the owner of a table, or somebody writes to it for five seconds.
+    """
+    told = []
+    await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+    for table, rollup in rollups():
+        told.append(await _make(connection, table, rollup))
+    return told
+
+
+async def _make(connection: AsyncConnection, table: Table, rollup: Rollup) -> str:
+    name = table.fullname
+    there = (await connection.execute(_THERE, {"name": name, "time": rollup.time})).mappings().one_or_none()
+    if there is None:
+        return f"{name}: no sums are kept: there is no such table"
+    if why := next(_refusals(dict(there), rollup), None):
+        return f"{name}: no sums are kept: {why}"
+    summed = [one for one in measures(table, rollup) if one in there["names"]]
+    as_asked = text(
+        f"SELECT EXISTS (SELECT FROM {OWN_SCHEMA}.rollups WHERE name = :name AND measures = :measures "
+        f"AND state <> 'broken') AND {OWN_SCHEMA}.is_rolled_up(:name)"
+    )
+    by = f"by {' and '.join(unit.interval for unit in rollup.units)}, per {' and '.join(rollup.keys)}"
+    if await connection.scalar(as_asked, {"name": name, "measures": summed}):
+        return f"{name}: sums are kept {by}"
+    await _drop(connection, table)
+    for sql in _triggers(table, rollup):  # these wait for whoever writes, so that all writes from now on are marked
+        await connection.execute(text(sql))
+    await connection.execute(
+        text(f"INSERT INTO {OWN_SCHEMA}.rollups (name, measures, state) VALUES (:name, :measures, 'building')"),
+        {"name": name, "measures": summed},
+    )
+    time, unit = identifier(rollup.time), rollup.unit
+    await connection.execute(
+        text(
+            f"INSERT INTO {OWN_SCHEMA}.rollup_marks (name, at) SELECT :name, generate_series({unit.start('min')}, max, "
+            f"'{unit.interval}') FROM (SELECT min({time}), max({time}) FROM {name} "
+            f"WHERE {time} >= '{FIRST}' AND {time} < '{LAST}') AS window_"
+        ),
+        {"name": name},
+    )
+    return f"{name}: sums are kept {by} from now on, and of what is there once gateways have summed it up"
+
+
+def _refusals(there: Mapping[str, Any], rollup: Rollup) -> Iterator[str]:
+    """Why a table cannot be rolled up."""
+    for column in (rollup.time, *rollup.keys):
+        if column not in there["names"]:
+            yield f"it has no column {column}"
+    if not there["plain"]:
+        yield "it is no plain table: partitions, and tables that inherit, are written past its triggers"
+    if there["subscribed"]:
+        yield "a subscription writes it, past its triggers"
+    if not there["timed"]:
+        yield f"{rollup.time} is no timestamptz"
+    if not there["indexed"]:
+        yield f"no index of all rows begins with {rollup.time}; make one, concurrently"
+    if there["hidden"]:
+        yield "row level security hides rows of it"
+
+
+async def drop(connection: AsyncConnection) -> list[str]:
+    """Ends to keep sums, and removes them, in the transaction of the connection; the tables that had some."""
+    await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+    if not await connection.scalar(text(f"SELECT to_regclass('{OWN_SCHEMA}.rollups') IS NOT NULL")):
+        return []
+    kept = set(await connection.scalars(text(f"SELECT name FROM {OWN_SCHEMA}.rollups")))
+    for table, _ in rollups():
+        await _drop(connection, table)
+    return sorted(kept)
+
+
+async def _drop(connection: AsyncConnection, table: Table) -> None:
+    if await connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": table.fullname}):
+        for event in _EVENTS:
+            await connection.execute(text(f"DROP TRIGGER IF EXISTS {TRIGGER}_{event.lower()} ON {table.fullname}"))
+    await connection.execute(text(f"TRUNCATE {_sums(table)}"))
+    for own in ("rollups", "rollup_marks"):
+        await connection.execute(text(f"DELETE FROM {OWN_SCHEMA}.{own} WHERE name = :name"), {"name": table.fullname})
+
+
+_EVENTS: Mapping[str, str] = {
+    "INSERT": "REFERENCING NEW TABLE AS new_rows",
+    "UPDATE": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+    "DELETE": "REFERENCING OLD TABLE AS old_rows",
+    "TRUNCATE": "",
+}
+
+
+def _triggers(table: Table, rollup: Rollup) -> Sequence[str]:
+    """Also where triggers are switched off for the session, as restoring does."""
+    given = literals([table.fullname, rollup.time, rollup.unit.interval, sums_table(table.name)])
+    made = []
+    for event, rows in _EVENTS.items():
+        name = f"{TRIGGER}_{event.lower()}"
+        marks = f"FOR EACH STATEMENT EXECUTE FUNCTION {OWN_SCHEMA}.mark_rollup({given})"
+        made.append(f"CREATE TRIGGER {name} AFTER {event} ON {table.fullname} {rows} {marks}")
+        made.append(f"ALTER TABLE {table.fullname} ENABLE ALWAYS TRIGGER {name}")
+    return made
+
+
+def _sums(table: Table) -> str:
+    return f"{OWN_SCHEMA}.{identifier(sums_table(table.name))}"
+
+
+# -- upkeep ------------------------------------------------------------------------------------------------------------
+
+_STATE = text(f"SELECT measures, state, {OWN_SCHEMA}.is_rolled_up(name) FROM {OWN_SCHEMA}.rollups WHERE name = :name")
+_SAY = text(f"UPDATE {OWN_SCHEMA}.rollups SET state = :state WHERE name = :name")
+_MARKED = f"""
+    SELECT DISTINCT at FROM {OWN_SCHEMA}.rollup_marks
+    WHERE name = :name AND at < now() - interval '{SETTLED}' - CAST(:unit AS interval)
+    ORDER BY at DESC LIMIT :most
+"""
+_UNMARK = text(f"DELETE FROM {OWN_SCHEMA}.rollup_marks WHERE name = :name AND at = ANY (:units)")
+MANY_MARKS = 100
+"""Marks of a unit that is not over yet that are made into one."""
+_UNITE = text(f"""
+    WITH many AS (
+        SELECT at FROM {OWN_SCHEMA}.rollup_marks WHERE name = :name GROUP BY at HAVING count(*) > {MANY_MARKS}
+    ), gone AS (
+        DELETE FROM {OWN_SCHEMA}.rollup_marks AS m USING many WHERE m.name = :name AND m.at = many.at
+    )
+    INSERT INTO {OWN_SCHEMA}.rollup_marks (name, at) SELECT :name, at FROM many
+""")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What came of a step: how many units were summed up, and the state that the rollup has come to if it changed."""
+
+    units: int
+    state: str | None = None
+
+
+async def step(connection: AsyncConnection, table: Table, rollup: Rollup, most: int) -> Step | None:
+    """Sums ``most`` marked units of a table up, the newest first, in a transaction of one snapshot (``REPEATABLE
+    READ``), which the caller commits. None where there is no rollup of it, or another process is at it.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: The sums cannot be made, or another process has made some: nothing is changed.
+    """
+    name = {"name": table.fullname}
+    if not await connection.scalar(_ALONE):
+        return None
+    found = (await connection.execute(_STATE, name)).one_or_none()
+    if found is None or found.state == "broken":
+        return None
+    summed, state, is_exact = found
+    if not is_exact:
+        await connection.execute(_SAY, {**name, "state": "broken"})
+        return Step(0, "broken")
+    asked = {**name, "unit": rollup.unit.interval, "most": most}
+    units = list(await connection.scalars(text(_MARKED.replace(":unit", f"'{rollup.unit.interval}'")), asked))
+    if units:
+        await _sum_up(connection, table, rollup, summed, units)
+        await connection.execute(_UNMARK, {**name, "units": units})
+    await connection.execute(_UNITE, name)
+    if len(units) < most and state == "building":
+        await connection.execute(_SAY, {**name, "state": "ready"})
+        return Step(len(units), "ready")
+    return Step(len(units))
+
+
+async def _sum_up(
+    connection: AsyncConnection, table: Table, rollup: Rollup, summed: Sequence[str], units: Sequence[object]
+) -> None:
+    sums, time, first = _sums(table), f"t.{identifier(rollup.time)}", rollup.unit
+    within = f"{time} >= u.at AND {time} < u.at + interval '{first.interval}'"
+    keys = [identifier(key) for key in rollup.keys]
+    columns = [identifier(f"{one}_{part}") for one in summed for part in PARTS]
+    into = f"INSERT INTO {sums} (unit, at, {', '.join([*keys, 'row_count', *columns])})"
+    of_rows = [f"{part}(t.{identifier(one)})" for one in summed for part in PARTS]
+    kept_keys = [f"t.{key}{'::text' if _is_label(table, key) else ''}" for key in rollup.keys]
+    await connection.execute(
+        text(f"DELETE FROM {sums} WHERE unit = '{first.interval}' AND at = ANY (:units)"), {"units": units}
+    )
+    await connection.execute(
+        text(
+            f"{into} SELECT '{first.interval}', u.at, {', '.join([*kept_keys, 'count(*)', *of_rows])} "
+            "FROM unnest(CAST(:units AS timestamptz[])) AS u (at) "
+            f"CROSS JOIN LATERAL (SELECT * FROM {table.fullname} AS t WHERE {within} OFFSET 0) AS t "
+            f"GROUP BY u.at, {', '.join(f't.{key}' for key in keys)}"
+        ),
+        {"units": units},
+    )
+    again = [f"{_again(part)}({identifier(f'{one}_{part}')})" for one in summed for part in PARTS]
+    for longer in rollup.units[1:]:
+        whole = f"SELECT DISTINCT {longer.start('u.at')} AS at FROM unnest(CAST(:units AS timestamptz[])) AS u (at)"
+        await connection.execute(
+            text(f"DELETE FROM {sums} WHERE unit = '{longer.interval}' AND at IN ({whole})"), {"units": units}
+        )
+        await connection.execute(
+            text(
+                f"{into} SELECT '{longer.interval}', w.at, {', '.join([*keys, 'sum(row_count)', *again])} "
+                f"FROM ({whole}) AS w JOIN {sums} AS s ON s.unit = '{first.interval}' AND s.at >= w.at "
+                f"AND s.at < w.at + interval '{longer.interval}' GROUP BY w.at, {', '.join(keys)}"
+            ),
+            {"units": units},
+        )
+
+
+def _again(part: str) -> str:
+    """The function that makes one of several sums."""
+    return part if part in {"min", "max"} else "sum"
+
+
+def _is_label(table: Table, key: str) -> bool:
+    return hasattr(table.c[key].type, "enums")

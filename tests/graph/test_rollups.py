@@ -1,0 +1,340 @@
+"""Aggregates that are read off rollups equal those of the rows, whatever was written and by whom."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from db.attach import facts
+from db.base.rollups import rollups
+from db.migrations.setup import connect
+from db.store import rollups as store
+from gateway.operations import rollups as upkeep
+from tests.support.changing import add
+from tests.support.client import Client, same, serving
+from tests.support.databases import Database
+from tests.webhooks.receivers import became
+
+pytestmark = pytest.mark.slow
+
+METRICS = "ml_bentoml_serving_metrics"
+BEGIN = datetime(2026, 3, 27, tzinfo=UTC)
+"""The clocks of many zones change within the days that follow."""
+DAYS = 5
+SUMS = "count avgLatencyMs { count sum avg min max } requestsTotal { count sum avg min max }"
+
+
+async def make(database: Database) -> list[str]:
+    """Makes the rollups, as the owner of the tables does."""
+    async with connect(database.admin_url) as connection, connection.begin():
+        return await store.make(connection)
+
+
+async def summed_up(database: Database, most: int = 50) -> None:
+    """Sums up all that is marked, as the upkeep of a gateway does, in its role."""
+    async with connect(database.gateway_url) as connection:
+        for table, rollup in rollups():
+            made = None
+            while made is None or made.units:
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+                async with connection.begin():
+                    made = await store.step(connection, table, rollup, most)
+                if made is None:
+                    break
+
+
+@asynccontextmanager
+async def both(database: Database) -> AsyncIterator[tuple[Client, Client]]:
+    """Gateways with rollups, whose upkeep is left to the test, and without."""
+    async with serving(database.gateway_url, rollups=True) as kept, serving(database.gateway_url) as plain:
+        yield kept, plain
+
+
+@pytest.fixture(autouse=True)
+def never_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(_self: upkeep.RollupUpkeep) -> None:
+        return
+
+    monkeypatch.setattr(upkeep.RollupUpkeep, "run", nothing)
+
+
+async def fill(sql: asyncpg.Connection, services: int = 3, rows: int = 2000) -> Sequence[str]:
+    """Rows of some services over some days, with values and times that are missing or far away."""
+    ids = [str(await add(sql, "ml_bentoml_services")) for _ in range(services)]
+    await sql.execute("SELECT setseed(0.5)")
+    await sql.execute(
+        f"""INSERT INTO {METRICS} (service_id, recorded_at, requests_total, avg_latency_ms)
+        SELECT ($1::uuid[])[1 + n % {services}],
+            CASE WHEN n % 211 = 0 THEN NULL WHEN n % 307 = 0 THEN '2300-01-01Z' WHEN n % 331 = 0 THEN '1960-01-01Z'
+            ELSE $2::timestamptz + random() * {DAYS} * interval '24 hours' END,
+            CASE WHEN n % 7 = 0 THEN NULL ELSE (random() * 1000)::int END,
+            CASE WHEN n % 5 = 0 THEN NULL ELSE random() * 100 END
+        FROM generate_series(1, {rows}) AS n""",
+        ids,
+        BEGIN,
+    )
+    return ids
+
+
+async def write(sql: asyncpg.Connection, draw: random.Random, services: Sequence[str]) -> None:
+    """One statement of another client's: rows that come, move, change or go."""
+    since = BEGIN + timedelta(hours=draw.uniform(-30, DAYS * 24))
+    until = since + timedelta(hours=draw.choice([0.01, 1, 7, 30]))
+    match draw.choice(["insert", "insert", "update", "move", "delete", "upsert"]):
+        case "insert":
+            await sql.execute(
+                f"INSERT INTO {METRICS} (service_id, recorded_at, requests_total, avg_latency_ms) "
+                "SELECT $1::uuid, $2::timestamptz + n * interval '37 minutes', n, n * 0.1 FROM generate_series(1, 9) n",
+                draw.choice(services), since,
+            )  # fmt: skip
+        case "update":
+            await sql.execute(
+                f"UPDATE {METRICS} SET requests_total = coalesce(requests_total, 0) + 1 "
+                "WHERE recorded_at >= $1 AND recorded_at < $2",
+                since, until,
+            )  # fmt: skip
+        case "move":
+            await sql.execute(
+                f"UPDATE {METRICS} SET recorded_at = recorded_at - interval '25 hours', service_id = $3::uuid "
+                "WHERE recorded_at >= $1 AND recorded_at < $2",
+                since, until, draw.choice(services),
+            )  # fmt: skip
+        case "delete":
+            await sql.execute(f"DELETE FROM {METRICS} WHERE recorded_at >= $1 AND recorded_at < $2", since, until)
+        case _:
+            await sql.execute(
+                f"INSERT INTO {METRICS} AS m (id, service_id, recorded_at) "
+                f"SELECT id, service_id, $1::timestamptz FROM {METRICS} ORDER BY id LIMIT 3 "
+                "ON CONFLICT (id) DO UPDATE SET recorded_at = excluded.recorded_at",
+                since,
+            )
+
+
+def question(draw: random.Random, services: Sequence[str]) -> str:
+    """A question that a rollup answers: any window, any services, any buckets."""
+    where = []
+    if draw.random() < 0.8:
+        for operator in draw.sample(["gte", "gt", "lte", "lt"], draw.choice([1, 2, 2, 3])):
+            whole = draw.choice([1.0, 3600.0, 86400.0, 0.001])
+            moment = BEGIN + timedelta(seconds=draw.uniform(-90_000, (DAYS + 1) * 86_400) // whole * whole)
+            where.append(f'recordedAt: {{ {operator}: "{moment.isoformat()}" }}')
+    if draw.random() < 0.5:
+        ids = ", ".join(f'"{one}"' for one in draw.sample(services, 2))
+        where.append(
+            draw.choice([f'serviceId: {{ eq: "{services[0]}" }}', f"serviceId: {{ in: [{ids}] }}",
+                         f'serviceId: {{ ne: "{services[1]}" }}'])
+        )  # fmt: skip
+    joined = ", ".join(f"{{ {one} }}" for one in where)
+    bucket = draw.choice(["", "", "HOUR", "DAY", "WEEK", "MONTH"])
+    keys = [f"{{ field: RECORDED_AT, bucket: {bucket} }}"] if bucket else []
+    keys += ["{ field: SERVICE_ID }"] if draw.random() < 0.4 else []
+    asked = f"groupBy: [{', '.join(keys)}]" if keys else ""
+    aggregate = f"aggregate{f'({asked})' if asked else ''} {{ {SUMS} group {{ recordedAt serviceId }} }}"
+    if draw.random() < 0.25:
+        return f"{{ bentoServices {{ nodes {{ id metrics(where: {{ and: [{joined}] }}) {{ {aggregate} }} }} }} }}"
+    return f"{{ servingMetrics(where: {{ and: [{joined}] }}) {{ {aggregate} }} }}"
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_question_after_any_writes(database: Database, sql: asyncpg.Connection, seed: int) -> None:
+    draw = random.Random(seed)
+    services = await fill(sql)
+    await make(database)
+    await summed_up(database)
+    async with both(database) as (kept, plain):
+        for round_ in range(12):
+            for _ in range(6):
+                query = question(draw, services)
+                found, wanted = await kept.ask(query), await plain.ask(query)
+                assert same(found.get("data"), wanted["data"], 1e-9), query
+                assert found["extensions"].get("rollup") is (True if kept.compiles and "data" in found else None), query
+                assert "rollup" not in wanted["extensions"]
+            for _ in range(draw.randrange(4)):
+                await write(sql, draw, services)
+            if round_ % 3 == 2:
+                await summed_up(database, draw.choice([1, 7, 50]))
+    assert await sql.fetchval(f"SELECT count(*) > 50 FROM gateway.rollup_{METRICS}")
+
+
+async def test_spans_of_agents(database: Database, sql: asyncpg.Connection) -> None:
+    """Keys that are enums, and an edge within five minutes."""
+    await sql.execute(
+        "INSERT INTO ml_observability_spans (trace_id, span_id, agent_name, agent_tier, started_at, duration_ms) "
+        "SELECT 't' || n, 's' || n, (enum_range(NULL::agent_name_enum))[1 + n % 7], "
+        "(enum_range(NULL::agent_tier_enum))[1 + n % 2], $1::timestamptz + n * interval '97 seconds', n % 313 "
+        "FROM generate_series(1, 4000) AS n",
+        BEGIN,
+    )
+    await make(database)
+    await summed_up(database)
+    name = await sql.fetchval("SELECT (enum_range(NULL::agent_name_enum))[3]::text")
+    await sql.execute("DELETE FROM ml_observability_spans WHERE span_id IN ('s77', 's1777')")
+    async with both(database) as (kept, plain):
+        for where in (
+            "",
+            f'agentName: {{ eq: "{name}" }}',
+            f'startedAt: {{ gte: "2026-03-28T03:13:00Z", lte: "2026-03-30T23:59:00Z" }}, agentName: {{ ne: "{name}" }}',
+        ):
+            for keys in ("", "{ field: AGENT_NAME }", "{ field: AGENT_TIER }, { field: STARTED_AT, bucket: HOUR }"):
+                query = (
+                    f"{{ observabilitySpans(where: {{ {where} }}) {{ aggregate(groupBy: [{keys}]) "
+                    "{ count durationMs { sum avg min max } group { agentName agentTier startedAt } } } }"
+                )
+                found = await kept.ask(query)
+                assert "errors" not in found, found["errors"]
+                assert found["extensions"].get("rollup") is (True if kept.compiles else None)
+                assert same(found["data"], await plain.data(query), 1e-9), query
+
+
+ANY = "{ servingMetrics { aggregate(groupBy: [{ field: RECORDED_AT, bucket: DAY }]) { count group { recordedAt } } } }"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        ANY.replace("count", "count avgLatencyMs { p95 }"),
+        ANY.replace("count", "count avgLatencyMs { stddev }"),
+        ANY.replace("count", "count recordedAt { max }"),
+        ANY.replace("DAY", "MINUTE"),
+        ANY.replace(", bucket: DAY", ""),
+        ANY.replace("field: RECORDED_AT, bucket: DAY", "field: ERROR_RATE"),
+        ANY.replace("servingMetrics", "servingMetrics(where: { requestsTotal: { gt: 5 } })"),
+        ANY.replace("servingMetrics", 'servingMetrics(where: { or: [{ recordedAt: { gte: "now-7d" } }] })'),
+        ANY.replace("servingMetrics", 'servingMetrics(where: { recordedAt: { ne: "now-7d" } })'),
+    ],
+)  # fmt: skip
+async def test_what_sums_do_not_tell_is_made_of_rows(
+    module_database: Database, query: str, kept_rows: tuple[Client, Client]
+) -> None:
+    kept, plain = kept_rows
+    found = await kept.ask(query)
+    assert "rollup" not in found["extensions"]
+    assert found["data"] == (await plain.data(query))
+
+
+@pytest.fixture(scope="module")
+async def kept_rows(module_database: Database) -> AsyncIterator[tuple[Client, Client]]:
+    async with connect(module_database.admin_url) as connection, connection.begin():
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        await fill(driver, rows=300)
+    await make(module_database)
+    await summed_up(module_database)
+    async with both(module_database) as clients:
+        yield clients
+
+
+async def test_the_upkeep_of_a_gateway(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(upkeep, "SECONDS", 0.05)
+    monkeypatch.setattr(upkeep, "PAUSE", 0.0)
+    await fill(sql, rows=300)
+    assert all("from now on" in told for told in await make(database))
+    assert all("sums are kept by" in told and "from now on" not in told for told in await make(database))
+    async with serving(database.gateway_url, rollups=True):
+        await became(sql, "SELECT WHERE (SELECT count(*) FROM gateway.rollups WHERE state = 'ready') = 2")
+        await became(sql, "SELECT WHERE NOT EXISTS (SELECT FROM gateway.rollup_marks)")
+        await sql.execute(f"TRUNCATE {METRICS}")
+        await became(sql, f"SELECT WHERE NOT EXISTS (SELECT FROM gateway.rollup_{METRICS})")
+
+
+async def test_marks_of_the_hour_at_hand_are_united_and_stay(database: Database, sql: asyncpg.Connection) -> None:
+    service = await add(sql, "ml_bentoml_services")
+    await make(database)
+    for _ in range(store.MANY_MARKS + 1):
+        await sql.execute(f"INSERT INTO {METRICS} (service_id, recorded_at) VALUES ($1, now())", service)
+    await summed_up(database)
+    assert await sql.fetchval("SELECT count(*) FROM gateway.rollup_marks") in {1, 2}  # of one hour, or of two
+    async with both(database) as (kept, plain):
+        assert await kept.data(ANY) == await plain.data(ANY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"ALTER TABLE {METRICS} DISABLE TRIGGER e2i_rollup_insert",
+        f"DROP TRIGGER e2i_rollup_delete ON {METRICS}",
+        f"CREATE TABLE part () INHERITS ({METRICS})",
+        f"CREATE POLICY busy ON {METRICS} USING (requests_total > 9); ALTER TABLE {METRICS} ENABLE ROW LEVEL SECURITY",
+        "UPDATE gateway.rollups SET state = 'broken'",
+        "DELETE FROM gateway.rollups",
+    ],
+)
+async def test_a_rollup_that_is_not_exact_any_more_answers_nothing(
+    database: Database, sql: asyncpg.Connection, change: str
+) -> None:
+    """At once: what a gateway knows of the database is minutes old."""
+    await fill(sql, rows=300)
+    await make(database)
+    await summed_up(database)
+    async with both(database) as (kept, plain):
+        before = await kept.data(ANY)
+        await sql.execute(change)
+        await sql.execute(f"DELETE FROM {METRICS} WHERE recorded_at < $1", BEGIN + timedelta(days=2))
+        found = await kept.data(ANY)
+        assert found == await plain.data(ANY) != before
+        await summed_up(database)
+        async with connect(database.gateway_url) as connection:
+            assert METRICS not in (await facts.read(connection)).rollups
+        assert await kept.data(ANY) == found
+
+
+async def test_a_caller_without_a_column_is_answered_by_its_scopes(database: Database, sql: asyncpg.Connection) -> None:
+    """Sums are no way around: what is made of a column that is missing is missing."""
+    await fill(sql, rows=300)
+    await sql.execute(f"ALTER TABLE {METRICS} DROP COLUMN avg_latency_ms CASCADE")
+    await make(database)
+    await summed_up(database)
+    async with both(database) as (kept, _):
+        assert (await kept.ask(ANY))["extensions"].get("rollup") is (True if kept.compiles else None)
+        error = await kept.error(ANY.replace("count", "avgLatencyMs { sum }"))
+        assert error["code"] == "MISSING_IN_DATABASE"
+
+
+async def test_why_none_is_kept(database: Database, sql: asyncpg.Connection) -> None:
+    await sql.execute(
+        f"CREATE TABLE part () INHERITS ({METRICS}); ALTER TABLE ml_observability_spans DROP started_at CASCADE"
+    )
+    told = await make(database)
+    assert f"{METRICS}: no sums are kept: it is no plain table" in "\n".join(told)
+    assert "ml_observability_spans: no sums are kept: it has no column started_at" in told
+    assert not await sql.fetchval("SELECT count(*) FROM gateway.rollups")
+
+
+async def test_dropped_sums_leave_nothing(database: Database, sql: asyncpg.Connection) -> None:
+    await fill(sql, rows=300)
+    await make(database)
+    await summed_up(database)
+    async with connect(database.admin_url) as connection, connection.begin():
+        assert await store.drop(connection) == sorted(table.fullname for table, _ in rollups())
+    await sql.execute(f"DELETE FROM {METRICS}")
+    for own in ("rollups", "rollup_marks", f"rollup_{METRICS}"):
+        assert not await sql.fetchval(f"SELECT count(*) FROM gateway.{own}")
+    assert not await sql.fetchval("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'e2i_rollup%'")
+
+
+async def test_a_statement_that_commits_during_a_step_stays_marked(database: Database, sql: asyncpg.Connection) -> None:
+    services = await fill(sql, rows=300)
+    await make(database)
+    await summed_up(database)
+    (table, rollup), *_ = [one for one in rollups() if one[0].name == METRICS]
+    draw = random.Random(1)
+    await write(sql, draw, services)
+    async with connect(database.gateway_url) as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        async with connection.begin():
+            await connection.execute(text("SELECT 1 FROM gateway.rollups"))  # the snapshot
+            await sql.execute(f"UPDATE {METRICS} SET requests_total = 7")
+            assert await store.step(connection, table, rollup, 50) is not None
+    async with both(database) as (kept, plain):
+        query = ANY.replace("count", "requestsTotal { sum }")
+        assert await kept.data(query) == await plain.data(query)
