@@ -18,7 +18,7 @@ from itertools import islice, pairwise
 
 from schema.catalogue.catalogue import Catalogue, ColumnField, Root, Type
 from schema.names.phrasings import phrasing
-from schema.names.question_words import Answer, asked_for, given_by
+from schema.names.question_words import AnswerKind, asked_for, given_by
 from schema.names.synonyms import BY_WORD, GROUPS
 from schema.names.words import stem, words
 
@@ -80,7 +80,7 @@ class FoundField:
 class _FieldEntry:
     field: FoundField
     weights: Mapping[str, float]
-    gives: frozenset[Answer] = frozenset()
+    gives: frozenset[AnswerKind] = frozenset()
     """What its values answer."""
 
 

@@ -12,7 +12,7 @@ from db.base.column_facts import Unit
 from schema.names.words import words
 
 
-class Answer(enum.Enum):
+class AnswerKind(enum.Enum):
     """A kind of answers; the members' values are the forms of questions that ask for them."""
 
     DURATION = (
@@ -31,28 +31,32 @@ class Answer(enum.Enum):
 
 
 _UNITS = {
-    Answer.DURATION: {Unit.MILLISECONDS, Unit.SECONDS, Unit.DAYS, Unit.WEEKS, Unit.MONTHS, Unit.YEARS},
-    Answer.COUNT: {Unit.COUNT, Unit.TOKENS},
-    Answer.SHARE: {Unit.FRACTION, Unit.PERCENT},
-    Answer.MONEY: {Unit.USD, Unit.MULTIPLE},
+    AnswerKind.DURATION: {Unit.MILLISECONDS, Unit.SECONDS, Unit.DAYS, Unit.WEEKS, Unit.MONTHS, Unit.YEARS},
+    AnswerKind.COUNT: {Unit.COUNT, Unit.TOKENS},
+    AnswerKind.SHARE: {Unit.FRACTION, Unit.PERCENT},
+    AnswerKind.MONEY: {Unit.USD, Unit.MULTIPLE},
 }
-_KINDS = {Answer.TIME: {"DateTime", "Date"}, Answer.TRUTH: {"Boolean"}, Answer.EXTENT: {"Int", "Float", "BigInt"}}
+_KINDS = {
+    AnswerKind.TIME: {"DateTime", "Date"},
+    AnswerKind.TRUTH: {"Boolean"},
+    AnswerKind.EXTENT: {"Int", "Float", "BigInt"},
+}
 _PARTS = {
-    Answer.PERSON: frozenset("by actor owner reviewer user hcp role email name unit channel".split()),  # noqa: SIM905
-    Answer.REASON: frozenset("reason rationale message cause note error justification explanation".split()),  # noqa: SIM905
-    Answer.PLACE: frozenset("url uri endpoint environment region dataset source dir table scope".split()),  # noqa: SIM905
-    Answer.NAME: frozenset({"name", "title"}),
+    AnswerKind.PERSON: frozenset("by actor owner reviewer user hcp role email name unit channel".split()),  # noqa: SIM905
+    AnswerKind.REASON: frozenset("reason rationale message cause note error justification explanation".split()),  # noqa: SIM905
+    AnswerKind.PLACE: frozenset("url uri endpoint environment region dataset source dir table scope".split()),  # noqa: SIM905
+    AnswerKind.NAME: frozenset({"name", "title"}),
 }
 """Units, types and words of names of the fields that give an answer."""
-_FORMS = {answer: re.compile(answer.value, re.IGNORECASE) for answer in Answer}
+_FORMS = {answer: re.compile(answer.value, re.IGNORECASE) for answer in AnswerKind}
 
 
-def asked_for(text: str) -> frozenset[Answer]:
+def asked_for(text: str) -> frozenset[AnswerKind]:
     """The answers that a question asks for; none if it has no question word."""
     return frozenset(answer for answer, form in _FORMS.items() if form.search(text))
 
 
-def given_by(name: str, kind: str, unit: str | None) -> frozenset[Answer]:
+def given_by(name: str, kind: str, unit: str | None) -> frozenset[AnswerKind]:
     """The answers that a field gives, by its name, its type and its unit's symbol."""
     parts = set(words(name))
     by_unit = {answer for answer, units in _UNITS.items() if unit in {one.value for one in units}}
