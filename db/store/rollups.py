@@ -171,14 +171,14 @@ _UNITE = text(f"""
 
 
 @dataclass(frozen=True)
-class Step:
+class RollupStep:
     """What came of a step: how many units were summed up, and the state that the rollup has come to if it changed."""
 
     units: int
     state: str | None = None
 
 
-async def step(connection: AsyncConnection, table: Table, rollup: Rollup, most: int) -> Step | None:
+async def step(connection: AsyncConnection, table: Table, rollup: Rollup, most: int) -> RollupStep | None:
     """Sums ``most`` marked units of a table up, the newest first, in a transaction of one snapshot (``REPEATABLE
     READ``), which the caller commits. None where there is no rollup of it, or another process is at it.
 
@@ -194,7 +194,7 @@ async def step(connection: AsyncConnection, table: Table, rollup: Rollup, most: 
     summed, state, is_exact = found
     if not is_exact:
         await connection.execute(_SAY, {**name, "state": "broken"})
-        return Step(0, "broken")
+        return RollupStep(0, "broken")
     asked = {**name, "unit": rollup.unit.interval, "most": most}
     units = list(await connection.scalars(text(_MARKED.replace(":unit", f"'{rollup.unit.interval}'")), asked))
     if units:
@@ -203,8 +203,8 @@ async def step(connection: AsyncConnection, table: Table, rollup: Rollup, most: 
     await connection.execute(_UNITE, name)
     if len(units) < most and state == "building":
         await connection.execute(_SAY, {**name, "state": "ready"})
-        return Step(len(units), "ready")
-    return Step(len(units))
+        return RollupStep(len(units), "ready")
+    return RollupStep(len(units))
 
 
 async def _sum_up(

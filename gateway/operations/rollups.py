@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.base.rollups import Rollup, rollups
 from db.engine.errors import MissingObjectError, NotPermittedError, translated
-from db.store.rollups import Step, step
+from db.store.rollups import RollupStep, step
 
 log = logging.getLogger("gateway.rollups")
 
@@ -70,7 +70,7 @@ class RollupUpkeep:
         self._most[name] = max(most // 2, 1) if took > STEP_SECONDS else min(most * 2, MOST) if made.units else most
         return made.units == most
 
-    async def _committed(self, table: Table, rollup: Rollup, most: int) -> Step | None:
+    async def _committed(self, table: Table, rollup: Rollup, most: int) -> RollupStep | None:
         with translated():
             async with self._writer.connect() as connection:
                 await connection.execution_options(isolation_level="REPEATABLE READ")

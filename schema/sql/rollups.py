@@ -44,7 +44,7 @@ _BOUNDS = {"gte": "{v}", "gt": "{v} + interval '1 us'", "lte": "{v}", "lt": "{v}
 
 
 @dataclass(frozen=True)
-class Reading:
+class RollupReading:
     """How an aggregate can be read off the rollup of its type."""
 
     rollup: Rollup
@@ -58,7 +58,7 @@ class Reading:
 
 def reading(
     type_: Type, where: Mapping[str, Any] | None, selection: Selection, equal: Collection[str] | None = None
-) -> Reading | None:
+) -> RollupReading | None:
     """How the aggregate of a list can be read off the rollup of its type; None where it has to be made of rows.
 
     The list is of all rows, or of those of a parent, which have one value in the columns ``equal``.
@@ -82,7 +82,7 @@ def reading(
         return None
     times = [one for one in filters if isinstance(one, tuple)]
     keys = [one for one in filters if isinstance(one, Mapping)]
-    return Reading(rollup, units, tuple(times), tuple(keys))
+    return RollupReading(rollup, units, tuple(times), tuple(keys))
 
 
 def _filters(
@@ -122,7 +122,7 @@ def _sums(type_: Type, rollup: Rollup, selection: Selection) -> bool:
 
 
 def statement(
-    found: Reading,
+    found: RollupReading,
     summary: Summary,
     rows: str,
     on: Sequence[str],
@@ -164,7 +164,7 @@ def statement(
     return f"{source} GROUP BY {by} ORDER BY {by} LIMIT {bind(aggregates.MAX_GROUPS + 1, 'bigint')}"
 
 
-def _windows(found: Reading, summary: Summary, bind: Binds) -> str:
+def _windows(found: RollupReading, summary: Summary, bind: Binds) -> str:
     """The queries of the window and its units."""
     table, unit, longer = summary.type.sql_name, found.rollup.unit, found.units[-1]
     typed = Bind(bind, "timestamptz")
