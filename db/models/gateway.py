@@ -26,7 +26,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds
 from db.base.markers import LiveTopic
-from db.base.rollups import make_sums_table
+from db.base.sums import make_sums_table
 from db.base.vocabulary import EMPTY_OBJECT, NEW_UUID, NOW, OWN_SCHEMA, Entity, column, entities
 
 

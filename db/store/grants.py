@@ -18,7 +18,7 @@ import db.models  # noqa: F401 - maps all entities
 from db.base.footprints import everything
 from db.base.quoting import identifier, literal, literals
 from db.base.recording import plan_of, recordables
-from db.base.rollups import rollups, sums_table
+from db.base.sums import rollups, sums_table
 from db.base.vocabulary import OWN_SCHEMA, Entity, entities, is_own, table_of
 
 OWN_RIGHTS: dict[str, str] = {

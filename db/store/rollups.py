@@ -14,7 +14,8 @@ from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.base.quoting import identifier, literals
-from db.base.rollups import FIRST, LAST, PARTS, TRIGGER, Rollup, measures, rollups, sums_table
+from db.base.rollups import FIRST, LAST, Rollup
+from db.base.sums import PARTS, TRIGGER, measures, rollups, sums_table
 from db.base.vocabulary import OWN_SCHEMA
 
 SETTLED = "1 minute"

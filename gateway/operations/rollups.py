@@ -10,7 +10,8 @@ import time
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.base.rollups import Rollup, rollups
+from db.base.rollups import Rollup
+from db.base.sums import rollups
 from db.engine.errors import MissingObjectError, NotPermittedError, translated
 from db.store.rollups import RollupStep, step
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from db.attach.facts import Facts
-from db.base.rollups import sums_table
+from db.base.sums import sums_table
 from db.base.vocabulary import OWN_SCHEMA
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from db.base.quoting import literal, literals
-from db.base.rollups import FIRST, LAST, Rollup, TimeUnit, measures, sums_table
+from db.base.rollups import FIRST, LAST, Rollup, TimeUnit
+from db.base.sums import measures, sums_table
 from db.base.vocabulary import OWN_SCHEMA
 from schema.catalogue.catalogue import Type
 from schema.catalogue.column_types import ColumnKind

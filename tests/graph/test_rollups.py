@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from db.attach import facts
-from db.base.rollups import rollups
+from db.base.sums import rollups
 from db.migrations.setup import connect
 from db.store import rollups as store
 from gateway.operations import rollups as upkeep

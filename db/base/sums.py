@@ -1,0 +1,73 @@
+"""Tables of sums: which columns of a table that is rolled up are summed, and the table that holds their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import TEXT, BigInteger, Column, Double, Enum, Float, Index, Integer, Numeric, Table
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.types import TypeEngine
+
+from db.base.entity import OWN_SCHEMA, Entity, entities, table_of
+from db.base.rollups import Rollup
+
+PARTS = ("count", "sum", "min", "max")
+"""What is kept of a measure, beside the number of rows."""
+TRIGGER = "e2i_rollup"
+"""What the names of the triggers begin with."""
+
+
+def rollups() -> Iterator[tuple[Table, Rollup]]:
+    """The tables that are rolled up."""
+    for entity in entities().values():
+        if entity.__rollup__ is not None:
+            yield table_of(entity), entity.__rollup__
+
+
+def sums_table(table: str) -> str:
+    """The table that holds the sums of a table, without its schema."""
+    return f"rollup_{table}"
+
+
+def measures(table: Table, rollup: Rollup) -> Mapping[str, TypeEngine[Any]]:
+    """The columns that are summed up, with the types of their sums."""
+    found: dict[str, TypeEngine[Any]] = {}
+    for column in table.columns:
+        if column.name in rollup.keys or not isinstance(column.type, Integer | Numeric | Float):
+            continue
+        if isinstance(column.type, Float):
+            found[column.name] = Double()
+        elif isinstance(column.type, Integer) and not isinstance(column.type, BigInteger):
+            found[column.name] = BigInteger()
+        else:
+            found[column.name] = Numeric()
+    return found
+
+
+def make_sums_table(entity: type[Entity], rollup: Rollup) -> Table:
+    """The table of the sums of an entity's rows: one row for each unit and keys that have any."""
+    table = table_of(entity)
+    columns: list[Column[Any]] = [
+        Column("unit", TEXT(), nullable=False, comment="Length of the unit, such as 1 hour."),
+        Column("at", TIMESTAMP(timezone=True), nullable=False, comment="Start of the unit."),
+    ]
+    for name in rollup.keys:
+        type_ = table.c[name].type
+        kept = TEXT() if isinstance(type_, Enum) else type_
+        columns.append(Column(name, kept, comment=f"{name} of the rows."))
+    columns.append(Column("row_count", BigInteger(), nullable=False, comment="Number of rows."))
+    for name, sum_ in measures(table, rollup).items():
+        types = {"count": BigInteger(), "sum": sum_, "min": table.c[name].type, "max": table.c[name].type}
+        words = {"count": "Number of values of", "sum": "Sum of", "min": "Least", "max": "Greatest"}
+        columns += [Column(f"{name}_{part}", types[part], comment=f"{words[part]} {name}.") for part in PARTS]
+    own = sums_table(table.name)
+    return Table(
+        own,
+        entity.metadata,
+        *columns,
+        Index(f"ix_{own}_unit_at", "unit", "at"),
+        Index(f"ix_{own}_keys", *rollup.keys, "unit", "at"),
+        schema=OWN_SCHEMA,
+        comment=f"Sums of the rows of {table.fullname} by units of time; those of marked units are behind.",
+    )
