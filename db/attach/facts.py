@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import db.models  # noqa: F401 - maps all tables
+from db.attach.spreads import Spread, spreads
 from db.attach.vector_indexes import VectorIndex
 from db.attach.vector_indexes import indexes as indexes_of_vectors
 from db.base.system_catalog import relation_name, schemas
@@ -80,7 +81,10 @@ class Facts:
     many_nulls: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Columns with more null rows than most pages have rows; for analyzed columns."""
     vector_indexes: Mapping[tuple[str, str], VectorIndex] = field(default_factory=dict)
-
+    spreads: Mapping[str, Mapping[str, Spread]] = field(default_factory=dict)
+    """How the times of a column are spread; for analyzed columns."""
+    unseen: Mapping[str, int] = field(default_factory=dict)
+    """Rows of a table that were written since it was analyzed."""
     rollups: frozenset[str] = frozenset()
     """The tables of which sums by units of time are kept, and up to date."""
     columns: Mapping[str, Mapping[str, StoredColumn]] = field(default_factory=dict)
@@ -180,6 +184,13 @@ _APART = text(f"""
     WHERE {_OURS} AND c.reltuples > 0 AND c.reltoastrelid <> 0
 """)
 
+_UNSEEN = text(f"""
+    SELECT {_NAME}, CASE c.relkind WHEN 'r' THEN pg_stat_get_mod_since_analyze(c.oid) ELSE c.reltuples / 10 END::bigint
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE {_OURS} AND c.relkind IN ('r', 'p') AND c.reltuples > 0
+""")  # Postgres does not count what is written to the parts of a partitioned table
+
 _HAS_ROLLUPS = text("""
     SELECT to_regnamespace('gateway') IS NOT NULL AND has_schema_privilege('gateway', 'USAGE')
         AND to_regclass('gateway.rollups') IS NOT NULL AND has_table_privilege('gateway.rollups', 'SELECT')
@@ -224,10 +235,26 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
             if nulls * int(found.get(table, 0)) >= MANY_NULLS:
                 many_nulls[table] = many_nulls.get(table, frozenset()) | {column}
         apart = {row[0]: row[1] for row in await connection.execute(_APART, known)}
+        times = await spreads(connection, known)
+        unseen = {row[0]: row[1] for row in await connection.execute(_UNSEEN, known)}
         settled = frozenset(row[0] for row in await connection.execute(_SETTLED, known))
         rollups = await connection.scalars(_ROLLUPS) if await connection.scalar(_HAS_ROLLUPS) else ()
         rolled_up = frozenset(rollups)
     version = found.pop("", None)
     parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
     counts = {name: int(rows) for name, rows in found.items()}
-    return Facts(counts, parts, indexes, not_null, widths, apart, many_nulls, vectors, rolled_up, described, settled)
+    return Facts(
+        counts,
+        parts,
+        indexes,
+        not_null,
+        widths,
+        apart,
+        many_nulls,
+        vectors,
+        times,
+        unseen,
+        rolled_up,
+        described,
+        settled,
+    )

@@ -6,8 +6,9 @@ Sizes and indexes come from the facts of the database.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from db.attach.facts import Facts
@@ -45,6 +46,7 @@ NARROWED = 10
 
 PATTERNS = {operator.name for operator in (*TEXT, *DOCUMENTS)} - {"startsWith", "isNull"}
 """Operators that read the value of every row; no index of ours serves them."""
+EQUALITIES = {"eq", "isNull"}
 RANGES = {operator.name for operator in ORDER}
 
 
@@ -97,6 +99,8 @@ class Scans:
         self._catalogue = catalogue
         self._count_up_to = count_up_to
         self._rows = facts.rows
+        self._spreads = facts.spreads
+        self._unseen = facts.unseen
         self._indexes = Indexes(facts)
         self._keeps = True
         """Whether all relations of the current filter are joins: their targets are read once then."""
@@ -248,32 +252,55 @@ class Scans:
         return min(each, tried + there // SELECTED) if first and relation.unique else each
 
     def _left(self, type_: Type, where: Mapping[str, Any], rows: int) -> int:
-        """The approximate rows, of ``rows``, that an index leaves for one equality or range of the filter."""
-        leading = {type_.field_name(column): column for column in self._indexes.leading(type_)}
+        """The approximate rows, of ``rows``, that an index leaves for equalities and a range of the filter."""
         least = rows
-        for name, value in where.items():
-            if name == "and" and value:
-                least = min(least, *(self._left(type_, one or {}, rows) for one in value))
-            elif name in leading and isinstance(value, Mapping):
-                column = leading[name]
-                for operator, operand in value.items():
-                    if operator == "eq" and operand is not None:
-                        least = min(least, self._alike(type_, column, rows))
-                    elif operator == "in" and isinstance(operand, Sequence):
-                        least = min(least, few(operand) * self._alike(type_, column, rows))
-                    elif operator in RANGES:
-                        least = min(least, rows // NARROWED)
+        for one in where.get("and") or ():
+            least = min(least, self._left(type_, one or {}, rows))
+        for key in self._indexes.keys(type_):
+            left, guessed = rows, False
+            for column in key:
+                value = where.get(type_.field_name(column))
+                if not isinstance(value, Mapping):
+                    break
+                alike = self._alike(type_, column, rows, single=key == (column,))
+                if value.get("eq") is not None or isinstance(value.get("in"), Sequence):
+                    if alike is None and guessed:
+                        break
+                    some = rows // NARROWED if alike is None else alike
+                    guessed |= alike is None
+                    found = 1 if value.get("eq") is not None else few(value["in"])
+                    left = left * min(rows, found * some) // max(rows, 1)
+                elif value.keys() & RANGES:
+                    left = left * self._between(type_, column, value, rows) // max(rows, 1)
+                    break
+                else:
+                    break
+            least = min(least, left)
         return least
 
-    def _alike(self, type_: Type, column: str, rows: int) -> int:
-        """The approximate rows, of ``rows``, with one value of a column that leads an index."""
-        if self._indexes.leading(type_)[column]:
+    def _alike(self, type_: Type, column: str, rows: int, *, single: bool) -> int | None:
+        """The approximate rows, of ``rows``, with one value of a column, where that is known: it is unique by a
+        ``single`` index's word, or a reference."""
+        if single and self._indexes.leading(type_).get(column):
             return min(rows, 1)
         for relation in type_.relations.values():
             join = relation.join
             if not relation.many and join.equality and join.local_columns == (column,):
                 return rows // max(self.rows(self._catalogue[relation.target]), 1)
-        return rows // NARROWED
+        return None
+
+    def _between(self, type_: Type, column: str, value: Mapping[str, Any], rows: int) -> int:
+        """The approximate rows, of ``rows``, in a range of a column: by statistics for times, with all rows that these
+        have not seen where the range goes on behind them; else an assumed part."""
+        spread = self._spreads.get(type_.sql_name, {}).get(column)
+        if spread is None:
+            return rows // NARROWED
+        first = max((_seconds(value[name]) for name in ("gt", "gte") if value.get(name) is not None), default=None)
+        last = min((_seconds(value[name]) for name in ("lt", "lte") if value.get(name) is not None), default=None)
+        if first is None and last is None:
+            return rows
+        unseen = self._unseen.get(type_.sql_name, 0) * rows // max(self.rows(type_), 1)
+        return min(rows, round(rows * spread.share(first, last)) + 1 + (unseen if spread.is_beyond(last) else 0))
 
     def _is_narrow(self, type_: Type, where: Mapping[str, Any]) -> bool:
         """Whether the filter has an equality on a column that leads an index."""
@@ -284,14 +311,20 @@ class Scans:
         )
 
     def _is_found(self, type_: Type, where: Mapping[str, Any], relation: RelationField | None) -> bool:
-        """Whether an index finds exactly the rows of the filter: one equality, or a range of the type's order."""
-        if len(where) != 1:
+        """Whether an index finds exactly the rows of the filter: equalities and one range of its columns, after those
+        of the parent's key, or a range of the type's order."""
+        compared = {name: set(value) for name, value in where.items() if isinstance(value, Mapping)}
+        if len(compared) < len(where):
             return False
-        ((name, value),) = where.items()
-        if name == type_.field_name(type_.order[0].name) and isinstance(value, Mapping) and value.keys() <= RANGES:
+        time = type_.field_name(type_.order[0].name)
+        if compared.keys() == {time} and compared[time] <= RANGES:
             return True
-        indexed = {type_.field_name(column) for column in self._indexes.leading(type_)}
-        return relation is None and name in indexed and isinstance(value, Mapping) and value.keys() <= {"eq", "isNull"}
+        if relation and not relation.join.equality:
+            return False
+        parent = {type_.field_name(column) for column in relation.join.remote_columns} if relation else set()
+        return any(
+            _finds([type_.field_name(column) for column in key], compared, parent) for key in self._indexes.keys(type_)
+        )
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
@@ -336,6 +369,26 @@ class Scans:
                 ranked += any(name in PERCENTILES for name in names)
         keys = len(selection.arguments.get("groupBy") or ())
         return keys * rows // SORTED + functions * rows // SUMMED + ranked * rows // RANKED
+
+
+def _finds(key: Sequence[str], compared: Mapping[str, set[str]], parent: Collection[str]) -> bool:
+    """Whether the fields of an index begin with a parent's key and all fields that are compared, a range last."""
+    left, equal = set(compared), set(parent)
+    for column in key:
+        if column in equal:
+            equal.discard(column)
+        elif column in left and (compared[column] <= EQUALITIES or (compared[column] <= RANGES and left == {column})):
+            left.discard(column)
+        else:
+            break
+    return not left and not equal
+
+
+def _seconds(time: date) -> float:
+    """A time in seconds since 1970."""
+    if not isinstance(time, datetime):
+        time = datetime(time.year, time.month, time.day, tzinfo=UTC)
+    return time.timestamp()
 
 
 def _is_rare(type_: Type, where: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 
 from db.attach.facts import Facts, Index
 from db.attach.vector_indexes import VectorIndex
@@ -85,6 +86,15 @@ class Indexes:
             if index.method == "btree" and index.predicate is None and column:
                 found[column] = found.get(column, False) or (index.unique and len(index.columns) == 1)
         return found
+
+    def keys(self, type_: Type) -> list[tuple[str, ...]]:
+        """The columns of each full index, up to the first that is an expression."""
+        full = (
+            index
+            for index in (() if type_.is_view else self._indexes.get(type_.sql_name, ()))
+            if index.method == "btree" and index.predicate is None
+        )
+        return [tuple(takewhile(bool, (column.name for column in index.columns))) for index in full]
 
     def first_column(self, type_: Type, name: str) -> str | None:
         """The first column of the index with a name."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from db.attach.spreads import Spread
 from gateway.operations.service import OperationService
 from tests.support.client import Client, serving
-from tests.support.databases import Database, connect
+from tests.support.databases import Database, connect, connected
 from tests.support.plans import plan, recording
 
 MILLION = "ml_bentoml_serving_metrics"
@@ -274,3 +276,84 @@ async def test_the_length_of_a_list_is_part_of_a_price(large: Client) -> None:
     ids = [f"{n:032x}" for n in range(1000)]
     prices = [(await large.cost(query, ids=ids[:length]))["requested"] for length in (1, 1000, 1)]
     assert prices[0] == prices[2] < prices[1] / 5
+
+
+YEARS = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=7.3 * part) for part in range(101)]
+"""Bounds of a hundred parts with as many rows each, over two years."""
+ROWS, UNSEEN, SERVICES = 200_000_000, 60_000, 5_000
+DAY = (
+    f'recordedAt: {{ gte: "{YEARS[50]:%Y-%m-%dT%H:%M:%SZ}", lt: "{YEARS[50] + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}" }}'
+)
+ONE = 'serviceId: { eq: "00000000-0000-0000-0000-000000000001" }'
+WEEK_AND_LATER = f'recordedAt: {{ gte: "{YEARS[99]:%Y-%m-%dT%H:%M:%SZ}" }}'
+
+
+@pytest.fixture(scope="module")
+async def huge(demo_database: Database) -> AsyncIterator[Client]:
+    """A gateway that believes in 200 million serving metrics of two years and 5,000 services."""
+    async with serving(demo_database.gateway_url) as client:
+        endpoint: OperationService = client.app.state.graphql
+        facts = endpoint.access.facts
+        spread = Spread(tuple(bound.timestamp() for bound in YEARS))
+        believed = replace(
+            facts,
+            rows={**facts.rows, MILLION: ROWS, "ml_bentoml_services": SERVICES},
+            spreads={MILLION: {"recorded_at": spread}},
+            unseen={MILLION: UNSEEN},
+        )
+        endpoint.planner.learn_facts(believed)
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        (DAY, ROWS / 730),
+        (f"{DAY}, {ONE}", ROWS / 730 / SERVICES),
+        (ONE, ROWS / SERVICES),
+        (WEEK_AND_LATER, ROWS / 100 + UNSEEN),  # what statistics have not seen may be as late
+        (f"and: [{{ {DAY} }}, {{ {ONE} }}]", ROWS / SERVICES),  # the lesser of two, each of which an index serves
+    ],
+    ids=["a day", "a day of a service", "a service", "the last week", "a day and a service"],
+)
+async def test_a_window_costs_the_rows_that_are_in_it(huge: Client, where: str, rows: float) -> None:
+    query = f"{{ servingMetrics(first: 0, where: {{ {where} }}) {{ aggregate {{ count p99LatencyMs {{ avg }} }} }} }}"
+    beyond = rows / 5 if where.startswith("and") else 0  # a filter that no index serves as a whole
+    assert await cost(huge, query) == pytest.approx(rows / 10 + beyond, rel=0.1, abs=60)
+
+
+async def test_a_service_of_200_million_rows_is_cheap(huge: Client) -> None:
+    fields = "count p99LatencyMs { avg max } errorRate { avg }"
+    query = f"{{ servingMetrics(first: 0, where: {{ {ONE} }}) {{ aggregate {{ {fields} }} }} }}"
+    assert await cost(huge, query) < 10_000
+    by_hour = "aggregate(groupBy: [{ field: RECORDED_AT, bucket: HOUR }])"
+    of_a_day = f"{{ servingMetrics(first: 0, where: {{ {ONE}, {DAY} }}) {{ {by_hour} {{ {fields} }} }} }}"
+    assert await cost(huge, of_a_day) < 5_000
+
+
+async def test_shares_of_times() -> None:
+    spread = Spread((0.0, 10.0, 20.0, 40.0, 80.0), divided=0.8, frequent=((20.0, 0.1),))
+    assert spread.share(None, None) == pytest.approx(0.9)
+    assert spread.share(0, 80) == pytest.approx(0.9)
+    assert spread.share(0, 20) == pytest.approx(0.1 + 0.8 / 2)
+    assert spread.share(15, 60) == pytest.approx(0.1 + 0.8 * (0.875 - 0.375))
+    assert spread.share(None, 10) == pytest.approx(0.8 / 4)
+    assert spread.share(-5, 0) == spread.share(80, None) == spread.share(60, 30) == 0
+    assert spread.is_beyond(None)
+    assert spread.is_beyond(81)
+    assert not spread.is_beyond(80)
+
+
+async def test_the_spread_of_times_is_read_off_the_statistics(demo: Client, demo_database: Database) -> None:
+    endpoint: OperationService = demo.app.state.graphql
+    spread = endpoint.access.facts.spreads[MILLION]["recorded_at"]
+    async with connected(demo_database.gateway_url) as connection:
+        rows = await connection.fetchval(f"SELECT count(*) FROM {MILLION}")
+        first, last = await connection.fetchrow(
+            f"SELECT percentile_disc(0.3) WITHIN GROUP (ORDER BY recorded_at), "
+            f"percentile_disc(0.6) WITHIN GROUP (ORDER BY recorded_at) FROM {MILLION}"
+        )
+        there = await connection.fetchval(
+            f"SELECT count(*) FROM {MILLION} WHERE recorded_at BETWEEN $1 AND $2", first, last
+        )
+    assert rows * spread.share(first.timestamp(), last.timestamp()) == pytest.approx(there, rel=0.3)
