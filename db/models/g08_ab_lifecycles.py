@@ -120,6 +120,7 @@ RECORDING_DEVIATION = Effect(
             SELECT 'its protocolDeviations are no list, and nothing can be added to them', 'Enrollment:' || {row}.id
             WHERE jsonb_typeof({row}.protocol_deviations) <> 'array'
             """,
+            reads=("Enrollment.protocol_deviations",),
         ),
     ),
 )
