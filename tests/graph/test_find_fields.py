@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schema.names.phrasings import EVERY, phrasing, phrasings
-from schema.names.question_words import Answer, asked_for
+from schema.names.question_words import AnswerKind, asked_for
 from schema.schema import build
 
 QUESTIONS = Path(__file__).parents[1] / "names" / "field_questions.csv"
@@ -61,15 +61,15 @@ def test_every_column_of_a_table_has_a_phrasing_and_every_phrasing_a_field() -> 
 @pytest.mark.parametrize(
     ("question", "answers"),
     [
-        ("who approved it", {Answer.PERSON}),
-        ("how long does it take", {Answer.DURATION}),
-        ("How many patients are left?", {Answer.COUNT}),
-        ("is the model worse", {Answer.TRUTH}),
-        ("why and when was it rolled back", {Answer.REASON, Answer.TIME}),
+        ("who approved it", {AnswerKind.PERSON}),
+        ("how long does it take", {AnswerKind.DURATION}),
+        ("How many patients are left?", {AnswerKind.COUNT}),
+        ("is the model worse", {AnswerKind.TRUTH}),
+        ("why and when was it rolled back", {AnswerKind.REASON, AnswerKind.TIME}),
         ("drift score", set()),
     ],
 )
-def test_question_words_ask_for_a_kind_of_answers(question: str, answers: set[Answer]) -> None:
+def test_question_words_ask_for_a_kind_of_answers(question: str, answers: set[AnswerKind]) -> None:
     assert asked_for(question) == answers
 
 
