@@ -1,4 +1,4 @@
-"""How the times of a column are spread over its rows, as Postgres's statistics have it."""
+"""Distributions of the times of columns, from Postgres's statistics."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from db.base.system_catalog import relation_name
 
 @dataclass(frozen=True)
 class Spread:
-    """The spread of a column's times, in seconds since 1970: frequent values with the share of rows that have them, and
-    ``bounds``, between two of which are equally many of the ``divided`` share of rows. The rest have no value.
+    """The distribution of a column's times, in seconds since 1970, as in ``pg_stats``.
+
+    ``frequent`` are the most common values with their shares of the rows. ``bounds`` are the ascending bounds of an
+    equi-depth histogram of ``divided``, the share of rows with other values. The remaining rows are null.
     """
 
     bounds: tuple[float, ...]
@@ -24,7 +26,7 @@ class Spread:
     frequent: tuple[tuple[float, float], ...] = ()
 
     def share(self, first: float | None, last: float | None) -> float:
-        """The share of rows from one time to another, both included."""
+        """The share of rows, 0 to 1, in a closed interval; None is unbounded."""
         low = 0.0 if first is None else self._before(first)
         high = 1.0 if last is None else self._before(last)
         alike = sum(
@@ -35,11 +37,11 @@ class Spread:
         return min(1.0, alike + self.divided * max(0.0, high - low))
 
     def is_beyond(self, last: float | None) -> bool:
-        """Whether times up to ``last`` are later than all that the statistics have seen."""
+        """Whether an interval that ends at ``last`` extends past the latest time in the statistics."""
         return last is None or last > self.bounds[-1]
 
     def _before(self, time: float) -> float:
-        """The share of the divided rows that are before a time."""
+        """The share, 0 to 1, of the histogram's rows before a time."""
         place = bisect_right(self.bounds, time)
         if place == 0:
             return 0.0
@@ -69,7 +71,7 @@ _SPREADS = text(f"""
 
 
 async def spreads(connection: AsyncConnection, known: Mapping[str, Any]) -> dict[str, dict[str, Spread]]:
-    """The spreads of the columns of times that are analyzed, by table and column."""
+    """The distributions of analyzed time columns, by table and column; ``known`` are the schemas and table names."""
     found: dict[str, dict[str, Spread]] = {}
     for table, column, valued, times, shares, bounds in await connection.execute(_SPREADS, known):
         if len(bounds) > 1:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Guard:
-    """A condition that blocks a change: a SELECT of (message, global id of the blocking node), a row per blocker.
+    """A condition that blocks a change.
 
-    ``{row}`` is the row to be changed; ``reads`` names the entities that are read beside it, and as ``Entity.column``
-    the columns with a scope of their own. An ``overridable`` guard can be overridden by ``force`` with a reason.
+    ``sql`` is a SELECT of (message, global id of the blocking node), one row per blocker, in which ``{row}`` is the row
+    to be changed. ``reads`` names the other entities that it reads, and as ``Entity.column`` those of its columns that
+    have a scope. An ``overridable`` guard can be overridden by ``force`` with a reason.
     """
 
     code: str

@@ -1,7 +1,8 @@
-"""Rollups: sums of a table's rows by units of time and keys, which are kept in the schema `gateway`.
+"""Rollups: aggregates of a table's rows by time units and keys, stored in the schema `gateway`.
 
-A trigger on the table marks the units of the rows that a statement adds, changes or removes, in the same transaction. A
-reader takes the sums of units without a mark, and the rows of the others, in one snapshot: what it answers is exact.
+A trigger on the table marks the units of the rows that a statement inserts, updates or deletes, in the same
+transaction. A query reads, in one snapshot, the sums of unmarked units and the rows of marked ones; its result is
+exact.
 """
 
 from __future__ import annotations
@@ -9,25 +10,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FIRST, LAST = "1970-01-01 00:00:00+00", "2200-01-01 00:00:00+00"
-"""Rows before and behind these times, and those without one, are in no unit: they are read by themselves."""
+"""The range of times, half-open, that units cover; rows outside it or without a time are read as rows."""
 
 
 @dataclass(frozen=True)
 class TimeUnit:
-    """A length of time that divides a day, as Postgres writes it: in hours, not in days, which change with time zones.
+    """A time unit that divides a day; units are aligned to midnight UTC.
 
-    Units begin at midnight UTC.
+    ``interval`` is a Postgres interval in hours or minutes, since the length of a day depends on the time zone.
     """
 
     interval: str
     seconds: int
 
     def start(self, time: str) -> str:
-        """The start of the unit that a time is in, as SQL."""
+        """SQL of the start of the unit that contains a time."""
         return f"date_bin('{self.interval}', {time}, '{FIRST}'::timestamptz)"
 
     def next_start(self, time: str) -> str:
-        """The first start of a unit at a time or behind it, as SQL."""
+        """SQL of the first start of a unit at or after a time."""
         return self.start(f"{time} + interval '{self.interval}' - interval '1 us'")
 
 
@@ -36,7 +37,10 @@ FIVE_MINUTES, HOUR, DAY = TimeUnit("5 minutes", 300), TimeUnit("1 hour", 3600), 
 
 @dataclass(frozen=True)
 class Rollup:
-    """Sums of all numbers of a table by one or two ``units`` of a ``time``, the shorter first, and by ``keys``."""
+    """A rollup of all numeric columns of a table by a ``time`` column and ``keys``.
+
+    ``units`` are one or two time units, the shorter first.
+    """
 
     time: str
     keys: tuple[str, ...]
@@ -44,5 +48,5 @@ class Rollup:
 
     @property
     def unit(self) -> TimeUnit:
-        """The shortest."""
+        """The shortest unit."""
         return self.units[0]

@@ -1,4 +1,4 @@
-"""Tables of sums: which columns of a table that is rolled up are summed, and the table that holds their sums."""
+"""Tables of rollups: the columns that are aggregated, and the table that stores their sums."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from db.base.entity import OWN_SCHEMA, Entity, entities, table_of
 from db.base.rollups import Rollup
 
 PARTS = ("count", "sum", "min", "max")
-"""What is kept of a measure, beside the number of rows."""
+"""The aggregates stored for each measure, besides the number of rows."""
 TRIGGER = "e2i_rollup"
-"""What the names of the triggers begin with."""
+"""Prefix of the triggers' names."""
 
 
 def rollups() -> Iterator[tuple[Table, Rollup]]:
-    """The tables that are rolled up."""
+    """The tables that have a rollup, with its declaration."""
     for entity in entities().values():
         if entity.__rollup__ is not None:
             yield table_of(entity), entity.__rollup__
 
 
 def sums_table(table: str) -> str:
-    """The table that holds the sums of a table, without its schema."""
+    """The name, without the schema, of the table that stores the sums of a table."""
     return f"rollup_{table}"
 
 
 def measures(table: Table, rollup: Rollup) -> Mapping[str, TypeEngine[Any]]:
-    """The columns that are summed up, with the types of their sums."""
+    """The aggregated columns, by name, with the types of their sums."""
     found: dict[str, TypeEngine[Any]] = {}
     for column in table.columns:
         if column.name in rollup.keys or not isinstance(column.type, Integer | Numeric | Float):
@@ -46,7 +46,7 @@ def measures(table: Table, rollup: Rollup) -> Mapping[str, TypeEngine[Any]]:
 
 
 def make_sums_table(entity: type[Entity], rollup: Rollup) -> Table:
-    """The table of the sums of an entity's rows: one row for each unit and keys that have any."""
+    """The table of an entity's sums: one row per unit and combination of keys that has rows."""
     table = table_of(entity)
     columns: list[Column[Any]] = [
         Column("unit", TEXT(), nullable=False, comment="Length of the unit, such as 1 hour."),

@@ -16,12 +16,11 @@ from db.engine.url import Host, Target
 CONNECT_SECONDS = 5.0
 """The default timeout in seconds for opening a connection."""
 LOOK_SECONDS = 1.5
-"""Seconds for a host to report its timeline, when all are asked."""
-
+"""Timeout in seconds of each host when all are asked for their timelines."""
 STAGGER = 0.5
 """Seconds after which the next of several hosts is tried in parallel."""
 TRIES = 4
-"""How often an address with several servers is tried for the required one."""
+"""The largest number of attempts to reach the required server at an address that leads to several."""
 
 _AT_ONE_HOST = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
 """Errors for which another host is tried."""
@@ -32,7 +31,7 @@ class UnreachableError(ConnectionError):
 
 
 class AnotherServerError(ConnectionError):
-    """An address led to another server than the required one."""
+    """An address led to a server other than the required one."""
 
 
 Admit = Callable[[asyncpg.Connection], Awaitable[None]]
@@ -55,7 +54,7 @@ class Connector:
         """A connection to the first suitable host; ``arguments`` are those of ``asyncpg.connect``.
 
         Raises:
-            UnreachableError: No host answers in time, or as Postgres does.
+            UnreachableError: No host answers in time, or the answer is not Postgres's protocol.
             OutdatedServerError: Only a former primary answers.
             asyncpg.PostgresError: The server refuses the connection.
         """
@@ -72,9 +71,9 @@ class Connector:
         raise failure
 
     async def _open_first(self, attributes: str, arguments: dict[str, Any]) -> asyncpg.Connection:
-        """A connection to the first suitable host, in order; one that does not answer delays the next only shortly.
+        """A connection to the first suitable host, in order; the next one is tried after `STAGGER` seconds.
 
-        While one does not answer the others are tried again: it may be a former primary, and one of them its successor.
+        While a host does not answer, the others are retried: it may be a former primary, and one of them its successor.
         """
         hosts, refused, failure = deque(self.target.hosts), list[Host](), None
         opening: dict[asyncio.Task[asyncpg.Connection], Host] = {}
@@ -103,7 +102,7 @@ class Connector:
         raise failure or UnreachableError("there is no host")
 
     async def look(self, arguments: dict[str, Any] | None = None) -> None:
-        """Asks each of several hosts for its timeline, so that a former primary among them is detected."""
+        """Reads the timeline of each of several hosts, so that a former primary among them is detected."""
         if len(self.target.hosts) > 1:
             await asyncio.gather(*(self._ask(host, arguments or {}) for host in self.target.hosts))
 
@@ -116,7 +115,7 @@ class Connector:
         connection.terminate()
 
     async def _open(self, host: Host, attributes: str, arguments: dict[str, Any]) -> asyncpg.Connection:
-        """A connection to a host."""
+        """A connection to a host; retried, `TRIES` times in all, if the address leads to another server."""
         for _ in range(TRIES - 1):
             try:
                 return await self._open_once(host, attributes, arguments)

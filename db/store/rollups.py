@@ -1,7 +1,7 @@
-"""Rollups as they are kept: made and removed by the owner of the tables, brought up to date by one gateway at a time.
+"""Maintenance of rollups: created and dropped by the owner of the tables, refreshed by one gateway process at a time.
 
-See `db.base.rollups` for what they are. A step of the upkeep is one transaction with one snapshot: it sums marked units
-up and removes their marks, and marks of statements that the snapshot does not see stay.
+`db.base.rollups` describes them. A refresh step is one transaction with one snapshot: it aggregates marked units and
+deletes their marks; marks of transactions that the snapshot does not see remain.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from db.base.sums import PARTS, TRIGGER, measures, rollups, sums_table
 from db.base.vocabulary import OWN_SCHEMA
 
 SETTLED = "1 minute"
-"""How long after its end a unit is summed up: until then its rows are read."""
-_ALONE = text("SELECT pg_try_advisory_xact_lock(hashtext('e2i gateway rollups'))")
-_THERE = text("""
+"""Delay after the end of a unit before it is aggregated; until then its rows are read."""
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('e2i gateway rollups'))")
+_TABLE_STATE = text("""
     SELECT c.relkind = 'r' AND NOT c.relhassubclass AND NOT c.relispartition AS plain,
         EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = c.oid) AS subscribed,
         ARRAY(
@@ -41,36 +41,36 @@ _THERE = text("""
 
 
 async def make(connection: AsyncConnection) -> list[str]:
-    """Begins to keep sums of every table that can be rolled up, in the transaction of the connection; what is kept
-    already stays. A sentence for each table.
+    """Creates the rollup of every table that can have one, in the transaction of the connection; existing ones remain.
+    Returns a sentence per table.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: The role is not the owner of a table, or somebody writes to it for five seconds.
+        sqlalchemy.exc.DBAPIError: The role does not own a table, or a lock on it is not available within 5 s.
     """
-    told = []
+    sentences = []
     await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
     for table, rollup in rollups():
-        told.append(await _make(connection, table, rollup))
-    return told
+        sentences.append(await _make(connection, table, rollup))
+    return sentences
 
 
 async def _make(connection: AsyncConnection, table: Table, rollup: Rollup) -> str:
     name = table.fullname
-    there = (await connection.execute(_THERE, {"name": name, "time": rollup.time})).mappings().one_or_none()
+    there = (await connection.execute(_TABLE_STATE, {"name": name, "time": rollup.time})).mappings().one_or_none()
     if there is None:
         return f"{name}: no sums are kept: there is no such table"
     if why := next(_refusals(dict(there), rollup), None):
         return f"{name}: no sums are kept: {why}"
     summed = [one for one in measures(table, rollup) if one in there["names"]]
-    as_asked = text(
+    is_current = text(
         f"SELECT EXISTS (SELECT FROM {OWN_SCHEMA}.rollups WHERE name = :name AND measures = :measures "
         f"AND state <> 'broken') AND {OWN_SCHEMA}.is_rolled_up(:name)"
     )
     by = f"by {' and '.join(unit.interval for unit in rollup.units)}, per {' and '.join(rollup.keys)}"
-    if await connection.scalar(as_asked, {"name": name, "measures": summed}):
+    if await connection.scalar(is_current, {"name": name, "measures": summed}):
         return f"{name}: sums are kept {by}"
     await _drop(connection, table)
-    for sql in _triggers(table, rollup):  # these wait for whoever writes, so that all writes from now on are marked
+    for sql in _triggers(table, rollup):  # waits for concurrent writers, so that every later write is marked
         await connection.execute(text(sql))
     await connection.execute(
         text(f"INSERT INTO {OWN_SCHEMA}.rollups (name, measures, state) VALUES (:name, :measures, 'building')"),
@@ -89,7 +89,7 @@ async def _make(connection: AsyncConnection, table: Table, rollup: Rollup) -> st
 
 
 def _refusals(there: Mapping[str, Any], rollup: Rollup) -> Iterator[str]:
-    """Why a table cannot be rolled up."""
+    """The reasons why a table cannot have the rollup."""
     for column in (rollup.time, *rollup.keys):
         if column not in there["names"]:
             yield f"it has no column {column}"
@@ -106,7 +106,7 @@ def _refusals(there: Mapping[str, Any], rollup: Rollup) -> Iterator[str]:
 
 
 async def drop(connection: AsyncConnection) -> list[str]:
-    """Ends to keep sums, and removes them, in the transaction of the connection; the tables that had some."""
+    """Drops triggers, sums and marks, in the transaction of the connection. Returns the tables that had a rollup."""
     await connection.execute(text("SET LOCAL lock_timeout = '5s'"))
     if not await connection.scalar(text(f"SELECT to_regclass('{OWN_SCHEMA}.rollups') IS NOT NULL")):
         return []
@@ -134,7 +134,9 @@ _EVENTS: Mapping[str, str] = {
 
 
 def _triggers(table: Table, rollup: Rollup) -> Sequence[str]:
-    """Also where triggers are switched off for the session, as restoring does."""
+    """The statements that create the triggers; enabled ALWAYS, so that they also fire with ``session_replication_role``
+    set to replica, as a restore sets it.
+    """
     given = literals([table.fullname, rollup.time, rollup.unit.interval, sums_table(table.name)])
     made = []
     for event, rows in _EVENTS.items():
@@ -152,16 +154,16 @@ def _sums(table: Table) -> str:
 # -- upkeep ------------------------------------------------------------------------------------------------------------
 
 _STATE = text(f"SELECT measures, state, {OWN_SCHEMA}.is_rolled_up(name) FROM {OWN_SCHEMA}.rollups WHERE name = :name")
-_SAY = text(f"UPDATE {OWN_SCHEMA}.rollups SET state = :state WHERE name = :name")
-_MARKED = f"""
+_SET_STATE = text(f"UPDATE {OWN_SCHEMA}.rollups SET state = :state WHERE name = :name")
+_MARKED_UNITS = f"""
     SELECT DISTINCT at FROM {OWN_SCHEMA}.rollup_marks
     WHERE name = :name AND at < now() - interval '{SETTLED}' - CAST(:unit AS interval)
     ORDER BY at DESC LIMIT :most
 """
-_UNMARK = text(f"DELETE FROM {OWN_SCHEMA}.rollup_marks WHERE name = :name AND at = ANY (:units)")
+_DELETE_MARKS = text(f"DELETE FROM {OWN_SCHEMA}.rollup_marks WHERE name = :name AND at = ANY (:units)")
 MANY_MARKS = 100
-"""Marks of a unit that is not over yet that are made into one."""
-_UNITE = text(f"""
+"""Number of marks of one unit above which they are merged into one."""
+_MERGE_MARKS = text(f"""
     WITH many AS (
         SELECT at FROM {OWN_SCHEMA}.rollup_marks WHERE name = :name GROUP BY at HAVING count(*) > {MANY_MARKS}
     ), gone AS (
@@ -173,37 +175,37 @@ _UNITE = text(f"""
 
 @dataclass(frozen=True)
 class RollupStep:
-    """What came of a step: how many units were summed up, and the state that the rollup has come to if it changed."""
+    """The result of a step: the number of units aggregated, and the new state of the rollup if it changed."""
 
     units: int
     state: str | None = None
 
 
 async def step(connection: AsyncConnection, table: Table, rollup: Rollup, most: int) -> RollupStep | None:
-    """Sums ``most`` marked units of a table up, the newest first, in a transaction of one snapshot (``REPEATABLE
-    READ``), which the caller commits. None where there is no rollup of it, or another process is at it.
+    """Aggregates at most ``most`` marked units of a table, the newest first, in a ``REPEATABLE READ`` transaction that
+    the caller commits. None if the table has no rollup, or another process refreshes it.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: The sums cannot be made, or another process has made some: nothing is changed.
+        sqlalchemy.exc.DBAPIError: The units cannot be aggregated, or another process has changed them; roll back.
     """
     name = {"name": table.fullname}
-    if not await connection.scalar(_ALONE):
+    if not await connection.scalar(_TRY_LOCK):
         return None
     found = (await connection.execute(_STATE, name)).one_or_none()
     if found is None or found.state == "broken":
         return None
     summed, state, is_exact = found
     if not is_exact:
-        await connection.execute(_SAY, {**name, "state": "broken"})
+        await connection.execute(_SET_STATE, {**name, "state": "broken"})
         return RollupStep(0, "broken")
     asked = {**name, "unit": rollup.unit.interval, "most": most}
-    units = list(await connection.scalars(text(_MARKED.replace(":unit", f"'{rollup.unit.interval}'")), asked))
+    units = list(await connection.scalars(text(_MARKED_UNITS.replace(":unit", f"'{rollup.unit.interval}'")), asked))
     if units:
         await _sum_up(connection, table, rollup, summed, units)
-        await connection.execute(_UNMARK, {**name, "units": units})
-    await connection.execute(_UNITE, name)
+        await connection.execute(_DELETE_MARKS, {**name, "units": units})
+    await connection.execute(_MERGE_MARKS, name)
     if len(units) < most and state == "building":
-        await connection.execute(_SAY, {**name, "state": "ready"})
+        await connection.execute(_SET_STATE, {**name, "state": "ready"})
         return RollupStep(len(units), "ready")
     return RollupStep(len(units))
 
@@ -230,7 +232,7 @@ async def _sum_up(
         ),
         {"units": units},
     )
-    again = [f"{_again(part)}({identifier(f'{one}_{part}')})" for one in summed for part in PARTS]
+    combined = [f"{_combining(part)}({identifier(f'{one}_{part}')})" for one in summed for part in PARTS]
     for longer in rollup.units[1:]:
         whole = f"SELECT DISTINCT {longer.start('u.at')} AS at FROM unnest(CAST(:units AS timestamptz[])) AS u (at)"
         await connection.execute(
@@ -238,7 +240,7 @@ async def _sum_up(
         )
         await connection.execute(
             text(
-                f"{into} SELECT '{longer.interval}', w.at, {', '.join([*keys, 'sum(row_count)', *again])} "
+                f"{into} SELECT '{longer.interval}', w.at, {', '.join([*keys, 'sum(row_count)', *combined])} "
                 f"FROM ({whole}) AS w JOIN {sums} AS s ON s.unit = '{first.interval}' AND s.at >= w.at "
                 f"AND s.at < w.at + interval '{longer.interval}' GROUP BY w.at, {', '.join(keys)}"
             ),
@@ -246,8 +248,8 @@ async def _sum_up(
         )
 
 
-def _again(part: str) -> str:
-    """The function that makes one of several sums."""
+def _combining(part: str) -> str:
+    """The aggregate function that combines partial sums."""
     return part if part in {"min", "max"} else "sum"
 
 

@@ -20,9 +20,10 @@ from gateway.operations.planner import Planner
 log = logging.getLogger("gateway.health")
 
 TIMEOUT = 2.0
-"""Seconds within which the database must answer a small statement."""
+"""Timeout in seconds of the statement that tests the database."""
 TIMEOUT_BESIDE = 0.5
-"""The same if a replica answers reads, so that only the word depends on it: load balancers time out soon."""
+"""The same while a replica serves reads: the database does not decide the HTTP status then, and load balancers have
+short timeouts."""
 BUSY = 5.0
 """Seconds for which all connections may be busy before the gateway reports that it is not ready."""
 
@@ -30,25 +31,25 @@ BUSY = 5.0
 class Health:
     """Readiness, tested by a statement through the pool that requests use.
 
-    ``reports`` are states of other parts, such as a listener's; they are shown and do not affect the status.
+    ``reports`` are the states of other parts, such as a listener; they are reported and do not affect the status.
     """
 
     def __init__(self) -> None:
         self.draining = False
         """Whether the gateway is shutting down; load balancers then route elsewhere."""
         self.reports: dict[str, Callable[[], str]] = {}
-        self._asking: asyncio.Task[str | None] | None = None
+        self._probe: asyncio.Task[str | None] | None = None
         self._busy_since: float | None = None
 
     async def readiness(
         self, engine: AsyncEngine, planner: Planner, reads: Reads, *, for_changes: bool = False
     ) -> tuple[int, dict[str, Any]]:
-        """The HTTP status, 200 or 503, and the state of each part.
+        """The HTTP status, 200 or 503, and the JSON body: the overall status and the state of each part.
 
-        If no change can be made but a replica answers, the gateway is ready for reads: 200, unless ``for_changes``.
+        If changes are impossible and a replica serves reads, the gateway is ready: 200, unless ``for_changes``.
         """
-        database = await self._asked(engine, TIMEOUT_BESIDE if reads.usable and not for_changes else TIMEOUT)
-        reads_only = database == _STANDBY or (database not in _WELL and reads.usable)
+        database = await self._database(engine, TIMEOUT_BESIDE if reads.usable and not for_changes else TIMEOUT)
+        reads_only = database == _STANDBY or (database not in _AVAILABLE and reads.usable)
         found = {
             "database": database,
             "schema": _schema(planner),
@@ -58,7 +59,7 @@ class Health:
             found["gateway"] = "is ending"
         if reads.standbys:
             found["replicas"] = f"{sum(one.usable for one in reads.standbys)} of {len(reads.standbys)} are read"
-        able = database in _WELL or (reads_only and not for_changes)
+        able = database in _AVAILABLE or (reads_only and not for_changes)
         ready = not self.draining and able and found["schema"] in {"ok", _DIFFERS}
         if not ready:
             log.warning("not ready", extra=found)
@@ -67,18 +68,18 @@ class Health:
 
     async def close(self) -> None:
         """Cancels a pending statement."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait({self._asking})
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.wait({self._probe})
 
-    async def _asked(self, engine: AsyncEngine, seconds: float) -> str:
+    async def _database(self, engine: AsyncEngine, seconds: float) -> str:
         """The state of the database, after at most ``seconds``; concurrent probes share one statement."""
         full = in_use(engine) >= size(engine)
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask(engine))
-        asking = self._asking
-        await asyncio.wait({asking}, timeout=seconds)
-        found = asking.result() if asking.done() else None
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._test(engine))
+        probe = self._probe
+        await asyncio.wait({probe}, timeout=seconds)
+        found = probe.result() if probe.done() else None
         if found is not None:
             self._busy_since = None
             return found
@@ -88,8 +89,8 @@ class Health:
         self._busy_since = self._busy_since or now
         return "busy" if now - self._busy_since < BUSY else "has no connection to spare"
 
-    async def _ask(self, engine: AsyncEngine) -> str | None:
-        """The state of the database; None on a timeout, after the statement was given up, which takes longer."""
+    async def _test(self, engine: AsyncEngine) -> str | None:
+        """The state of the database; None on a timeout, once the statement has been cancelled."""
         try:
             async with asyncio.timeout(TIMEOUT):
                 ((in_recovery,),) = await ShortReader(engine).fetch("SELECT pg_is_in_recovery()", ())
@@ -101,7 +102,7 @@ class Health:
         return _STANDBY if in_recovery else "ok"
 
 
-_WELL = {"ok", "busy"}
+_AVAILABLE = {"ok", "busy"}
 _STANDBY = "is a standby: reads are answered, changes are not"
 _DIFFERS = "differs; `e2i-gateway db check` lists the differences"
 

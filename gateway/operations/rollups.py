@@ -1,4 +1,4 @@
-"""Rollups are brought up to date: one process at a time sums marked units of time up, in small transactions."""
+"""Refresh of rollups: one process at a time aggregates marked units, in short transactions."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from db.store.rollups import RollupStep, step
 log = logging.getLogger("gateway.rollups")
 
 SECONDS = 20.0
-"""Between two looks at each table."""
+"""Greatest interval in seconds between two refreshes of each table; the actual one is random, from half of it on."""
 PAUSE = 0.05
-"""Seconds between two steps, in which others have the disk."""
+"""Seconds between two steps, so that other work has the disk."""
 MOST = 256
-"""Units that one step sums up at most."""
+"""The largest number of units of one step."""
 STEP_SECONDS = 0.5
-"""What a step should take at most."""
+"""Target duration of a step in seconds; the number of units adapts to it."""
 
 
 class RollupUpkeep:
-    """Sums marked units up, the newest first, and as many at once as take half a second."""
+    """Refreshes all rollups, the newest marked units first, in steps of about `STEP_SECONDS`."""
 
     def __init__(self, writer: AsyncEngine) -> None:
         self._writer = writer
         self._most = dict.fromkeys((table.fullname for table, _ in rollups()), 1)
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     async def run(self) -> None:
-        """Looks for marked units from time to time; without an end."""
+        """Refreshes every table, at intervals of at most `SECONDS`; does not return."""
         while True:
             for table, rollup in rollups():
                 try:
-                    await self._follow(table, rollup)
+                    await self._refresh(table, rollup)
                 except (NotPermittedError, MissingObjectError) as error:
-                    self._tell(table.fullname, str(error))
-                except Exception as error:  # noqa: BLE001 - rows are read in place of sums, and it is tried again
+                    self._report_once(table.fullname, str(error))
+                except Exception as error:  # noqa: BLE001 - queries read rows meanwhile; the next round retries
                     self._most[table.fullname] = 1
                     log.warning("sums of %s stay behind for now: %s", table.fullname, error)
-            await asyncio.sleep(random.uniform(0.5, 1.0) * SECONDS)  # noqa: S311 - so that not all come at once
+            await asyncio.sleep(random.uniform(0.5, 1.0) * SECONDS)  # noqa: S311 - jitter between processes
 
-    async def _follow(self, table: Table, rollup: Rollup) -> None:
+    async def _refresh(self, table: Table, rollup: Rollup) -> None:
         more = True
         while more:
             more = await self._step(table, rollup)
             await asyncio.sleep(PAUSE)
 
     async def _step(self, table: Table, rollup: Rollup) -> bool:
-        """Sums some units up; whether there may be more."""
+        """Aggregates some units; returns whether more may be marked."""
         name, began = table.fullname, time.monotonic()
         most = self._most[name]
         made = await self._committed(table, rollup, most)
@@ -78,8 +78,8 @@ class RollupUpkeep:
                 async with connection.begin():
                     return await step(connection, table, rollup, most)
 
-    def _tell(self, name: str, why: str) -> None:
-        """Says once that sums are not kept by this role."""
-        if name not in self._told:
-            self._told.add(name)
+    def _report_once(self, name: str, why: str) -> None:
+        """Logs, once per table, that this role cannot refresh its rollup."""
+        if name not in self._reported:
+            self._reported.add(name)
             log.warning("sums of %s cannot be kept: %s; `e2i-gateway db role` gives the right", name, why)

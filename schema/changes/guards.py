@@ -48,7 +48,7 @@ def refuse_unread(missing: Missing, lifecycle: Lifecycle) -> None:
 
 
 def read_by(guard: Guard) -> list[str]:
-    """The tables and columns that a guard reads beside the row itself, as ``table`` and ``table.column``."""
+    """The tables and columns that a guard reads besides the row itself, as ``table`` and ``table.column``."""
     parts = [name.partition(".") for name in guard.reads]
     return [f"{catalogue()[entity].sql_name}{dot}{column}" for entity, dot, column in parts]
 
@@ -59,7 +59,7 @@ def _all_guards(lifecycle: Lifecycle) -> list[Guard]:
 
 
 def allowed(missing: Missing, type_: Type, lifecycle: Lifecycle, state: Labels | None) -> list[Labels]:
-    """The states that a row may move to, of those that the database's enum has; none if the state is generated."""
+    """The states that a row may move to and that the database's enum has; none if the state column is generated."""
     if (type_.sql_name, lifecycle.column) in missing.computed:
         return []
     kind = type_.column_kind(lifecycle.column)
@@ -67,7 +67,7 @@ def allowed(missing: Missing, type_: Type, lifecycle: Lifecycle, state: Labels |
 
 
 def unread(missing: Missing, guards: Sequence[Guard]) -> GatewayError | None:
-    """The error in place of the guards' blockers if they read what the caller may not read or the database lacks."""
+    """The error if guards read what the caller may not read or the database lacks; None if they can be evaluated."""
     types = {name.partition(".")[0] for guard in guards for name in guard.reads}
     lacking = (missing.table(catalogue()[name]) for name in sorted(types))
     what = missing.withholds(name for guard in guards for name in read_by(guard)) or next(filter(None, lacking), None)

@@ -1,15 +1,14 @@
-"""Aggregates that are read off rollups: the sums of units of time that lie wholly in the window and have no mark, and
-the rows of the others.
+"""Aggregates computed from rollups: from the sums of unmarked units within the window, and the rows of the rest.
 
     WITH asked AS (since and until of the window),
-         whole AS (the units that lie wholly in it: none where the sums are not exact),
-         marked AS (those of them that were written since),
-         raw AS (the stretches of time whose rows are read: the window's edges, and marked units)
+         whole AS (the range of units within it; empty if the sums are not exact),
+         marked AS (the units of it that have been written since),
+         raw AS (the intervals whose rows are read: the edges of the window, and marked units)
     SELECT ... FROM (sums of long units UNION ALL sums of short ones UNION ALL rows) u GROUP BY ...
 
-Everything is one statement, and so of one snapshot: a mark is seen with what it marks, and rows that are not seen have
-none. What there is of a rollup is asked for by the statement too, so that one that is removed or broken meanwhile, or
-row level security, costs time and no answer.
+It is one statement and therefore one snapshot: a mark is visible if and only if the rows that it marks are. The
+statement itself checks the state of the rollup, so that with one that was dropped or broken meanwhile, or with
+row-level security, the result is computed from rows: slower, and still exact.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from schema.sql.builder import Binds, conditions
 from schema.sql.filters import Bind
 
 _SECONDS = {"hour": 3600, "day": 86400, "week": 86400, "month": 86400}
-"""The longest units that buckets of times are made of."""
+"""Seconds of the longest unit that each bucket is a multiple of."""
 _PARTS: Mapping[str, tuple[str, ...]] = {
     "count": ("count",),
     "sum": ("sum",),
@@ -39,33 +38,32 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
     "min": ("min",),
     "max": ("max",),
 }
-"""What of a measure a function is made of."""
+"""The stored aggregates from which each function is computed."""
 _BOUNDS = {"gte": "{v}", "gt": "{v} + interval '1 us'", "lte": "{v}", "lt": "{v} - interval '1 us'"}
-"""The first and last times that comparisons leave: times have microseconds."""
+"""SQL of the inclusive bound of each comparison; times have a resolution of 1 us."""
 
 
 @dataclass(frozen=True)
 class RollupReading:
-    """How an aggregate can be read off the rollup of its type."""
+    """How an aggregate is computed from the rollup of its type."""
 
     rollup: Rollup
     units: tuple[TimeUnit, ...]
     """The units whose sums are read, the shorter first."""
     times: tuple[tuple[str, Any], ...]
-    """Comparisons of the time, by their operators."""
+    """Comparisons of the time column: operator and value."""
     keys: tuple[Mapping[str, Any], ...]
-    """The filters of keys."""
+    """Filters of the key columns."""
 
 
 def reading(
     type_: Type, where: Mapping[str, Any] | None, selection: Selection, equal: Collection[str] | None = None
 ) -> RollupReading | None:
-    """How the aggregate of a list can be read off the rollup of its type; None where it has to be made of rows.
+    """How the aggregate of a list is computed from the rollup of its type; None if it must be computed from rows.
 
-    The list is of all rows, or of those of a parent, which have one value in the columns ``equal``.
-
-    It can where the list is filtered by keys and by ranges of the time, and the aggregate is by keys and by buckets of
-    the time that are made of whole units, and by functions that can be put together.
+    The list is that of all rows, or that of a parent, whose rows are equal in the columns ``equal``. The rollup serves
+    it if the filter consists of comparisons of keys and of the time, groups are keys or time buckets that are multiples
+    of a unit, and the functions can be computed from the stored aggregates.
     """
     rollup = type_.rollup
     if rollup is None or (equal is not None and not (equal and set(equal) <= set(rollup.keys))):
@@ -89,7 +87,7 @@ def reading(
 def _filters(
     type_: Type, rollup: Rollup, where: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any] | Mapping[str, Any] | None]:
-    """The comparisons of the time and the filters of keys that a filter is made of, and None for anything else."""
+    """The parts of a filter: (operator, value) for the time, a filter for a key, None for anything else."""
     for name, value in where.items():
         if name == "and" and value is not None:
             for one in value:
@@ -104,13 +102,13 @@ def _filters(
 
 
 def _column(type_: Type, name: str) -> str | None:
-    """The column that a leaf is, None where it is made of columns."""
+    """The column of a leaf field; None if the field is computed from columns."""
     leaf = type_.columns.get(name)
     return leaf.columns[0] if leaf and leaf.value == f"{{row}}.{leaf.columns[0]}" else None
 
 
 def _sums(type_: Type, rollup: Rollup, selection: Selection) -> bool:
-    """Whether an aggregate asks for counts, and for such functions of the columns that are summed up, alone."""
+    """Whether an aggregate selects only counts and functions that the stored aggregates provide."""
     summed = measures(type_.table, rollup)
     for child in selection.fields.values():
         leaf = type_.columns.get(child.name)
@@ -130,7 +128,10 @@ def statement(
     bind: Binds,
     write: Callable[[ColumnKind, str], str] = ColumnKind.sql,
 ) -> str:
-    """The groups of one list of ``rows``, as `Summary.statement` has them; ``on`` are the conditions of its keys."""
+    """The statement of the groups of one list, with the columns of `Summary.statement`.
+
+    ``rows`` is the source of the rows; ``on`` are conditions on keys, which hold for sums and rows alike.
+    """
     rollup, unit = found.rollup, found.rollup.unit
     parts = _Parts(summary)
     whole = _windows(found, summary, bind)
@@ -166,7 +167,7 @@ def statement(
 
 
 def _windows(found: RollupReading, summary: Summary, bind: Binds) -> str:
-    """The queries of the window and its units."""
+    """The common table expressions of the window and its units."""
     table, unit, longer = summary.type.sql_name, found.rollup.unit, found.units[-1]
     typed = Bind(bind, "timestamptz")
     since, until = ["'-infinity'::timestamptz"], ["'infinity'::timestamptz"]
@@ -201,7 +202,7 @@ def _windows(found: RollupReading, summary: Summary, bind: Binds) -> str:
 
 
 class _Parts:
-    """The columns of the sums and rows that are put together: ``g0`` and so on, ``n``, and the parts of measures."""
+    """The columns of partial aggregates: groups ``g0``, ``g1``, ..., row count ``n``, measures ``p0``, ``p1``, ..."""
 
     def __init__(self, summary: Summary) -> None:
         self._summary = summary
@@ -211,7 +212,7 @@ class _Parts:
         )
 
     def of_sums(self, rollup: Rollup, window: str, where: Sequence[str], on: Sequence[str]) -> str:
-        """The sums in a window ``w``, as rows that have the keys and the time of those that they are sums of."""
+        """Partial aggregates of the stored sums in a window ``w``; sums have the key and time columns of the rows."""
         type_ = self._summary.type
         keys = [
             f"s.{key}::{kind.pg_type} AS {key}" if (kind := type_.column_kind(key)).labels else f"s.{key}"
@@ -221,12 +222,12 @@ class _Parts:
         columns = ", ".join(["s.unit", "s.at", f"s.at AS {rollup.time}", *keys, "s.row_count", *sums])
         named = f"(SELECT {columns} FROM {OWN_SCHEMA}.{sums_table(type_.table.name)} AS s)"
         values = [f"t.{column}_{part}" for column, part in self._needed]
-        # OFFSET 0 keeps the lateral query one of its own, which an index serves however many sums Postgres expects
+        # OFFSET 0 keeps the planner from flattening the lateral query, so that it uses the index whatever its estimate
         found = f"(SELECT * FROM {named} AS t{conditions([*where, *on])} OFFSET 0) AS t"
         return f"SELECT {self._columns('t.row_count', values)} FROM {window} CROSS JOIN LATERAL {found}"
 
     def of_rows(self, source: str) -> str:
-        """The sums of rows of the alias ``t``."""
+        """Partial aggregates of rows; ``source`` is a FROM clause with the alias ``t``."""
         values = [f"{part}({self._leaves[column].value_over('t')})" for column, part in self._needed]
         keys = ", ".join(str(place + 1) for place in range(len(self._summary.keys)))
         by = f" GROUP BY {keys}" if keys else ""
@@ -238,7 +239,7 @@ class _Parts:
         return ", ".join([*groups, f"{rows} AS n", *parts])
 
     def select(self, write: Callable[[ColumnKind, str], str]) -> list[str]:
-        """The values of a group, as `Summary.statement` has them."""
+        """The output columns of a group, those of `Summary.statement`."""
         values = [write(leaf.kind, f"u.g{place}") for place, (leaf, _) in enumerate(self._summary.keys)]
         values.append("coalesce(sum(u.n), 0)::bigint")
         for leaf, function in self._summary.measures:

@@ -354,7 +354,7 @@ async def test_a_silent_database_is_not_ready(module_database: Database, monkeyp
         proxy.freeze()
         status, body = await readiness(client)
         assert (status, body["database"]) == (503, "does not answer in time")
-        assert not client.app.state.health._asking.done()
+        assert not client.app.state.health._probe.done()
 
 
 async def test_other_parts_are_heard(client: Client) -> None:
