@@ -531,7 +531,7 @@ async def test_a_request_that_is_given_up_leaves_nothing_running(
             f"CREATE VIEW {SLEEPY} AS SELECT quick.* FROM quick, pg_sleep(60)",
             f"GRANT SELECT ON {SLEEPY} TO {make_url(copy.gateway_url).username}",
         )
-        async with serving(copy.gateway_url, request_timeout=0.4, pool_size=2) as client:
+        async with serving(copy.gateway_url, request_timeout=1.0, pool_size=2) as client:
             for _ in range(3):
                 response = await client.post(query)
                 assert response.status_code == 504
