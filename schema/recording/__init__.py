@@ -1,5 +1,5 @@
-"""Recording: rows that clients make, in batches or one by one: typed inputs, references by unique keys, conflicts,
-exact errors.
+"""Recording: mutations that insert, update, retire and purge rows.
 
-Generic over the declarations on the models (``__record__``); nothing here knows a table by name.
+Inputs are typed, references are by id or unique key, and errors name the row and field. The code is generic over the
+declarations on the models (``__record__``) and names no table.
 """

@@ -23,7 +23,7 @@ from schema.graph.types import Info, Node
 from schema.recording.problems import MAX_PROBLEMS, Counts
 
 MAX_SHOWN = 100
-"""Rows of a dry run that are shown."""
+"""The largest number of rows in the preview of a dry run."""
 
 
 @strawberry.enum(description="What to do if another row already has the natural key or the id of the row.")
@@ -56,7 +56,7 @@ class DifferingRow:
 
 
 def differing_rows(counts: Counts) -> list[DifferingRow] | None:
-    """Those of a batch; None where the caller may not know."""
+    """The differing rows of a batch; None if the caller may not read them."""
     if counts.differing is None:
         return None
     return [DifferingRow(row=one.row, node_id=one.id, fields=list(one.fields)) for one in counts.differs]  # type: ignore[arg-type]

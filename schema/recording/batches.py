@@ -1,4 +1,4 @@
-"""Writing batches of rows; refused rows are located by what the database checks, and by parting the batch."""
+"""Writing batches of rows. Rows that the database refuses are located by its constraints and by splitting the batch."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ log = logging.getLogger("gateway.recording")
 
 
 PARTS = 4
-"""Of a part in which the database refuses a row, each of which is tried then: the fewest statements."""
+"""Into how many parts a refused part is split; this number needs the fewest statements."""
 PART = 1_000
-"""Rows of one statement: some milliseconds of the driver's, in which nothing else of the process runs."""
+"""Rows of one statement: encoding them blocks the event loop for some milliseconds."""
 
 
 @dataclass
 class RowBatch(RowValues):
-    """Rows of one type in the transaction that is to hold them."""
+    """Rows of one type, and the transaction that writes them."""
 
     transaction: Transaction = field(kw_only=True)
 
     async def prepare(self) -> None:
-        """Everything that is wrong and can be told without writing a row.
+        """Checks the rows and resolves their references, before any row is written.
 
         Raises:
-            UnwritableError: The database does not take such rows.
-            RowsError: Rows are in the way.
+            UnwritableError: The connected database does not support recording such rows.
+            RowsError: Rows are invalid.
         """
         self.check_database()
         await self._read()
@@ -60,9 +60,9 @@ class RowBatch(RowValues):
         await self._find_room()
 
     async def _find_room(self) -> None:
-        """A row that is born out of use has no value there, where the database keeps false for another one.
+        """Writes null instead of false into the active flag of new rows where a unique index admits one false only.
 
-        A database may keep columns of a row and whether it is in use unique together, as the platform does.
+        The platform has unique indexes over such a flag and other columns, which admit one inactive row per group.
         """
         for lifecycle in lifecycles():
             column = lifecycle.column
@@ -76,7 +76,7 @@ class RowBatch(RowValues):
                     self.values[column] = await self._out_of_use(column, same)
 
     async def _out_of_use(self, column: str, same: Sequence[str]) -> list[bool | None]:
-        """What stands in the column of each row: false where there is none yet among those that are the same."""
+        """The flag of each row: false for the first row of a group ``same`` that has none yet, null for others."""
         await self.transaction.run(
             "SELECT pg_advisory_xact_lock(hashtext($1::text), 0)",
             [f"{self.table.sql_name}.{column} of new rows"],
@@ -93,11 +93,11 @@ class RowBatch(RowValues):
         return values
 
     async def prepare_changes(self) -> None:
-        """The same for rows that are there, and get what is given.
+        """Checks changes of existing rows and resolves their references, before any row is written.
 
         Raises:
-            UnwritableError: The database does not take such rows.
-            RowsError: Rows are in the way.
+            UnwritableError: The connected database does not support the change.
+            RowsError: Values are invalid.
         """
         await self._read(is_new=False)
         self.check_nulls()
@@ -112,12 +112,12 @@ class RowBatch(RowValues):
                 self.values[one.column] = await referred_keys(self, one, self.transaction)
 
     async def write(self) -> Counts:
-        """Adds the rows, after `prepare`.
+        """Inserts the rows, after `prepare`.
 
         Raises:
-            RowsError: The database refuses rows; the transaction is to be undone.
-            NotPermittedError: It takes no row of the type at all.
-            DatabaseError: It fails otherwise.
+            RowsError: The database refuses rows; the transaction is to be rolled back.
+            NotPermittedError: The role may not insert rows into the table.
+            DatabaseError: The database fails otherwise.
         """
         groups = await self._groups()
         arbiter = self.arbiter()
@@ -141,7 +141,7 @@ class RowBatch(RowValues):
         return counts
 
     async def keys(self) -> list[Key | None]:
-        """The texts of each row's key, once they are there; rows that were there before are looked up by theirs."""
+        """The key of each row as texts, after `write`; existing rows are looked up by their natural key."""
         given = [self.values.get(column, [ABSENT] * len(self.rows)) for column in self.table.key]
         is_known = not any(ABSENT in values for values in given)
         if is_known and (not self.type.key or self.conflict == "ERROR" or not self.made):
@@ -159,7 +159,7 @@ class RowBatch(RowValues):
         return [max(found.get(place, ()), key=_in_order, default=None) for place in range(len(self.rows))]
 
     async def there(self) -> list[Key]:
-        """The keys of rows that are there already, by what conflicts are judged by; none where each is an error."""
+        """The keys of existing rows that conflict with rows of the batch; empty if every conflict is an error."""
         arbiter = self.arbiter()
         if not arbiter:
             return []
@@ -168,11 +168,11 @@ class RowBatch(RowValues):
         return list(dict.fromkeys(key for keys in found.values() for key in keys))
 
     async def change(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        """Runs a statement that changes a row, after `prepare_changes`; columns are arrays of one item.
+        """Runs a statement that changes a row, after `prepare_changes`; values of columns are arrays of one item.
 
         Raises:
-            RowsError: The database refuses it; the transaction is to be undone.
-            DatabaseError: It fails otherwise.
+            RowsError: The database refuses the change; the transaction is to be rolled back.
+            DatabaseError: The database fails otherwise.
         """
         self.transaction.savepoint("batch")
         try:
@@ -184,10 +184,10 @@ class RowBatch(RowValues):
         return found
 
     async def _groups(self) -> list[tuple[tuple[str, ...], list[int]]]:
-        """Rows that one statement adds: those that leave the same columns to their defaults, sorted by their key.
+        """The rows of each statement, as columns and row indexes: rows with the same given columns, sorted by key.
 
-        A row that may be there already is compared by what it gives, so that all of its columns count. They are `PART`
-        rows at most, since nothing else of the process runs while the driver writes down their values.
+        Columns without a default do not separate groups unless a conflict is allowed, since an update then writes only
+        given columns. A group has at most `PART` rows.
         """
         order = await self._order()
         every = self.conflict != "ERROR"
@@ -206,9 +206,9 @@ class RowBatch(RowValues):
         return [part for there, places in groups.items() for part in _parts((*fixed, *there), places)]
 
     async def _order(self) -> list[int]:
-        """The places of the rows, by their keys: whoever writes the same ones locks them in the same order."""
+        """The indexes of the rows in the order of their keys: concurrent batches lock rows in the same order."""
         sorts = [self.values[column] for column in self.type.key or self.table.key if column in self.values]
-        if not sorts or (self.all_made and not self.type.key):  # nobody else has a key that was made here
+        if not sorts or (self.all_made and not self.type.key):  # generated keys conflict with no other batch
             return list(range(len(self.rows)))
         texts: list[str] = []
         await background().parts(
@@ -239,7 +239,7 @@ class RowBatch(RowValues):
         arrays = self._arrays(made.columns, places)
         defers = made.conflict == statements.UPDATE or self.table.sql_name not in self.facts.settled
         ((added, touched),) = await self.transaction.run(made.sql, [*arrays, *self.constants.values()], defers=defers)
-        if touched < len(places):  # the others were there, unless a trigger has dropped them
+        if touched < len(places):  # the others exist already, unless a trigger has dropped them
             there = 0
             if made.arbiter:
                 keys = self._arrays(made.arbiter, places)
@@ -251,10 +251,10 @@ class RowBatch(RowValues):
     async def _compare(
         self, groups: Sequence[tuple[tuple[str, ...], list[int]]], arbiter: Sequence[str], counts: Counts
     ) -> None:
-        """Counts the rows that are there and differ from what was given, and names the first of them.
+        """Counts the existing rows that differ from the input, and names the first of them.
 
         Raises:
-            RowsError: They differ, and rows of the type must not.
+            RowsError: Rows differ, and the type is declared with ``agrees``.
         """
         if not self.tells and not self.type.plan.declared.agrees:
             counts.differing = None
@@ -287,8 +287,11 @@ class RowBatch(RowValues):
     async def _refused(
         self, groups: Sequence[tuple[tuple[str, ...], list[int]]], arbiter: Sequence[str], error: Exception
     ) -> list[Wrong]:
-        """The rows that the database refuses: those whose keys are taken are looked up, those that a CHECK does not
-        allow are asked for and tried, others are found by trying parts."""
+        """The problems of the rows that the database refuses.
+
+        Duplicate keys are looked up, suspects of CHECK constraints are selected and tried, others are found by
+        inserting parts.
+        """
         state = error.diagnostics.state if isinstance(error, RefusedByDatabaseError) else ""
         found = await self._taken() if state == UNIQUE and not arbiter else {}
         suspects = await self._unchecked(groups) if state == CHECK else set()
@@ -302,8 +305,10 @@ class RowBatch(RowValues):
         return [found[row] for row in sorted(found)] or [self._unknown(error)]
 
     async def _unchecked(self, groups: Sequence[tuple[tuple[str, ...], list[int]]]) -> set[int]:
-        """The places of rows that the CHECK constraints over what is given would not allow, if nothing else changes
-        them; none where that cannot be asked."""
+        """The indexes of rows whose given values violate a CHECK constraint; empty if the query fails.
+
+        Triggers may still change the values, so that these rows are suspects only.
+        """
         stored = {name: one.type for name, one in self.facts.columns.get(self.table.sql_name, {}).items()}
         found: set[int] = set()
         try:
@@ -326,7 +331,7 @@ class RowBatch(RowValues):
         return found
 
     async def _taken(self) -> dict[int, Wrong]:
-        """The rows whose key another row has, by their places: of keys that they give and a unique index has."""
+        """Problems of rows whose key exists already, by index; of keys that the rows give and a unique index covers."""
         found: dict[int, Wrong] = {}
         keys = [set(self.type.key), set(self.table.key)]
         for index in self.facts.indexes.get(self.table.sql_name, ()):
@@ -344,8 +349,10 @@ class RowBatch(RowValues):
     async def _try(
         self, columns: Sequence[str], parts: Sequence[list[int]], arbiter: Sequence[str], found: dict[int, Wrong]
     ) -> None:
-        """Adds the rows of parts, and finds those that the database refuses together with those before that it takes,
-        as long as fewer than `MAX_PROBLEMS` are found."""
+        """Inserts parts, splitting refused ones, and adds the problems of single refused rows to ``found``.
+
+        Accepted rows stay inserted, so that later rows are tried beside them. Ends after `MAX_PROBLEMS` problems.
+        """
         made = self._insertion(columns, arbiter)
         left = list(reversed(parts))
         while left and len(found) < MAX_PROBLEMS:
@@ -374,5 +381,5 @@ def _parts(columns: tuple[str, ...], places: list[int]) -> list[tuple[tuple[str,
 
 
 def _in_order(key: Key) -> tuple[Any, ...]:
-    """Keys in the order in which a database that numbers its rows has made them."""
+    """The sort key of keys; integers sort numerically, which for a serial key is the order of insertion."""
     return tuple(int(part) if part.isdecimal() else part for part in key)

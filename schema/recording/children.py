@@ -25,9 +25,9 @@ from schema.recording.recorder import (
 
 @dataclass(frozen=True)
 class GivenChildren:
-    """The rows of one list, as they are asked for.
+    """The child rows of one list of an input.
 
-    ``seed`` is what their ids are derived from, where there is a key.
+    ``seed`` is the text from which their ids are derived; None without an idempotency key.
     """
 
     children: ChildRows
@@ -39,11 +39,11 @@ class GivenChildren:
         return self.children.name
 
     def conflict(self, step: RecordStep) -> str:
-        """What becomes of a row that is there: what becomes of the one that it is part of."""
+        """The conflict option of the rows: that of their parent, or ERROR if they have no natural key."""
         return step.conflict if self.children.type.key else "ERROR"
 
     def batch(self, step: RecordStep, parent: RowBatch) -> ChildBatch:
-        """The rows in the transaction that is to hold them."""
+        """The rows as a batch in the transaction of their parent."""
         type_ = self.children.type
         batch = RowBatch(
             type_,
@@ -61,7 +61,7 @@ class GivenChildren:
         return ChildBatch(self, batch)
 
     def replayed(self, step: RecordStep, stored: Mapping[str, Any]) -> RecordedChildren:
-        """What was answered before, of what was stored."""
+        """The result of the first request, from the stored JSON."""
         derived = known_ids(self.children.type, self.rows, self.conflict(step), self.seed)
         return self.answer(Counts.of(stored["counts"]), stored["ids"] or derived or [])
 
@@ -75,7 +75,7 @@ class GivenChildren:
 
 @dataclass
 class ChildBatch:
-    """The rows of one list on their way into the database."""
+    """The child rows of one list in an attempt to write them."""
 
     given: GivenChildren
     batch: RowBatch
@@ -83,11 +83,11 @@ class ChildBatch:
     ids: list[str] = field(default_factory=list)
 
     async def prepare(self, parent: RowBatch) -> None:
-        """Everything that can be told before the row is there that they are part of.
+        """Checks the rows before their parent is written.
 
         Raises:
-            UnwritableError: The database does not take such rows.
-            RowsError: Rows are in the way.
+            UnwritableError: The connected database does not support recording such rows.
+            RowsError: Rows are invalid.
         """
         (key,) = parent.table.key
         (text, *_) = parent.values.get(key, [""])
@@ -100,11 +100,12 @@ class ChildBatch:
             raise UnwritableError(f"{self.given.name}: {error}") from None
 
     async def write(self, step: RecordStep, attempt: Attempt, work: Work, parent: Key | None) -> None:
-        """Writes them, and their record.
+        """Writes the rows and their audit record, with the ``parent`` key.
 
         Raises:
-            RowsError: The database refuses rows; the transaction is to be undone.
-            DatabaseError: It fails otherwise.
+            UnwritableError: The parent's key is unknown.
+            RowsError: The database refuses rows; the transaction is to be rolled back.
+            DatabaseError: The database fails otherwise.
         """
         batch = self.batch
         if parent is None:
@@ -133,18 +134,18 @@ class ChildBatch:
         return self.given.answer(self.counts, [] if dry_run else self.ids)
 
     def stored(self) -> Mapping[str, Any]:
-        """The counts, and the ids where they cannot be derived again."""
+        """The counts, and the ids unless they can be derived again, as JSON."""
         batch = self.batch
         derived = derives_ids(batch.type, batch.conflict, batch.seed)
         return {"counts": self.counts.stored(), "ids": [] if derived else self.ids}
 
 
 async def prepare_together(parent: RowBatch, children: Sequence[ChildBatch]) -> None:
-    """Everything that can be told before a row is written, of a row and of those that are part of it.
+    """Checks a row and its child rows before any of them is written.
 
     Raises:
-        UnwritableError: The database does not take such rows.
-        RowsError: Rows are in the way.
+        UnwritableError: The connected database does not support recording such rows.
+        RowsError: Rows are invalid; it has the problems of all of them.
     """
     found: list[Wrong] = []
     try:

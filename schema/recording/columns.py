@@ -25,11 +25,11 @@ _NATIVE = {
     "boolean": "boolean", "integer": "integer", "bigint": "bigint", "double": "double precision", "uuid": "uuid",
     "date": "date", "time": "timestamptz",
 }  # fmt: skip
-"""Kinds whose values the driver sends as they are, by the type of the array's items."""
+"""Kinds whose values the driver encodes without conversion, with the Postgres type of the array's items."""
 PLAIN = frozenset(_NATIVE)
-"""Kinds whose GraphQL values are what a column holds, without bounds of its own."""
+"""Kinds whose GraphQL values need neither conversion nor a check of bounds."""
 MAX_LIST = 1_000
-"""Items of a list in a column of its own."""
+"""The largest number of items of a list value of a column."""
 
 _VARCHAR = re.compile(r"character(?: varying)?\((\d+)\)")
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
@@ -37,7 +37,7 @@ _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a column can hold: characters of a text, digits of a number before and after its point."""
+    """Bounds of a column: characters of a text; digits of a number before (``digits``) and after the decimal point."""
 
     length: int | None = None
     digits: int | None = None
@@ -46,7 +46,7 @@ class Bounds:
 
 @lru_cache(10_000)
 def bounds_of(type_: Type, column: str, fact: StoredColumn | None) -> Bounds:
-    """The bounds of a column: the connected database's, the model's where nothing is known of it."""
+    """The bounds of a column, from the connected database or, without its facts, from the model."""
     if fact is not None:
         if found := _VARCHAR.fullmatch(fact.type):
             return Bounds(length=int(found[1]))
@@ -63,7 +63,7 @@ def bounds_of(type_: Type, column: str, fact: StoredColumn | None) -> Bounds:
 
 
 def wrong_value(kind: ColumnKind, value: Any, bounds: Bounds) -> str | None:
-    """What is wrong with a value that has its GraphQL type already, None where nothing is; quotes no value."""
+    """The error of a value of the right GraphQL type, without quoting the value; None if the value is valid."""
     if value is None:
         return None
     if kind.is_list or kind.name == "vector":
@@ -79,7 +79,7 @@ def wrong_value(kind: ColumnKind, value: Any, bounds: Bounds) -> str | None:
 
 
 def vector_size(kind: ColumnKind) -> int:
-    """The numbers of a vector's column."""
+    """The dimension of a vector column."""
     return int(kind.pg_type.removeprefix("vector(").removesuffix(")"))
 
 
@@ -98,7 +98,10 @@ def _wrong_list(kind: ColumnKind, value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class ColumnArray:
-    """A column's values as one parameter: the type of the placeholder, how a value is written, and how SQL reads it."""
+    """How the values of a column are passed as one array parameter.
+
+    ``bound_as`` is the type of the placeholder; ``write`` converts a value into an item, None if it is passed as is.
+    """
 
     bound_as: str
     write: Callable[[Any], Any] | None
@@ -108,7 +111,7 @@ class ColumnArray:
 
 @cache
 def array_of(type_: Type, column: str) -> ColumnArray:
-    """How values of a column are sent."""
+    """The array parameter of a column."""
     kind, declared = type_.column_kind(column), type_.table.columns[column].type
     if kind.name == "time" and kind.pg_type == "timestamp":
         return ColumnArray("timestamp[]", lambda value: value.astimezone(UTC).replace(tzinfo=None), "{v}")
@@ -128,7 +131,7 @@ def array_of(type_: Type, column: str) -> ColumnArray:
 
 
 def wrong_text(kind: ColumnKind, text: Any) -> str | None:
-    """What is wrong with a value as it is sent, where that is JSON."""
+    """The error of a converted value, None if it is valid: text within jsonb cannot contain NUL."""
     return NUL if kind.name == "json" and "\\u0000" in text else None
 
 
@@ -137,7 +140,7 @@ def _json_of_texts(values: list[Any]) -> str:
 
 
 def compared(type_: Type, column: str) -> str:
-    """The type that a value is stored as, by which it is compared with one that is stored."""
+    """The type to cast a value to before it is compared with the stored one: ``numeric(5, 4)``, or empty for none."""
     declared = type_.table.columns[column].type
     if isinstance(declared, Numeric) and declared.precision is not None and type_.column_kind(column).name == "numeric":
         return f"numeric({declared.precision}, {declared.scale or 0})"

@@ -1,4 +1,4 @@
-"""Creating, updating and retiring one row of an entity; each is one event of the record."""
+"""Creating, updating and retiring one row of an entity; each change is recorded as one event."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from schema.scopes import column_scope
 log = logging.getLogger("gateway.recording")
 
 ROW = "row"
-"""What the record names as the lifecycle of rows, where no lifecycle of their own says of a change."""
+"""The lifecycle that events of rows name if the change is not a transition of a declared lifecycle."""
 BORN, UPDATED, RETIRED = "BORN", "UPDATED", "RETIRED"
-"""Its states."""
+"""The states of `ROW`."""
 
 OPTIONS = frozenset({"id", "expectedVersion", "onConflict", "reason", "idempotencyKey", "dryRun"})
-"""Inputs that are no columns; the id of a row that is made is one."""
+"""Input fields that are not columns; exception: the ``id`` of a row to be created is its key."""
 
 
 @dataclass
 class _EntityStep(RecordStep):
-    """What making a row and changing one have in common."""
+    """The common part of the steps that create and change one row."""
 
     _: KW_ONLY
     reason: str | None = None
@@ -67,16 +67,16 @@ class _EntityStep(RecordStep):
 
 @dataclass
 class CreateStep(_EntityStep):
-    """A row that is to be made, with those that are part of it; its birth is an event of its first lifecycle."""
+    """The creation of a row with its child rows; recorded as an event of the type's lifecycle, if it has one."""
 
     _: KW_ONLY
     children: Sequence[GivenChildren] = ()
     batches: list[ChildBatch] = field(init=False, default_factory=list)
-    """Those of the attempt that was made last."""
+    """The child rows of the last attempt."""
 
     @cached_property
     def digest(self) -> str:
-        """The hash of what is to be recorded, the children with it."""
+        """SHA-256, as hexadecimal text, of the input with its child rows."""
         given = [self.conflict, self.rows]
         return digest_of([*given, {one.name: one.rows for one in self.children}] if self.children else given)
 
@@ -109,7 +109,7 @@ class CreateStep(_EntityStep):
 
     async def _audit(self, attempt: Attempt, batch: RowBatch, counts: Counts, keys: Sequence[Key | None]) -> None:
         key = keys[0] if keys else None
-        if key is None or counts.kept:  # which has changed nothing
+        if key is None or counts.kept:  # nothing has changed
             return
         work, id_ = self._work(attempt), ids.encode(self.type.name, key)
         if counts.updated:
@@ -126,13 +126,13 @@ class CreateStep(_EntityStep):
 
     @property
     def _beside(self) -> Mapping[str, Any]:
-        """What the event of a birth says of the rows that were made with it."""
+        """The details of the event: numbers of child rows by list."""
         return {"children": {one.name: len(one.rows) for one in self.children}} if self.children else {}
 
 
 @dataclass
 class ChangeRowStep(_EntityStep):
-    """A row that is there and gets other values, or is retired."""
+    """The update or retirement of an existing row."""
 
     subject: Subject
     retires: bool = False
@@ -157,7 +157,7 @@ class ChangeRowStep(_EntityStep):
         except UnwritableError as error:
             raise self._unusable(str(error)) from None
         except (RefusedByDatabaseError, DataError, InvalidValueError) as error:
-            log.info("a change of a row is refused: %s", type(error).__name__)  # its words hold values of rows
+            log.info("a change of a row is refused: %s", type(error).__name__)  # the message quotes values of rows
             raise self._unusable("the database cannot look for one of the values that name rows") from None
         if before is not None and not self.dry_run:
             details = {"columns": list(self._columns), "before": before}
@@ -171,13 +171,13 @@ class ChangeRowStep(_EntityStep):
 
     @cached_property
     def _columns(self) -> Mapping[str, str]:
-        """The columns that are written, by their fields."""
+        """The columns to write, by GraphQL name."""
         if self.retires:
             return {self.type.type.field_name(column): column for column in self.type.plan.declared.retired}
         return {name: one.column for name, one in self.type.changeable.items() if name in self.rows[0]}
 
     async def _write(self, batch: RowBatch) -> Mapping[str, Any] | None:
-        """Writes the row; what stood in its columns before, None where it is as it was."""
+        """Writes the row. Returns the previous values by GraphQL name, None if nothing changed."""
         table = self.type.type
         if not self.retires:
             await batch.prepare_changes()
@@ -204,9 +204,9 @@ async def write(
     keys: bool,
     shows: bool,
 ) -> Any:
-    """Makes, changes or retires a row; ``field_`` is its response key.
+    """Creates, updates or retires a row. Returns the value of the field whose response key is ``field_``.
 
-    ``keys`` says whether its id is asked for, ``shows`` whether what a dry run would change is.
+    ``keys``: whether the row's id is selected; ``shows``: whether the preview of a dry run is.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
@@ -247,7 +247,7 @@ def _step(
         seed = seed_of(field_, type_, key, around)
         return CreateStep(
             mutation.name, type_, [row], conflict, around, facts, dry_run,
-            True,  # noqa: FBT003 - an event names its row, so that the id is wanted whoever asks
+            True,  # noqa: FBT003 - the event needs the row's id, whether or not it is selected
             shows, seed, reason=reason,
             children=_children(mutation, input_, conflict, around, seed, dry_run=dry_run),
         )  # fmt: skip
@@ -271,7 +271,7 @@ def _children(
     *,
     dry_run: bool,
 ) -> list[GivenChildren]:
-    """The rows that are given with a row, checked for who may give them and how many they are.
+    """The child rows of an input, after checks of their scopes and their number.
 
     Raises:
         Refused: `Forbidden` or `InvalidInput`.

@@ -1,4 +1,4 @@
-"""Rows as lines of JSON: parsed with exact numbers, and coerced by the types of the mutation."""
+"""Rows as JSON lines: parsed with exact numbers, and coerced by the input types of the mutation."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from schema.names.suggestions import Suggestions
 from schema.recording.problems import MAX_PROBLEMS, RowsError, Wrong
 
 SLICE = 100
-"""Lines that are read before others have their turn: a millisecond."""
+"""Lines that are read before control returns to the event loop: about 1 ms."""
 SLICE_BYTES = 100_000
-"""Bytes of lines behind which others have their turn as well."""
+"""Bytes of lines after which control returns to the event loop."""
 
 
 class _TwiceError(ValueError):
-    """A key stands twice in an object: which value is meant nobody knows."""
+    """An object has a duplicate key, so that its value is ambiguous."""
 
 
 class LineReader:
-    """Reads the rows of one type from lines of JSON, one row a line."""
+    """Reads the rows of one type from JSON lines, one row per line."""
 
     def __init__(
         self, schema: GraphQLSchema, mutation: str, suggestions: Suggestions | None, max_depth: int, max_values: int
     ) -> None:
-        """``max_values``: those of a row, those within JSON among them."""
+        """``max_values``: the largest number of values of a row, including values within JSON."""
         assert schema.mutation_type is not None  # noqa: S101 - there are mutations
         (argument,) = schema.mutation_type.fields[mutation].args.values()
         type_: Any = get_named_type(get_named_type(argument.type).fields["rows"].type)
@@ -48,10 +48,10 @@ class LineReader:
         self._max_values = max_values
 
     async def read(self, lines: Sequence[bytes], marks: Sequence[int]) -> list[Mapping[str, Any]]:
-        """The rows, as a mutation's resolver gets them; ``marks`` are the `values_in` of the lines.
+        """The rows as coerced input values; ``marks`` are the `values_in` of the lines.
 
         Raises:
-            RowsError: Lines are no JSON objects, or values are none of their types.
+            RowsError: Lines are not JSON objects, or values are not of the types of their fields.
         """
         rows: list[Mapping[str, Any]] = []
         found: list[Wrong] = []
@@ -75,7 +75,7 @@ class LineReader:
             if b"\n".join(map(orjson.dumps, values)) == b"\n".join(lines) and not is_deep:
                 rows += self._coerce_all(values)
                 return
-        except Exception:  # noqa: BLE001, S110 - whatever it is, the lines say so one by one
+        except Exception:  # noqa: BLE001, S110 - reading the lines one by one locates the error
             pass
         for place, line in enumerate(lines, first):
             if len(found) >= MAX_PROBLEMS:
@@ -85,14 +85,14 @@ class LineReader:
                 self._row(place, value, rows, found)
 
     def _is_long(self, line: bytes) -> bool:
-        """Whether a line may hold more values than a row may: each has a mark and a character at least."""
+        """Whether a line may exceed the values of a row: each needs a delimiter and at least one character."""
         return len(line) > 2 * self._max_values
 
     def _may_be_deep(self, lines: Iterable[bytes]) -> bool:
         return any(line.count(b"{") + line.count(b"[") > self._max_depth for line in lines)
 
     def _value(self, place: int, line: bytes, found: list[Wrong]) -> dict[str, Any] | None:
-        """The object of a line, None where it is none."""
+        """The JSON object of a line; None, with the problem in ``found``, if it is not one."""
         if self._is_long(line) and exact_json.holds_more(line, 2 * self._max_values):
             words = f"holds more than {self._max_values:,} values; record what is large in parts"
             found.append(Wrong(RowCode.INVALID_VALUE, place, words))
@@ -130,12 +130,12 @@ class LineReader:
     def _row(self, place: int, value: dict[str, Any], rows: list[Mapping[str, Any]], found: list[Wrong]) -> None:
         try:
             rows.append(self._coerce(value))
-        except Exception:  # noqa: BLE001 - what is wrong, and where, is found out next
+        except Exception:  # noqa: BLE001 - `_problems` locates the error
             problems = self._problems(place, value, MAX_PROBLEMS - len(found))
             found += problems or [Wrong(RowCode.INVALID_VALUE, place, "cannot be read as a row")]
 
     def _problems(self, place: int, value: dict[str, Any], most: int) -> list[Wrong]:
-        """The first problems of a row: each has a suggestion that is looked for."""
+        """The first ``most`` problems of a row; limited, since each may need a suggestion, which is slow."""
         found = []
         for path, message in islice(wrong_values(self.type, value, self._suggestions), most):
             fields = tuple(map(str, path))
@@ -150,7 +150,7 @@ class LineReader:
 
 
 async def values_in(lines: Sequence[bytes]) -> list[int]:
-    """How many values each line may hold, found without reading it."""
+    """An upper bound of the number of values of each line, without parsing it."""
     found: list[int] = []
 
     def count(_: int, part: tuple[int, Sequence[bytes]]) -> None:
@@ -161,7 +161,7 @@ async def values_in(lines: Sequence[bytes]) -> list[int]:
 
 
 def slices(lines: Sequence[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:
-    """Some lines at a time, with the place of their first."""
+    """Slices of lines, each with the index of its first line."""
     first = size = 0
     for place, line in enumerate(lines):
         if place > first and (place - first == SLICE or size + len(line) > SLICE_BYTES):
@@ -176,16 +176,16 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def exactly(line: bytes) -> Any:
-    """The value of a line, with the digits of its numbers.
+    """The JSON value of a line, with the exact digits of its numbers.
 
     Raises:
-        ValueError: It is no JSON, or gives a key of an object twice.
-        RecursionError: It is nested deeper than any value that is kept.
+        ValueError: The line is not JSON, or an object has a duplicate key.
+        RecursionError: The value is nested too deeply.
     """
     value = orjson.loads(line)
     try:
         written = orjson.dumps(value)
-    except orjson.JSONEncodeError:  # deeper than can be written, though not than can be read
+    except orjson.JSONEncodeError:  # nested deeper than orjson can write, though not deeper than it can read
         return value
     if written == line or exact_json.is_written_as(line, written):
         return value

@@ -1,8 +1,8 @@
-"""SQL of purges: old rows, rows that others refer to, and the removal of the oldest ones.
+"""SQL of purges: selects old rows and referenced ones, and deletes the oldest that nothing references.
 
-Who refers to a row may come while it goes. Foreign keys that refuse its going say so themselves; where one cascades, or
-sets null, rows are locked before they are looked at again, which keeps new references waiting. Links without a foreign
-key are looked at once more when the rows are gone, so that none is committed by then that was not seen.
+References may be inserted concurrently with a purge. A foreign key without an action raises an error then. With ON
+DELETE CASCADE or SET NULL the rows are locked before the check for references, so that new references wait. Links
+without a foreign key are checked again after the deletion, so that references committed meanwhile are detected.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from schema.catalogue.from_models import catalogue
 from schema.recording.record_types import RecordType
 
 REFERRED = 10_000
-"""Rows that stay since others refer to them, as far as they are counted."""
+"""The limit up to which referenced old rows are counted."""
 
 Lacks = Callable[[Type, Sequence[str]], Any]
-"""What a database lacks of the columns of a type; nothing of it where it has them all."""
+"""The first of the columns of a type that the database lacks; a false value if it has them all."""
 
 FOREIGN_KEYS = """
     SELECT c.conrelid::regclass::text, string_agg(format('r.%I = t.%I', a.attname, b.attname), ' AND ' ORDER BY p),
@@ -36,25 +36,27 @@ FOREIGN_KEYS = """
         AND c.conparentid = 0 AND has_table_privilege(c.conrelid, 'SELECT')
     GROUP BY c.oid, c.conrelid ORDER BY 1, 2
 """
-"""Foreign keys of other tables to one: the table, the condition between its row ``r`` and the other's, ``t``, and
-whether it lets a row go that is referred to: whoever refers to it goes too, or refers to nothing then.
+"""Foreign keys from other tables to the table ``$1``: the referencing table, the join condition of its row ``r`` and
+the referenced row ``t``, and whether the foreign key has a delete action (CASCADE, SET NULL or SET DEFAULT).
 
-Those of tables that the role cannot read are left to the database, which refuses or cascades.
+Tables that the role cannot read are left out; the database enforces their foreign keys.
 """
 
 
 Run = Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]]
-"""Runs a statement with its values; gives its rows."""
+"""Runs a statement with its values and returns its rows."""
 
 
 class ReferredMeanwhileError(Exception):
-    """Somebody has begun to refer to rows while they went: the transaction is to be undone, and may be run again."""
+    """Deleted rows were referenced concurrently: the transaction is to be rolled back and may be repeated."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Old rows that went: how many, their earliest and latest time (ISO 8601 in UTC), a hash of their keys, and whether
-    there are more.
+    """The result of a deletion of old rows.
+
+    ``first`` and ``last`` are their earliest and latest times (ISO 8601 in UTC), ``which`` is an MD5 of their keys; all
+    are None if no row was deleted. ``more`` says whether further rows may be deleted.
     """
 
     purged: int
@@ -66,9 +68,9 @@ class Taken:
 
 @dataclass(frozen=True)
 class OldRows:
-    """The rows of a type that are older than ``$1``, and may go.
+    """The rows of a type that are older than ``$1`` and may be purged.
 
-    ``foreign_keys`` are what `FOREIGN_KEYS` gives for its table.
+    ``foreign_keys`` are the rows of `FOREIGN_KEYS` for its table.
     """
 
     type: RecordType
@@ -76,11 +78,11 @@ class OldRows:
     lacks: Lacks
 
     async def take(self, run: Run, before: str, limit: int) -> Taken:
-        """Removes so many of the oldest rows in a READ COMMITTED transaction.
+        """Deletes at most ``limit`` of the oldest rows, in a READ COMMITTED transaction of the caller.
 
         Raises:
-            ReferredMeanwhileError: The transaction is to be undone.
-            RefusedByDatabaseError: A foreign key, or a trigger, does not let them go.
+            ReferredMeanwhileError: The transaction is to be rolled back.
+            RefusedByDatabaseError: A foreign key or a trigger refuses the deletion.
         """
         ((found, there),) = await run(self._look, [before, str(limit)])
         if not there:
@@ -92,7 +94,7 @@ class OldRows:
 
     @property
     def _look(self) -> str:
-        """Finds the ``$2`` oldest: their keys as JSON, and how many there are, one more than that at most."""
+        """Selects the ``$2`` oldest rows: their keys as a JSON array, and the number of rows, at most ``$2`` + 1."""
         table, key = self.type.type, ", ".join(f"t.{column}" for column in self.type.type.key)
         lock = " FOR UPDATE OF t" if any(lets_go for *_, lets_go in self.foreign_keys) else ""
         return (
@@ -104,10 +106,10 @@ class OldRows:
 
     @property
     def _remove(self) -> str:
-        """Removes the rows of the keys ``$2`` that nobody refers to; gives how many, their earliest and latest time.
+        """Deletes those of the keys ``$2`` that nothing references.
 
-        ISO 8601 in UTC; as JSON what others may refer to, null where there are no links to look at again; and a hash of
-        their keys.
+        Returns the number of rows, their earliest and latest times (ISO 8601 in UTC), the columns that links compare as
+        a JSON array (null if there are no links to check again), and an MD5 of the keys.
         """
         table = self.type.type
         same = " AND ".join(f"t.{column} = o.{column}" for column in table.key)
@@ -130,7 +132,7 @@ class OldRows:
 
     @property
     def _linked(self) -> str:
-        """Whether a link without a foreign key leads to one of the rows ``$2``, which are gone."""
+        """Whether a link without a foreign key references one of the deleted rows ``$2``, a JSON array."""
         links = " OR ".join(f"EXISTS (SELECT FROM {table} AS r WHERE {equal})" for table, equal, _ in self._links())
         return f"SELECT EXISTS (SELECT FROM {self._rows_of('$2')} AS t WHERE {links}), $1::text"
 
@@ -139,12 +141,12 @@ class OldRows:
 
     @property
     def count(self) -> str:
-        """How many may go."""
+        """Counts the rows that may be purged."""
         return f"SELECT count(*) FROM {self.type.type.sql_name} AS t WHERE {self._old('t')}{self._unreferred}"
 
     @property
     def referred(self) -> str | None:
-        """How many stay since others refer to them, up to `REFERRED`; None where nothing can refer to them."""
+        """Counts the old rows that are referenced, up to `REFERRED`; None if nothing can reference the type."""
         referring = list(self._referring())
         if not referring:
             return None
@@ -154,12 +156,12 @@ class OldRows:
 
     @property
     def _unreferred(self) -> str:
-        """That nobody refers to a row ``t``, to be added to other conditions."""
+        """Conditions, each after an AND, that nothing references a row ``t``."""
         return "".join(f" AND NOT {one}" for one in self._referring())
 
     @property
     def _remotes(self) -> Sequence[str]:
-        """The columns that links without a foreign key compare."""
+        """The columns of the type that links without a foreign key compare."""
         return list(dict.fromkeys(remote for *_, remotes in self._links() for remote in remotes))
 
     @property
@@ -167,7 +169,7 @@ class OldRows:
         return self.type.type.column_kind(_retention(self.type).by).pg_type == "timestamp"
 
     def _old(self, row: str) -> str:
-        """Whether a row is old enough, and in a state in which it may go."""
+        """The condition that a row is older than ``$1`` and in a state in which it may be purged."""
         retention = _retention(self.type)
         before = "$1::text::timestamptz"
         if self._is_without_zone:
@@ -181,13 +183,13 @@ class OldRows:
         return found
 
     def _referring(self) -> Iterator[str]:
-        """Conditions of a row ``t`` that is referred to, by a foreign key or by what the models know of."""
+        """One condition per foreign key or link of the models: that it references a row ``t``."""
         found = dict.fromkeys((table, equal) for table, equal, _ in (*self.foreign_keys, *self._links()))
         for table, equal in found:
             yield f"EXISTS (SELECT FROM {table} AS r WHERE {equal})"
 
     def _links(self) -> Iterator[tuple[str, str, Sequence[str]]]:
-        """What the models know of beyond foreign keys of other tables: the table, the condition, and its columns."""
+        """Links of the models that are not foreign keys: the table, the join condition, and the columns compared."""
         enforced = {(table, equal) for table, equal, _ in self.foreign_keys}
         own = self.type.name
         for name, entity in entities().items():
@@ -196,7 +198,7 @@ class OldRows:
                 if one.target != own or not one.on or self.lacks(other, list(one.on)):
                     continue
                 equal = " AND ".join(f"r.{column} = t.{remote}" for column, remote in one.on.items())
-                if name == own:  # rows that go too refer to nothing that stays
+                if name == own:  # a reference from a row that is purged as well does not count
                     equal += f" AND NOT coalesce({self._old('r')}, false)"
                 if (other.sql_name, equal) not in enforced:
                     yield other.sql_name, equal, list(one.on.values())
@@ -209,7 +211,7 @@ def _retention(type_: RecordType) -> Retention:
 
 
 def columns_of(type_: RecordType) -> list[str]:
-    """The columns without which nobody can tell which rows may go."""
+    """The columns that the selection of rows to purge needs."""
     retention, lifecycle = _retention(type_), lifecycle_of(type_.name)
     state = [lifecycle.column] if retention.states and lifecycle else []
     return [*type_.type.key, retention.by, *state]

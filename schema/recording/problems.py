@@ -9,23 +9,23 @@ from typing import Any, Self
 from schema.error_codes import RowCode
 
 MAX_PROBLEMS = 20
-"""Problems of rows that are told of one batch."""
+"""The largest number of problems reported for one batch."""
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """What is wrong with one row, and with which of its fields."""
+    """A problem of one row: its code, the row's index from 0, a message, and the names of the fields concerned."""
 
     code: RowCode
     row: int
     message: str
     fields: tuple[str, ...] = ()
     within: str = ""
-    """The list of the input that the row is in; empty for the rows that the input is about."""
+    """The list of child rows that contains the row; empty for the rows of the mutation itself."""
 
 
 class RowsError(Exception):
-    """Rows are in the way; nothing of the batch may stay."""
+    """Rows are invalid or refused; the whole batch is to be rolled back."""
 
     def __init__(self, found: Sequence[Wrong]) -> None:
         super().__init__(f"{len(found)} problems of rows")
@@ -33,37 +33,37 @@ class RowsError(Exception):
 
 
 class UnwritableError(Exception):
-    """The connected database does not let rows of the type be recorded, or not in the way that is asked for."""
+    """The connected database does not support recording rows of the type, or not with the requested options."""
 
 
 @dataclass(frozen=True)
 class Differing:
-    """A row that was there and stayed, with other values than were given."""
+    """An existing row that was left unchanged although its values differ from the input."""
 
     row: int
     id: str
-    """Its global id."""
+    """Global id of the existing row."""
     fields: Sequence[str]
-    """The fields whose values are others."""
+    """The given fields whose values differ."""
 
 
 @dataclass
 class Counts:
-    """What has become of the rows of a batch."""
+    """The outcome of a batch: numbers of rows."""
 
     inserted: int = 0
     updated: int = 0
     kept: int = 0
     differing: int | None = 0
-    """How many of those that were kept differ; None where the caller may not know."""
+    """The number of kept rows that differ from the input; None if the caller may not read them."""
     differs: Sequence[Differing] = field(default_factory=list)
-    """The first of them, `MAX_PROBLEMS` at most."""
+    """The first of them, at most `MAX_PROBLEMS`."""
 
     def stored(self) -> Mapping[str, Any]:
-        """As JSON, to be kept with a key."""
+        """The counts as JSON, stored with an idempotency key."""
         return asdict(self)
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
-        """What was stored; by an earlier version without the rows that differ."""
+        """The counts from stored JSON; those of an earlier version lack the differing rows."""
         return cls(**{**stored, "differs": [Differing(**one) for one in stored.get("differs", ())]})

@@ -1,4 +1,4 @@
-"""The mutations that purge old rows: the oldest first, a limited number at once, none that others refer to."""
+"""The mutations that purge old rows: the oldest first, a limited number per mutation, no referenced rows."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from schema.recording.recorder import check_scopes, run_step
 from schema.scopes import purging
 
 MAX_PURGED = 5_000
-"""Rows that one mutation removes."""
+"""The largest number of rows that one mutation removes."""
 PURGED = 1_000
-"""Rows that one removes unless it says another number."""
+"""The default number of rows that one mutation removes."""
 
 TRIES = 3
-"""How often rows are taken that somebody begins to refer to meanwhile, before it is said that they cannot go."""
+"""Attempts at a deletion that a foreign key refuses; the last refusal is reported."""
 
 AUDIT = """
     INSERT INTO gateway.recordings
@@ -93,7 +93,7 @@ PurgeResult = Annotated[
 
 @dataclass
 class PurgeStep:
-    """Old rows that are to go; its input is checked for its form."""
+    """The purge of old rows; its input is validated. ``before`` is ISO 8601 in UTC."""
 
     name: str
     type: RecordType
@@ -108,21 +108,21 @@ class PurgeStep:
 
     @property
     def meaning(self) -> Any:
-        """What a key stands for."""
+        """The request in canonical form."""
         return [self.name, self.before, self.limit, self.reason]
 
     @property
     def subjects(self) -> Mapping[str, Sequence[Key]]:
-        """Rows that are locked before any step is made: nobody knows which will go."""
+        """Empty: the rows are selected by the step itself."""
         return {}
 
     async def make(self, attempt: Attempt) -> Purged:
-        """Removes the rows.
+        """Deletes the rows.
 
         Raises:
             GatewayError: ``MISSING_IN_DATABASE``.
-            ConflictError: Somebody has begun to refer to one of them; the next attempt sees that.
-            DatabaseError: The database does not let them go.
+            ConflictError: A row was referenced concurrently; the next attempt leaves it out.
+            DatabaseError: The database refuses the deletion, or fails.
         """
         if what := attempt.missing.first(self.type.type, columns_of(self.type)):
             raise missing_object(what)
@@ -159,13 +159,13 @@ class PurgeStep:
         return taken
 
     async def _audit(self, attempt: Attempt, purged: int, first: str | None, last: str | None) -> None:
-        """Writes the record, which is also what tells afterwards whether the rows are gone."""
+        """Writes the audit record, which also proves the commit."""
         caller, request_id = self.around.caller.name, self.around.request_id
         values = audit(self.name, self.type, caller, request_id, self.before, purged, first, last, self.reason)
         await attempt.transaction.record("gateway.recordings", "recording_id", AUDIT, values)
 
     def stored(self) -> Any:
-        """What went, as JSON."""
+        """The result as JSON."""
         one = self.made
         return {"purged": one.purged, "more": one.more, "oldest": one.oldest, "newest": one.newest}
 
@@ -187,14 +187,14 @@ def audit(
     last: str | None,
     reason: str | None,
 ) -> list[str | None]:
-    """The values of `AUDIT`; moments are ISO 8601."""
+    """The values of `AUDIT`; times are ISO 8601."""
     details = {"purged": purged, "before": before, **({"reason": reason} if reason else {})}
     digest = hashlib.sha256(orjson.dumps([mutation, before, purged])).hexdigest()
     return [mutation, type_.name, actor, request_id, digest, first, last, orjson.dumps(details).decode()]
 
 
 def too_young(type_: RecordType, before: datetime) -> str | None:
-    """Why rows of this age may not go, None where they may."""
+    """The reason why rows of this age may not be purged; None if they may."""
     retention = type_.plan.declared.retention
     assert retention is not None  # noqa: S101 - it is of a type whose rows go
     if before > datetime.now(UTC) - timedelta(days=retention.days):
@@ -204,13 +204,13 @@ def too_young(type_: RecordType, before: datetime) -> str | None:
 
 
 def rows_of_purge(input_: Mapping[str, Any]) -> int:
-    """How many rows a purge may take, for its price."""
+    """The largest number of rows that a purge may remove, for its cost."""
     limit = input_.get("limit")
     return min(max(limit, 1), MAX_PURGED) if isinstance(limit, int) else PURGED
 
 
 def purge_fields() -> dict[str, Any]:
-    """The fields of the mutation type, by name."""
+    """The purge fields of the mutation type, by name."""
     return {name: _field(name, one) for name, one in sorted(purge_mutations().items())}
 
 
@@ -251,7 +251,7 @@ async def purge(
     *,
     counts_referred: bool,
 ) -> Any:
-    """Removes old rows; ``field_`` is its response key.
+    """Purges old rows. Returns the value of the field whose response key is ``field_``.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.

@@ -1,7 +1,7 @@
-"""The mutations that record rows, with their typed inputs, by the types of a catalogue.
+"""The mutations that record rows, with typed inputs generated from the catalogue.
 
-Strawberry has the types alone: it would make an object of each row, which takes five times as long as all the rest.
-The resolvers are graphql-core's own and read the coerced values.
+Strawberry provides the types only: its resolvers would build an object of each row, which takes five times as long as
+the rest of a mutation. `install` sets graphql-core resolvers, which read the coerced values.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from schema.recording.recorder import MAX_ROWS, record
 from schema.scopes import writing
 
 REF = "Ref"
-"""What the names of inputs end with that name a row."""
+"""Suffix of the input types that reference a row."""
 
 _KEY = (
     "A key chosen by the client, such as a UUID: a repeated request with the same key and input returns the first "
@@ -50,7 +50,7 @@ _KEY = (
 
 
 Described = tuple[Any, str, Any]
-"""A field of an input: its annotation, what it is, and its default, `...` where it is needed."""
+"""A field of an input: its annotation, description and default; `...` if it is required."""
 
 _HOW: dict[str, Described] = {
     "reason": (str | None, "Reason, kept in the record of changes.", UNSET),
@@ -64,7 +64,7 @@ _HOW: dict[str, Described] = {
 
 
 class RecordFields:
-    """The Strawberry classes of everything that records rows."""
+    """Builds the Strawberry fields and input types of recording."""
 
     def __init__(self, types: Types) -> None:
         self._types = types
@@ -130,7 +130,7 @@ class RecordFields:
         words = f"A {rows.type.name} row, created together with the {parent.name} that it belongs to."
         row = self._input(f"{rows.type.name}Child", words, fields)
         return (
-            list[row] | None,  # type: ignore[valid-type]  # made here
+            list[row] | None,  # type: ignore[valid-type]  # a generated class
             f"{rows.description} They are created in the same transaction, at most {MAX_ROWS - 1:,} in all lists.",
             UNSET,
         )
@@ -169,7 +169,7 @@ class RecordFields:
         return (annotation, words, ...) if field.required else (annotation | None, words, UNSET)
 
     def _reference(self, reference: RowReference) -> Any:
-        """An input that names a row of a type by one of the ways there are."""
+        """A oneOf input that references a row of a type by its id or a unique key."""
         name = reference.target + REF
         if name not in self._references:
             type_ = self._types.catalogue[reference.target]
@@ -197,7 +197,7 @@ class RecordFields:
     def _input(self, name: str, description: str, fields: Mapping[str, Described], *, one_of: bool = False) -> Any:
         cls: Any = type(name, (), {})
         annotations: dict[str, Any] = {}
-        ordered = sorted(fields.items(), key=lambda item: item[1][2] is UNSET)  # a dataclass has its defaults last
+        ordered = sorted(fields.items(), key=lambda item: item[1][2] is UNSET)  # dataclass: defaults come last
         for field_name, (annotation, words, default) in ordered:
             attribute = f"{field_name}_"
             annotations[attribute] = annotation
@@ -209,7 +209,7 @@ class RecordFields:
 
 @cache
 def row_changes(type_name: str) -> Sequence[RowChange]:
-    """The mutations that write the columns of a row that is there, or retire it, for the list of its changes."""
+    """The mutations that update or retire an existing row of a type, for the list of its possible changes."""
     found = []
     for one in entity_mutations().values():
         if one.type.name == type_name and one.verb is not Verb.CREATE:
@@ -224,14 +224,14 @@ ROW_CHANGES.append(row_changes)
 
 
 def _most(field: RowField) -> str:
-    """How long the list of a column may be, in words."""
+    """A sentence about the length of a list column; empty for other columns."""
     if field.kind.name == "vector":
         return f" Exactly {vector_size(field.kind)} numbers."
     return f" Pass at most {MAX_LIST:,}." if field.kind.is_list else ""
 
 
 def install(schema: GraphQLSchema) -> None:
-    """Puts the resolvers of recording into a schema that has the fields, and marks what no error may quote."""
+    """Sets the resolvers of recording in a schema, and marks the inputs whose values no error may quote."""
     mutation = schema.mutation_type
     assert mutation is not None  # noqa: S101 - there are mutations
     for name, one in recording_mutations().items():
@@ -256,7 +256,7 @@ def _servers(one: RecordType) -> frozenset[str]:
 def _mark(type_: Any, *, confidential: bool) -> None:
     if isinstance(type_, GraphQLInputObjectType):
         type_.extensions[ROWS] = True
-        if type_.name.removesuffix(REF) in catalogue().types:  # which Strawberry says in its own SDL alone
+        if type_.name.removesuffix(REF) in catalogue().types:  # Strawberry sets oneOf in its own SDL only
             type_.is_one_of = True
             type_.out_type = GraphQLInputObjectType.out_type  # type: ignore[method-assign]  # a plain dictionary
         for field in type_.fields.values():

@@ -1,4 +1,4 @@
-"""The inputs of recordable types, by GraphQL name, and the columns that they fill."""
+"""The recordable types: their input fields, the columns behind them, and the names of their mutations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schema.scopes import column_scope
 
 @dataclass(frozen=True)
 class RowField:
-    """A field of the input of a row: one column, or a reference to a row of another type."""
+    """An input field of a row: one column, which may be a reference to a row of another type."""
 
     name: str
     column: str
@@ -27,13 +27,13 @@ class RowField:
     description: str
     required: bool
     scope: str | None
-    """What a caller needs to give it, beside the scope of the type."""
+    """The scope that a caller needs to give it, besides the scope of the type."""
     reference: RowReference | None = None
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """A way to name a row of a type by what is unique: the name of the member, and its columns by argument."""
+    """A unique key by which a row can be referenced: the name of the oneOf member, and its columns by argument."""
 
     name: str
     columns: Mapping[str, str]
@@ -44,7 +44,7 @@ class Lookup:
 
 
 class Verb(Enum):
-    """What is done with one row of an entity."""
+    """The kinds of mutations of one row of an entity."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -53,13 +53,13 @@ class Verb(Enum):
 
 @dataclass(frozen=True, eq=False)
 class RecordType:
-    """A type whose rows are recorded."""
+    """A type whose rows can be recorded."""
 
     type: Type
     plan: RecordPlan
     group: Group
     scope: str | None
-    """What a caller needs to record any row of it, beside the scope of the group."""
+    """The scope that a caller needs to record any row of it, besides the scope of the group."""
 
     @property
     def name(self) -> str:
@@ -71,7 +71,7 @@ class RecordType:
 
     @cached_property
     def fields(self) -> Mapping[str, RowField]:
-        """By GraphQL name, in the order of the columns."""
+        """The fields of a new row, by GraphQL name, in the order of the columns."""
         return {one.name: one for one in self._fields()}
 
     @cached_property
@@ -80,12 +80,12 @@ class RecordType:
 
     @cached_property
     def changeable(self) -> Mapping[str, RowField]:
-        """The fields of an entity that may be changed once it is there, by GraphQL name."""
+        """The fields of an existing row that may be updated, by GraphQL name."""
         return {one.name: replace(one, required=False) for one in self._fields_of(self.plan.updates)}
 
     @cached_property
     def verbs(self) -> Sequence[Verb]:
-        """What can be done with one row; nothing with facts, which come in batches and stay as they are."""
+        """The mutations of one row; none for facts, which are recorded in batches and immutable."""
         if self.is_fact:
             return ()
         there = {
@@ -97,32 +97,32 @@ class RecordType:
 
     @cached_property
     def demanded(self) -> tuple[str, ...]:
-        """The columns of the key that every row must give: a fact is named by them, an entity by its id too."""
+        """The columns of the natural key that every row must give: those of a fact; an entity also has its id."""
         return self.key if self.is_fact else ()
 
     @cached_property
     def is_confidential(self) -> bool:
-        """Whether its rows hold what is known of single patients."""
+        """Whether its rows contain data of individual patients, so that errors do not quote values."""
         return bool(self.scope) or any(column_scope(self.type, one.name) for one in self.type.table.columns)
 
     @cached_property
     def makes_ids(self) -> bool:
-        """Whether a row without an id gets one: a UUID, which the database would make too."""
+        """Whether a row without an id gets a generated one: whether the key is one UUID."""
         return len(self.type.key) == 1 and self.type.column_kind(self.type.key[0]).name == "uuid"
 
     @cached_property
     def key(self) -> tuple[str, ...]:
-        """The columns that name a row beside its id."""
+        """The columns of the natural key; empty if there is none."""
         return tuple(self.plan.declared.key)
 
     @cached_property
     def named_by(self) -> tuple[str, ...]:
-        """The columns by which a row can be there already: those of its key, or an id that callers give."""
+        """The columns that identify an existing row: those of the natural key, or an id that callers must give."""
         return self.key or (() if self.makes_ids else self.type.key)
 
     @cached_property
     def time(self) -> str | None:
-        """The column of the time that a row tells of, None where there is none among the inputs."""
+        """The input column with the time of a row; None if there is none."""
         one = self.by_column.get(self.type.ordered_by or "")
         return one.column if one is not None and one.kind.name == "time" else None
 
@@ -151,30 +151,33 @@ class RecordType:
 
 @dataclass(frozen=True, eq=False)
 class ChildRows:
-    """Facts that can be made within the input of the row that they are part of."""
+    """Facts that can be recorded within the input of their parent row."""
 
     name: str
-    """The field of the input: the name of their list on that row."""
+    """The field of the parent's input, named like the list on the parent."""
     type: RecordType
     column: str
-    """Their column that names the row, which is filled in."""
+    """Their column that references the parent; filled by the gateway."""
     description: str
 
     @cached_property
     def fields(self) -> Mapping[str, RowField]:
-        """What such a row gives, by GraphQL name."""
+        """The input fields of a child row, by GraphQL name."""
         return {name: one for name, one in self.type.fields.items() if one.column != self.column}
 
 
 def lookups(models: Catalogue, target: str) -> Sequence[Lookup]:
-    """The ways to name a row of a type beside its id."""
+    """The unique keys by which a row of a type can be referenced, besides its id."""
     type_ = models[target]
     root = models.roots[type_.singular]
     return [Lookup(_member(type_, one), one) for one in root.lookups]
 
 
 def _member(type_: Type, columns: Mapping[str, str]) -> str:
-    """Of several columns the last one's name, without the type's own: ``version`` for a model's name and version."""
+    """The GraphQL name of a key: that of its last column, for several columns without the type's name.
+
+    ``version`` for a model's name and version.
+    """
     last = list(columns.values())[-1]
     if len(columns) == 1:
         return camel(last)
@@ -184,7 +187,7 @@ def _member(type_: Type, columns: Mapping[str, str]) -> str:
 
 @cache
 def record_types() -> Mapping[str, RecordType]:
-    """Every type whose rows are recorded, by name."""
+    """Every recordable type, by name."""
     models = catalogue()
     found = {}
     for entity, _ in recordables():
@@ -196,7 +199,7 @@ def record_types() -> Mapping[str, RecordType]:
 
 @cache
 def child_rows(parent: str) -> Mapping[str, ChildRows]:
-    """The facts that can be made with a row of a type, by the name of their list."""
+    """The facts that can be recorded with a row of a type, by the name of their list."""
     found = {}
     for one in record_types().values():
         column = one.plan.declared.part_of
@@ -220,7 +223,7 @@ def batch_mutations() -> Mapping[str, RecordType]:
 
 @cache
 def purge_mutations() -> Mapping[str, RecordType]:
-    """The mutations that remove old rows, by name: ``purgeServingMetrics``."""
+    """The mutations that purge old rows, by name: ``purgeServingMetrics``."""
     return {
         f"purge{one.type.plural[0].upper()}{one.type.plural[1:]}": one
         for one in record_types().values()
@@ -243,7 +246,7 @@ class EntityMutation:
 
     @property
     def doc(self) -> str:
-        """What it does."""
+        """Its description."""
         match self.verb:
             case Verb.CREATE:
                 does = f"Creates a row of {self.type.name}: columns that are left out take their defaults;"
@@ -259,7 +262,7 @@ class EntityMutation:
 
 @cache
 def entity_mutations() -> Mapping[str, EntityMutation]:
-    """The mutations that make, change and retire single rows, by name: ``createExperiment``."""
+    """The mutations that create, update and retire single rows, by name: ``createExperiment``."""
     every = (
         EntityMutation(f"{verb.value}{one.name}", verb, one) for one in record_types().values() for verb in one.verbs
     )

@@ -1,4 +1,4 @@
-"""Recording a batch in the surrounding transaction: scopes, idempotency key, record, all rows or none."""
+"""Recording of a batch within a transaction of changes: scopes, idempotency, audit record; all rows or none."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from schema.sql.filters import as_sent, text_of
 log = logging.getLogger("gateway.recording")
 
 MAX_ROWS = 1_000
-"""Rows of one field."""
+"""The largest number of rows of one mutation."""
 
 
 @dataclass
 class RecordStep:
-    """A batch as it is asked for, its input checked for its form; it is recorded as often as others get in the way."""
+    """The recording of a batch; its input is validated. It is executed again after a conflict of transactions."""
 
     name: str
     type: RecordType
@@ -49,35 +49,35 @@ class RecordStep:
     facts: Facts
     dry_run: bool
     keys: bool
-    """Whether the ids of the rows are asked for."""
+    """Whether the ids of the rows are selected."""
     shows: bool
-    """Whether the rows of a dry run are."""
+    """Whether the preview of a dry run is selected."""
     seed: str | None
-    """What the ids of rows are derived from, where there is a key."""
+    """The text from which ids of rows are derived; None without an idempotency key."""
     made: Recorded = field(init=False)
     counts: Counts = field(init=False)
-    """Of the attempt that was made last."""
+    """The counts of the last attempt."""
 
     @cached_property
     def digest(self) -> str:
-        """The hash of what is to be recorded, however its fields are ordered."""
+        """SHA-256 of the input, as hexadecimal text, independent of the order of its fields."""
         return digest_of([self.conflict, self.rows])
 
     @property
     def meaning(self) -> Any:
-        """What a key stands for."""
+        """The request in canonical form."""
         return [self.name, self.digest]
 
     @property
     def subjects(self) -> Mapping[str, Sequence[Key]]:
-        """Rows that are locked before any step is made: the rows of a batch are new."""
+        """Empty: a batch locks no existing rows in advance."""
         return {}
 
     async def make(self, attempt: Attempt) -> Recorded:
-        """Records the batch anew.
+        """Records the batch.
 
         Raises:
-            Refused: `RowsRejected`, or `InvalidInput` where the database does not take such rows.
+            Refused: `RowsRejected`, or `InvalidInput` if the connected database does not support the batch.
         """
         batch, work = self._batch(attempt), self._work(attempt)
         try:
@@ -94,7 +94,7 @@ class RecordStep:
         except UnwritableError as error:
             raise self._unusable(str(error)) from None
         except (RefusedByDatabaseError, DataError, InvalidValueError) as error:
-            log.info("rows are refused: %s", type(error).__name__)  # its words hold values of rows
+            log.info("rows are refused: %s", type(error).__name__)  # the message quotes values of rows
             raise self._unusable("the database cannot look for one of the values that name rows") from None
         if not self.dry_run:
             await self._audit(attempt, batch, counts, found)
@@ -103,11 +103,11 @@ class RecordStep:
         return self._answered(counts, await global_ids(self.type, found) if own else [], planned)
 
     async def _prepare(self, batch: RowBatch) -> None:
-        """Everything that can be told before a row is written; raises as `RowBatch.prepare` does."""
+        """Checks the rows before any of them is written; raises as `RowBatch.prepare` does."""
         await batch.prepare()
 
     async def _write_beside(self, attempt: Attempt, work: Work, keys: Sequence[Key | None]) -> None:
-        """Writes what belongs to the rows of these keys; raises as `RowBatch.write` does."""
+        """Writes child rows of the rows with these keys; raises as `RowBatch.write` does."""
 
     @property
     def _wants_keys(self) -> bool:
@@ -116,18 +116,18 @@ class RecordStep:
 
     @cached_property
     def tells(self) -> bool:
-        """Whether the caller may know what stands in rows that are there, and the ids of others' rows."""
+        """Whether the result may reveal ids and differences of existing rows, which the caller may then read."""
         return self.conflict == "ERROR" or may_compare(self.type, self.type.fields, self.rows, self.around)
 
     @property
     def looks(self) -> bool:
-        """Whether rows that are there are looked at before: to be shown, or to be those of a preview."""
+        """Whether existing rows are locked and read before the batch is written, for a preview."""
         together = self.around.together
         return (self.dry_run and self.shows) or (together is not None and together.seen is not None)
 
     @staticmethod
     def note(work: Work, batch: RowBatch, found: Sequence[Key | None], there: Collection[Key]) -> None:
-        """Remembers which rows a batch has added, and which of all are shown."""
+        """Notes the rows that a batch has inserted, and the first `MAX_SHOWN` rows for the preview."""
         before = set(there)
         for row, key in zip(batch.rows, found, strict=True):
             if key is None:
@@ -144,7 +144,7 @@ class RecordStep:
 
     @property
     def _reason(self) -> str | None:
-        """Why, for the record."""
+        """The reason, for the record of changes."""
         return None
 
     def _answered(self, counts: Counts, ids_: Sequence[str], planned: Sequence[PlannedChange]) -> Recorded:
@@ -154,7 +154,7 @@ class RecordStep:
         return self.made
 
     def stored(self) -> Any:
-        """The counts, and the ids where they cannot be derived again."""
+        """The counts, and the ids unless they can be derived again, as JSON."""
         return {"counts": self.counts.stored(), "ids": [] if self._derives else self.made.ids}
 
     def replayed(self, stored: Any) -> Recorded:
@@ -166,7 +166,7 @@ class RecordStep:
 
     @property
     def _derives(self) -> bool:
-        """Whether the ids of the rows follow from the input and its key alone."""
+        """Whether the ids of the rows can be derived from the input and the idempotency key."""
         return derives_ids(self.type, self.conflict, self.seed)
 
     def _answer(self, counts: Counts, ids_: Sequence[str], *, replayed: bool) -> Recorded:
@@ -177,7 +177,7 @@ class RecordStep:
         )  # fmt: skip
 
     def _path(self, wrong: Wrong) -> list[str]:
-        """Where in the input a problem of a row is."""
+        """The path of a problem in the input."""
         return _path_of_row(wrong)
 
     def _unusable(self, message: str) -> Refused:
@@ -187,7 +187,7 @@ class RecordStep:
         return rejected(error, self._path, self._named)
 
     def _named(self, wrong: Wrong) -> str:
-        """What a message begins with that tells of a row."""
+        """The prefix of a message that names the row."""
         return _named_row(wrong)
 
     def _batch(self, attempt: Attempt) -> RowBatch:
@@ -212,7 +212,7 @@ class RecordStep:
 async def audit_batch(
     attempt: Attempt, around: Surroundings, mutation: str, digest: str, batch: RowBatch, counts: Counts
 ) -> None:
-    """Writes the record of a batch, which is also what tells afterwards whether it was committed."""
+    """Writes the audit record of a batch, which also proves its commit."""
     times = [one for one in batch.values.get(batch.type.time or "", ()) if one is not None and one is not ABSENT]
     numbers = [str(one) for one in (counts.inserted, counts.updated, counts.kept)]
     first, last = min(times, default=None), max(times, default=None)
@@ -225,7 +225,7 @@ async def audit_batch(
 def may_compare(
     type_: RecordType, fields: Mapping[str, RowField], rows: Sequence[Mapping[str, Any]], around: Surroundings
 ) -> bool:
-    """Whether the caller may read what is given of rows of a type: only then is it said whether it stands there."""
+    """Whether the caller may read the given columns of a type, and may therefore know how existing rows differ."""
     if not around.missing.withheld:
         return True
     table, given = type_.type.sql_name, set().union(*rows)
@@ -234,12 +234,12 @@ def may_compare(
 
 
 def digest_of(value: Any) -> str:
-    """The hash of what is to be recorded, however its fields are ordered."""
+    """SHA-256 of a value as JSON, as hexadecimal text, independent of the order of fields."""
     return hashlib.sha256(_text_of(value)).hexdigest()
 
 
 async def digest_of_rows(conflict: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """`digest_of` both, with turns for others."""
+    """`digest_of` the list of both, computed in slices that return control to the event loop."""
     found = hashlib.sha256(b"[%b,[" % _text_of(conflict))
 
     def add(places: range) -> None:
@@ -256,7 +256,7 @@ def _text_of(value: Any) -> bytes:
 
 
 async def global_ids(type_: RecordType, keys: Sequence[Key | None]) -> list[str]:
-    """The global ids of rows by their keys, without those that have none."""
+    """The global ids of rows by their keys; rows without a key are left out."""
     found: list[str] = []
 
     def encode(places: range) -> None:
@@ -267,14 +267,14 @@ async def global_ids(type_: RecordType, keys: Sequence[Key | None]) -> list[str]
 
 
 def derives_ids(type_: RecordType, conflict: str, seed: str | None) -> bool:
-    """Whether the ids of rows follow from the input and its key alone."""
+    """Whether the ids of rows can be derived from the input and the idempotency key."""
     return seed is not None and type_.makes_ids and conflict == "ERROR"
 
 
 def known_ids(
     type_: RecordType, rows: Sequence[Mapping[str, Any]], conflict: str, seed: str | None
 ) -> list[str] | None:
-    """The global ids of rows, where they follow from the input and its key alone."""
+    """The global ids of rows if they can be derived from the input and the idempotency key, else None."""
     if seed is None or not derives_ids(type_, conflict, seed):
         return None
     made = derived_ids(seed, range(len(rows)))
@@ -293,10 +293,9 @@ async def record(
     shows: bool = False,
     most: int = MAX_ROWS,
 ) -> Any:
-    """Records a batch of at most so many rows.
+    """Records a batch of at most ``most`` rows. Returns the value of the field whose response key is ``field_``.
 
-    ``field_`` is its response key, ``keys`` says whether the ids of its rows are asked for, ``shows`` whether the rows
-    of a dry run are.
+    ``keys``: whether the ids of the rows are selected; ``shows``: whether the preview of a dry run is.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
@@ -319,13 +318,13 @@ async def record(
 
 
 def conflict_of(input_: Mapping[str, Any]) -> str:
-    """What becomes of a row that is there."""
+    """The conflict option of an input: the name of a value of `OnConflict`."""
     conflict = input_.get("onConflict")
     return "ERROR" if conflict is None else text_of(conflict)
 
 
 def seed_of(field_: str, type_: RecordType, key: str | None, around: Surroundings) -> str | None:
-    """What the ids of rows are derived from; None without an idempotency key."""
+    """The text from which ids of rows are derived; None without an idempotency key."""
     together = around.together
     whole = key if together is None else together.key
     place = "" if together is None else field_
@@ -333,7 +332,7 @@ def seed_of(field_: str, type_: RecordType, key: str | None, around: Surrounding
 
 
 async def run_step(step: ChangeStep, field_: str, terms: Terms, around: Surroundings) -> Any:
-    """What a field answers, whether it is made alone or with others.
+    """Executes a step by itself, or in the transaction of the operation. Returns the value of the field ``field_``.
 
     Raises:
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
@@ -350,7 +349,9 @@ async def run_step(step: ChangeStep, field_: str, terms: Terms, around: Surround
 
 
 def check_scopes(mutation: str, needed: str, own: str | None, caller: Actor, *, dry_run: bool) -> None:
-    """Refuses who lacks the scope of a mutation, or its type's ``own``; `preview` is enough for a dry run.
+    """Checks that the caller has the scope ``needed`` and the type's ``own`` scope, if any.
+
+    For a dry run `preview` replaces ``needed``.
 
     Raises:
         Refused: `Forbidden`.
@@ -361,7 +362,7 @@ def check_scopes(mutation: str, needed: str, own: str | None, caller: Actor, *, 
 
 
 def check_caller(mutation: str, type_: RecordType, given: Collection[str], caller: Actor, *, dry_run: bool) -> None:
-    """Before anything is read, so that a refusal says nothing of the rows; ``given`` are the fields that are.
+    """Checks the scopes of a mutation, its type, and the ``given`` fields, before anything is read.
 
     Raises:
         Refused: `Forbidden`.
@@ -386,7 +387,7 @@ def rejected(
     path: Callable[[Wrong], list[str]] = _path_of_row,
     named: Callable[[Wrong], str] = _named_row,
 ) -> RowsRejected:
-    """The problem that says which rows are in the way: by their ``path``, and how a message names one."""
+    """The problem for rejected rows; ``path`` and ``named`` give the path and the message's prefix of a row."""
     problems = [RowProblem(code=one.code, message=one.message, path=path(one), row=one.row) for one in error.found]
     first = problems[0]
     place = named(error.found[0])
@@ -404,7 +405,10 @@ def _forbidden(message: str) -> Refused:
 
 
 def constants_of(type_: RecordType, caller: str, facts: Facts, missing: Missing) -> dict[str, str]:
-    """What the server writes into every row, where the database has a place for it: states, and who recorded it."""
+    """The columns, with their texts, that the gateway writes into every row: initial states and the actor.
+
+    Columns that the database lacks or computes are left out.
+    """
     known = facts.columns.get(type_.type.sql_name, {})
     constants = {column: text for column, text in type_.plan.births.items() if text}
     if actor := type_.plan.declared.actor:

@@ -19,8 +19,11 @@ Key = tuple[str, ...]
 
 
 async def referred_keys(rows: RowValues, one: RowField, transaction: Transaction) -> list[Any]:
-    """The keys that references of rows stand for, with one statement for each way of naming."""
-    assert one.reference is not None  # noqa: S101 - asked of references alone
+    """The keys of referenced rows, by index of the referencing row; one statement per kind of reference.
+
+    Unresolved references are noted as problems of ``rows``.
+    """
+    assert one.reference is not None  # noqa: S101 - the field is a reference
     target = rows.catalogue[one.reference.target]
     found = _NamedRows(rows, one, target, {way.name: way for way in lookups(rows.catalogue, target.name)})
     await background().parts(len(rows.rows), found.read)
@@ -31,21 +34,21 @@ async def referred_keys(rows: RowValues, one: RowField, transaction: Transaction
 
 
 class _NamedRows:
-    """What references of rows name, before it is looked up."""
+    """The references of rows before their resolution."""
 
     def __init__(self, rows: RowValues, one: RowField, target: Type, ways: Mapping[str, Lookup]) -> None:
         self.ways = ways
         self.values: list[Any] = []
-        """By row: `ABSENT`, or None, which stays so only where it was given."""
+        """By index of the row: `ABSENT`, or None until the reference is resolved."""
         self.places: dict[str, dict[tuple[Any, ...], list[int]]] = {}
-        """The rows by the way of naming, and by what they name."""
+        """Indexes of rows, by oneOf member and by the values of its columns."""
         self._rows = rows
         self._one = one
         self._target = target
         self._keys_by_id: dict[str, tuple[Any, ...]] = {}
 
     def read(self, places: range) -> None:
-        """Reads the references of some rows."""
+        """Reads the references of the rows with these indexes."""
         rows, one = self._rows, self._one
         for place in places:
             given = rows.rows[place].get(one.name, ABSENT)
@@ -105,7 +108,7 @@ async def _resolve(
 async def find_keys(
     transaction: Transaction, type_: Type, columns: Sequence[str], arrays: Sequence[list[Any]]
 ) -> dict[int, list[Key]]:
-    """The keys of rows by equal columns, by the place in the arrays."""
+    """The keys of the rows with equal columns, by the index, from 0, in the arrays."""
     found: dict[int, list[Key]] = {}
     for place, *key in await transaction.run(statements.by_columns(type_, columns), arrays, defers=False):
         found.setdefault(place - 1, []).append(tuple(key))
@@ -113,10 +116,10 @@ async def find_keys(
 
 
 def _key_of(target: Type, way: Lookup | None, by: Any) -> tuple[Any, ...]:
-    """The values of a reference in the order of its columns, as they are sent.
+    """The values of a reference in the order of its columns, converted for the driver.
 
     Raises:
-        MalformedIdError: It cannot be read.
+        MalformedIdError: The id is malformed, or a text contains NUL.
     """
     if way is None:
         return ids.decode(by, target.name, target.key_kinds)

@@ -1,4 +1,4 @@
-"""Problems of rows from refusals of the database."""
+"""Problems of rows from errors of the database."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from schema.recording.row_values import RowValues
 
 
 class DroppedError(Exception):
-    """A trigger has swallowed rows without a word."""
+    """A trigger has dropped rows without an error."""
 
 
 REFUSALS = (RefusedByDatabaseError, DataError, InvalidValueError, DroppedError)
-"""The errors that are about rows."""
+"""The errors that concern single rows."""
 
 
 async def meaning(error: Exception, row: int, rows: RowValues, transaction: Transaction) -> Wrong:  # noqa: C901, PLR0911 - one line for each kind
-    """What is wrong with a row, without a word of the server's: they quote values and names of constraints."""
+    """The problem of a row, without the server's message, which quotes values and names of constraints.
+
+    Exception: the message of a trigger, unless the type is confidential.
+    """
     if isinstance(error, DroppedError):
         return Wrong(RowCode.REFUSED_BY_DATABASE, row, "a trigger of the database drops the row")
     if not isinstance(error, RefusedByDatabaseError):

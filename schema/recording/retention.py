@@ -1,4 +1,4 @@
-"""Retention policies: for how many days rows are kept, and the removal of older rows in slices."""
+"""Retention policies: the number of days for which rows are kept, and the removal of older rows in slices."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from schema.recording.purging import AUDIT, audit
 from schema.recording.record_types import RecordType, purge_mutations
 
 SLICE = 1_000
-"""Rows that one transaction removes."""
+"""The number of rows that one transaction removes."""
 SLICE_SECONDS = 30
-"""How long the statement of one slice may take, and a tenth of it how long it waits for a lock."""
+"""The statement timeout of a slice in seconds; its lock timeout is a tenth of it."""
 MAX_DAYS = 36_500
 TRIES = 3
-"""How often a slice is tried that others get in the way of: who refers to its rows, or removes them too."""
+"""Attempts at a slice that conflicts with other transactions, which reference or remove its rows."""
 
 _COLUMNS = """
     SELECT c.oid::regclass::text, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
@@ -37,21 +37,21 @@ _COLUMNS = """
 
 
 class PolicyError(ValueError):
-    """A policy cannot be used; the message says what would be right."""
+    """A policy is invalid; the message says what would be valid."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How many days rows are kept, by the mutation that removes them."""
+    """A retention policy: days by the name of the purge mutation."""
 
     days: Mapping[str, int]
 
     @classmethod
     def read(cls, text: bytes) -> Policy:
-        """A policy of its TOML: a table ``keep`` with days by the names of lists.
+        """Parses a policy in TOML: a table ``keep`` with days by names of lists, such as ``servingMetrics = 90``.
 
         Raises:
-            PolicyError: It is none.
+            PolicyError: The text is not such a policy.
         """
         try:
             found = tomllib.loads(text.decode())
@@ -88,10 +88,10 @@ def _days(name: str, days: Any) -> int:
 
 @dataclass
 class RetentionRun:
-    """The removal, or the count, of what a policy does not keep; every slice is a transaction of its own.
+    """A run of a policy: removes expired rows, or counts them unless ``applies``. Every slice is a transaction.
 
-    ``tell`` gets a line for each type and each of the gateway's own tables. ``seconds`` is when it begins no further
-    slice, from its beginning.
+    ``tell`` receives a line for each type and each of the gateway's own tables. After ``seconds`` no further slice
+    begins. ``failed`` says whether an error was reported.
     """
 
     connection: AsyncConnection
@@ -104,7 +104,7 @@ class RetentionRun:
     _id: str = field(default_factory=lambda: f"retention-{secrets.token_hex(8)}")
 
     async def run(self, policy: Policy) -> None:
-        """Does it; what the database refuses is told, and the rest goes on."""
+        """Runs the policy; an error of the database is reported, and the other tables are processed."""
         async with self.connection.begin():
             columns = {tuple(row) for row in await self._rows(_COLUMNS)}
             actor = f"{(await self._rows('SELECT current_user'))[0][0]} (db retention)"
@@ -149,10 +149,10 @@ class RetentionRun:
         self._say(plural, gone if self.applies else found, f" older than {days} days", staying, why if more else "")
 
     async def _slice(self, name: str, type_: RecordType, old: OldRows, before: str, actor: str, *, last: bool) -> Taken:
-        """Removes a slice; nothing went where somebody has begun to refer to one of its rows meanwhile.
+        """Removes a slice; no row if one of them was referenced concurrently.
 
         Raises:
-            DBAPIError: The database refuses; a foreign key only where it is the ``last`` time that it is tried.
+            DBAPIError: The database refuses the deletion; if by a foreign key, only in the ``last`` attempt.
         """
         try:
             async with self.connection.begin():
@@ -171,7 +171,7 @@ class RetentionRun:
         return taken
 
     async def _counted(self, sql: str, *values: str) -> int | None:
-        """What a statement counts, None where it takes longer than a slice may."""
+        """The result of a counting statement; None after `SLICE_SECONDS`."""
         try:
             async with self.connection.begin():
                 await self._bound()

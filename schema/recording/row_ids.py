@@ -7,12 +7,12 @@ import os
 
 
 def random_ids(places: range) -> list[str]:
-    """Ids of version 4, one for each place."""
+    """UUIDs of version 4, one per index."""
     return _ids(os.urandom(16 * len(places)), 4)
 
 
 def derived_ids(seed: str, places: range) -> list[str]:
-    """Ids of version 8 for rows by their places: the same for the same seed, however many there are."""
+    """UUIDs of version 8 of the rows with these indexes; each depends on the seed and its index alone."""
     begun = hashlib.sha256(seed.encode())
     made = []
     for place in places:
@@ -29,12 +29,12 @@ _VARIANT = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 
 def _ids(made: bytes, version: int) -> list[str]:
-    """UUIDs of 16 bytes each."""
+    """The texts of UUIDs, from 16 bytes each, with the version and variant set."""
     every = bytearray(made)
     every[6::16] = every[6::16].translate(_VERSIONS[version])
     every[8::16] = every[8::16].translate(_VARIANT)
     digits, text = every.hex().encode(), bytearray(_HYPHENS * (len(made) // 16))
-    for place, at in enumerate(_DIGITS):  # all of them at once, digit by digit
+    for place, at in enumerate(_DIGITS):  # one digit of all ids at once
         text[at::36] = digits[place::32]
     found = text.decode()
     return [found[at : at + 36] for at in range(0, len(found), 36)]

@@ -1,4 +1,4 @@
-"""Rows of one type by column: checked before any SQL."""
+"""Rows of one type as columns of values, with the checks that need no SQL."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from schema.recording.row_ids import derived_ids, random_ids
 from schema.sql.filters import text_of
 
 ABSENT: Any = object()
-"""A field that a row does not give."""
+"""The value of a field that a row omits."""
 
 
 @dataclass
 class RowValues:
-    """Rows of one type by column."""
+    """Rows of one type as columns of values."""
 
     type: RecordType
     rows: Sequence[Mapping[str, Any]]
@@ -34,31 +34,30 @@ class RowValues:
     missing: Missing
     facts: Facts
     constants: Mapping[str, str]
-    """Columns that have one text in all rows: states at birth, the actor."""
+    """Columns with one text in all rows: initial states, the actor."""
     seed: str | None
-    """What the ids of rows without a natural key are derived from, so that they are the same when asked again."""
+    """The text from which generated ids are derived, so that a repeated request generates the same ids."""
     wrong: list[Wrong] = field(default_factory=list)
     values: dict[str, list[Any]] = field(default_factory=dict)
-    """By column, as they are sent; `ABSENT` where a row does not give it."""
+    """Values converted for the driver, by column and index of the row; `ABSENT` if the row omits the column."""
     partial: set[str] = field(default_factory=set)
-    """The columns that some row does not give."""
+    """The columns that some row omits."""
     given: Mapping[str, RowField] = field(default_factory=dict)
-    """The fields that any row gives."""
+    """The fields that any row gives, by name."""
     derived: bool = False
     """Whether ids were derived from the seed."""
     made: bool = False
-    """Whether any row has an id that was made for it."""
+    """Whether any row has a generated id."""
     all_made: bool = False
-    """Whether every row has."""
+    """Whether every row has a generated id."""
     tells: bool = True
-    """Whether the caller may know what stands in rows that are there."""
+    """Whether the result may reveal values of existing rows."""
     wants_ids: bool = True
-    """Whether anybody asks for the ids of the rows: if not, those do that the database makes."""
+    """Whether the ids of the rows are selected; if not, the database may generate them."""
     fields: Mapping[str, RowField] = field(default_factory=dict)
-    """What the rows may give; what rows of the type do at birth, by default."""
+    """The fields that rows may give, by name; by default those of a new row of the type."""
     filled: dict[str, str] = field(default_factory=dict)
-    """Columns that are inputs elsewhere and have one text in all of these rows, such as the row that they are part of.
-    """
+    """Input columns that the gateway fills with one text in all rows, such as the parent of child rows."""
 
     def __post_init__(self) -> None:
         self.fields = self.fields or self.type.fields
@@ -68,10 +67,10 @@ class RowValues:
         return self.type.type
 
     async def read_values(self) -> None:
-        """Reads what the rows give, references left out.
+        """Reads and checks the given values, except references.
 
         Raises:
-            UnwritableError: The database lacks a column that is given, or computes it.
+            UnwritableError: The connected database lacks, or computes, a column that is given.
         """
         names = await fields_given(self.rows)
         self.given = {name: one for name, one in self.fields.items() if name in names}
@@ -85,13 +84,13 @@ class RowValues:
         self.fill(self.filled)
 
     def fill(self, texts: Mapping[str, str]) -> None:
-        """Writes one text a column into all rows."""
+        """Sets columns to one text in all rows."""
         for column, text in texts.items():
             self.values[column] = [text] * len(self.rows)
             self.partial.discard(column)
 
     def check_nulls(self) -> None:
-        """Rows that are there keep a value where the connected database demands one."""
+        """Notes nulls in columns that are NOT NULL in the connected database."""
         for column, values in self.values.items():
             if self.fact(column, "not_null"):
                 for place in (place for place, value in enumerate(values) if value is None):
@@ -102,12 +101,12 @@ class RowValues:
             self.note(RowCode.VALUE_MISSING, place, "needs a value in this database", name)
 
     def fact(self, column: str, name: str) -> bool:
-        """Whether this is so of a column of the connected database; False where nothing is known of it."""
+        """A flag of `StoredColumn` for a column of the connected database, such as ``not_null``; False if unknown."""
         known = self.facts.columns.get(self.table.sql_name, {}).get(column)
         return bool(known and getattr(known, name))
 
     def check_database(self) -> None:
-        """Whether the connected database takes such rows at all.
+        """Checks that the connected database supports recording rows of the type with the conflict option.
 
         Raises:
             UnwritableError: It does not.
@@ -126,7 +125,11 @@ class RowValues:
             raise UnwritableError(f"a {self.type.name} is not changed once it is there; pass onConflict: KEEP")
 
     def arbiter(self) -> tuple[str, ...]:
-        """The columns of the unique index that conflicts are judged by; none where every conflict is an error."""
+        """The columns of the unique index that detects conflicts; empty if every conflict is an error.
+
+        Raises:
+            UnwritableError: The connected database lacks such an index.
+        """
         if self.derived:
             return self.table.key
         if self.conflict == "ERROR":
@@ -172,7 +175,7 @@ class RowValues:
         allowed: Mapping[str, str] | None,
         write: Callable[[Any], Any] | None,
     ) -> Any:
-        """A value as it is sent; notes what is wrong with it."""
+        """A value converted for the driver; notes its problem, if any."""
         if wrong := wrong_value(one.kind, value, bounds):
             self.note(RowCode.INVALID_VALUE, place, wrong, one.name)
             return None
@@ -197,7 +200,7 @@ class RowValues:
             return [row.get(one.name, ABSENT) for row in self.rows]
 
     def _states(self, one: RowField) -> Mapping[str, str] | None:
-        """The states that rows may be born in, by their texts, for the field of a state."""
+        """The permitted initial states, names by text, if the field is the state of a lifecycle; else None."""
         lifecycle = self.type.plan.state
         if lifecycle is None or lifecycle.column != one.column:
             return None
@@ -207,7 +210,7 @@ class RowValues:
         return bounds_of(self.table, column, self.facts.columns.get(self.table.sql_name, {}).get(column))
 
     async def make_ids(self) -> None:
-        """Ids for the rows that bring none, where the gateway makes them."""
+        """Generates ids for rows without one, unless the database generates them."""
         if not self.type.makes_ids:
             return
         (key,) = self.table.key
@@ -232,13 +235,13 @@ class RowValues:
         self.partial.discard(key)
 
     def has_default(self, column: str) -> bool:
-        """Whether a column that is left out gets a value of the database's."""
+        """Whether the column has a default in the connected database or, if that is unknown, in the model."""
         if self.table.sql_name in self.facts.columns:
             return self.fact(column, "has_default")
         return self.table.table.columns[column].server_default is not None
 
     def check_demanded(self) -> None:
-        """What the connected database demands beyond the models."""
+        """Notes missing values of columns that are NOT NULL in the connected database."""
         for column, fact in self.facts.columns.get(self.table.sql_name, {}).items():
             one = self.type.by_column.get(column)
             if one is None or not fact.not_null or fact.generated:
@@ -252,7 +255,7 @@ class RowValues:
                     self._note_missing(place, one.name)
 
     def check_named(self) -> None:
-        """What names an entity must be said where it may be there already."""
+        """Notes missing values of the natural key where a conflict is allowed."""
         if self.conflict == "ERROR":
             return
         for column in set(self.type.key) - set(self.type.demanded):
@@ -262,7 +265,7 @@ class RowValues:
                     self.note(RowCode.VALUE_MISSING, place, f"is needed for onConflict: {self.conflict}", name)
 
     def check_duplicates(self) -> None:
-        """No two rows of the batch have the same key."""
+        """Notes rows with the same key as an earlier row of the batch."""
         for columns in {self.type.key, self.table.key} - {()}:
             if any(column not in self.values for column in columns):
                 continue
@@ -282,21 +285,23 @@ class RowValues:
                     self.note(RowCode.DUPLICATE, place, words, *names[:1])
 
     def note(self, code: RowCode, row: int, message: str, *fields: str) -> None:
-        """Notes what is wrong with a row, and with which of its fields."""
+        """Notes a problem of the row with an index from 0; the first of ``fields`` begins the message."""
         self.wrong.append(Wrong(code, row, f"{fields[0]} {message}" if fields else message, fields))
 
     def named(self, columns: Iterable[str]) -> tuple[str, ...]:
-        """The fields of columns, without those that are filled."""
+        """The names of the fields of columns, without columns that the gateway fills."""
         return tuple(self.field_of(column) for column in columns if column not in self.filled)
 
     def field_of(self, column: str) -> str:
-        """The name of a column's field."""
+        """The GraphQL name of a column."""
         one = self.type.by_column.get(column)
         return one.name if one else self.table.field_name(column)
 
     def refuse_wrong(self) -> None:
-        """Raises:
-        RowsError: Something is wrong with rows.
+        """Raises the problems noted so far, if any.
+
+        Raises:
+            RowsError: There are problems.
         """
         if self.wrong:
             raise RowsError(sorted(self.wrong, key=lambda one: one.row))

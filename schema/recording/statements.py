@@ -14,20 +14,23 @@ KEEP, UPDATE = "KEEP", "UPDATE"
 
 @dataclass(frozen=True)
 class Insertion:
-    """How rows of a type are added: which columns, as arrays or with one value, and what if their key is taken."""
+    """An INSERT of rows of a type; ``columns`` are passed as one array each.
+
+    ``arbiter`` are the columns of the unique index for ON CONFLICT, ``conflict`` is the option if their key exists.
+    """
 
     type: Type
     columns: tuple[str, ...]
     constants: tuple[str, ...]
-    """Columns that have one text in all rows, which come after the arrays among the parameters."""
+    """Columns with one text in all rows; their parameters follow the arrays."""
     arbiter: tuple[str, ...] = ()
     conflict: str = "ERROR"
     changeable: frozenset[str] | None = None
-    """The columns that a row which is there gets; None for all that are given."""
+    """The columns that an update of an existing row may write; None for all given ones."""
 
     @property
     def sql(self) -> str:
-        """Gives how many rows were added, and how many were added or changed."""
+        """Returns the number of inserted rows, and of inserted or updated rows."""
         written = ", ".join((*self.columns, *self.constants))
         made = "xmax = 0" if self.conflict == UPDATE else "true"
         return (
@@ -61,7 +64,7 @@ class Insertion:
 
 
 def by_columns(type_: Type, columns: Sequence[str], shown: Sequence[str] = ()) -> str:
-    """Finds rows by equal columns; gives the place in the arrays and the texts of the key, or of what else is shown."""
+    """Selects rows by equal columns: the index, from 1, in the arrays, and the texts of the key or of ``shown``."""
     arrays = [array_of(type_, column) for column in columns]
     bound = ", ".join(f"${place}::{array.bound_as}" for place, array in enumerate(arrays, 1))
     names = ", ".join(f"c{place}" for place in range(len(arrays)))
@@ -77,12 +80,12 @@ def by_columns(type_: Type, columns: Sequence[str], shown: Sequence[str] = ()) -
 
 
 def differing(type_: Type, key: Sequence[str], columns: Sequence[str], own: str | None, most: int) -> str:
-    """Finds rows that are there with other values.
+    """Selects existing rows whose values differ from the given ones.
 
-    Gives, of the first ``most``, the places in the arrays, how many there are in all, which of the columns are others,
-    and the texts of the keys.
+    Returns, for the first ``most``: the index, from 1, in the arrays, the number of all such rows, an array of booleans
+    that says which columns differ, and the texts of the key.
 
-    ``own`` is the column of ids that were made for rows, by which those that were added are told from those before.
+    ``own`` is the column of generated ids, which distinguishes inserted rows from those that existed before.
     """
     every = (*key, *columns, *((own,) if own else ()))
     arrays = {column: array_of(type_, column) for column in every}
@@ -105,9 +108,10 @@ def differing(type_: Type, key: Sequence[str], columns: Sequence[str], own: str 
 def failing(
     type_: Type, columns: Sequence[str], constants: Sequence[str], stored: Mapping[str, str], conditions: Sequence[str]
 ) -> str:
-    """Finds rows for which one of some conditions over columns is false; gives the places in the arrays.
+    """Selects rows for which one of ``conditions`` over the columns is false: the index, from 1, in the arrays.
 
-    ``stored`` are the types of columns, as which they are compared; ``constants`` come after the arrays.
+    ``stored`` are the types of the columns, to which values are cast; the parameters of ``constants`` follow the
+    arrays.
     """
     arrays = [array_of(type_, column) for column in columns]
     items = {
@@ -126,9 +130,9 @@ def failing(
 
 
 def change(type_: Type, columns: Sequence[str], shown: Mapping[str, str]) -> str:
-    """Gives columns of one row other values, from arrays of one item, then the texts of its key.
+    """Updates columns of one row; parameters are arrays of one item per column, then the texts of the key.
 
-    Gives what stood in the columns of ``shown`` before, by its names, as JSON; no row where nothing is another.
+    Returns the previous values of the columns of ``shown``, by its names, as JSON; no row if nothing differs.
     """
     arrays = {column: array_of(type_, column) for column in columns}
     bound = ", ".join(f"${place}::{array.bound_as}" for place, array in enumerate(arrays.values(), 1))
@@ -143,9 +147,9 @@ def change(type_: Type, columns: Sequence[str], shown: Mapping[str, str]) -> str
 
 
 def retirement(type_: Type, retired: Mapping[str, str], shown: Mapping[str, str]) -> str:
-    """Writes what stands in a row that is out of use, by the texts of its key; gives as much as `change` does.
+    """Writes the columns that mark a row as retired; parameters are the texts of its key. Returns as `change` does.
 
-    A time that is written already stays.
+    A time that is set already remains.
     """
     assigned = ", ".join(f"{column} = {sql}" for column, sql in retired.items())
     used = " OR ".join(
