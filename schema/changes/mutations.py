@@ -34,7 +34,7 @@ from schema.changes.guards import read_by
 from schema.changes.permissions import concerned, concerned_by
 from schema.changes.registry import CHECKS
 from schema.changes.results import Forbidden, TransitionPreview
-from schema.changes.transactions import OperationTransaction, Terms, checked_key, make
+from schema.changes.transactions import ChangeOptions, OperationTransaction, checked_key, make
 from schema.error_codes import ProblemCode
 from schema.scopes import FORCE, PREVIEW
 
@@ -316,13 +316,13 @@ async def run(mutation_: Mutation, field_: str, input_: Mapping[str, Any], aroun
         return refused.problem if together is None else await together.join(field_, refused)
     if together is not None:
         return await together.join(field_, change)
-    terms = Terms(around.caller.name, key_, around.key_hours, change.request.dry_run)
-    made = await make([change], terms, around)
-    if isinstance(made.failure, Refused):
-        return change.refused(made.failure)
-    if made.failure is not None:
-        raise made.failure
-    return made.answers[0]
+    options = ChangeOptions(around.caller.name, key_, around.key_hours, change.request.dry_run)
+    outcome = await make([change], options, around)
+    if isinstance(outcome.failure, Refused):
+        return change.refused(outcome.failure)
+    if outcome.failure is not None:
+        raise outcome.failure
+    return outcome.answers[0]
 
 
 def dry_run_of(input_: Mapping[str, Any], together: OperationTransaction | None) -> bool:

@@ -129,7 +129,7 @@ _OWN = "own"
 
 
 @dataclass(frozen=True)
-class Terms:
+class ChangeOptions:
     """The options of changes: the idempotency key, if any, and whether they are rolled back."""
 
     caller: str
@@ -143,7 +143,7 @@ class Terms:
 
 
 @dataclass
-class Made:
+class StepsOutcome:
     """The outcome of the steps: the value of each field, or the step that failed, and why."""
 
     answers: list[Any]
@@ -165,7 +165,7 @@ class ChangeScope(Protocol):
     def missing(self) -> Missing: ...
 
 
-async def make(steps: Sequence[ChangeStep], terms: Terms, around: ChangeScope) -> Made:
+async def make(steps: Sequence[ChangeStep], options: ChangeOptions, around: ChangeScope) -> StepsOutcome:
     """Executes changes in the transaction of ``around``.
 
     The transaction's ``wanted`` says whether to commit, after the answer was read inside it. After a failure the
@@ -173,55 +173,57 @@ async def make(steps: Sequence[ChangeStep], terms: Terms, around: ChangeScope) -
     """
     transaction = around.transaction
     for attempt in range(ATTEMPTS):
-        made = await _attempt(steps, terms, around)
-        if isinstance(made.failure, Refused):
+        outcome = await _attempt(steps, options, around)
+        if isinstance(outcome.failure, Refused):
             await transaction.restart()
-        if not isinstance(made.failure, ConflictError):
-            return made
+        if not isinstance(outcome.failure, ConflictError):
+            return outcome
         await transaction.restart()
         await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - backoff with jitter
-    return Made([], GatewayError(ErrorCode.CONFLICT))
+    return StepsOutcome([], GatewayError(ErrorCode.CONFLICT))
 
 
-async def _attempt(steps: Sequence[ChangeStep], terms: Terms, around: ChangeScope) -> Made:
+async def _attempt(steps: Sequence[ChangeStep], options: ChangeOptions, around: ChangeScope) -> StepsOutcome:
     transaction = around.transaction
     attempt = Attempt(transaction, around.catalogue, around.missing.of_database)
     answers: list[Any] = []
     place: int | None = None
     try:
-        if terms.key is not None:
-            before = await _translated(_claim(steps, terms, terms.key, transaction), around)
+        if options.key is not None:
+            before = await _translated(_claim(steps, options, options.key, transaction), around)
             if before is not None:
-                return Made([step.replayed(one) for step, one in zip(steps, before, strict=True)])
+                return StepsOutcome([step.replayed(one) for step, one in zip(steps, before, strict=True)])
         if len(steps) > 1:
             await _translated(attempt.hold(_subjects(steps)), around)
         for place, step in enumerate(steps):
             answers.append(await _translated(_step(step, attempt, first=place == 0), around))
         place = None
-        if terms.seen is not None:
-            await _translated(terms.seen.look(attempt), around)
-        if terms.dry_run:
+        if options.seen is not None:
+            await _translated(options.seen.look(attempt), around)
+        if options.dry_run:
             await transaction.rollback()  # releases its locks before the answer is read
-            return Made(answers)
-        if terms.key is not None:
+            return StepsOutcome(answers)
+        if options.key is not None:
             stored = [step.stored() for step in steps]
-            whole = {"steps": stored} if terms.whole else stored[0]
-            await _translated(idempotency.store(transaction, terms.caller, terms.key, whole), around)
+            whole = {"steps": stored} if options.whole else stored[0]
+            await _translated(idempotency.store(transaction, options.caller, options.key, whole), around)
     except Exception as error:  # noqa: BLE001 - reported by the fields
-        return Made([], error, place)
+        return StepsOutcome([], error, place)
     transaction.wanted = True
-    return Made(answers)
+    return StepsOutcome(answers)
 
 
-async def _claim(steps: Sequence[ChangeStep], terms: Terms, key: str, transaction: Transaction) -> Sequence[Any] | None:
+async def _claim(
+    steps: Sequence[ChangeStep], options: ChangeOptions, key: str, transaction: Transaction
+) -> Sequence[Any] | None:
     """Claims the key; returns the stored result of each step, if there is one."""
     meant = [step.meaning for step in steps]
-    name = f"@{DIRECTIVE}" if terms.whole else steps[0].name
-    hash_ = idempotency.digest([name, meant] if terms.whole else meant[0])
-    before = await idempotency.claim(transaction, terms.caller, key, name, hash_, terms.key_hours)
+    name = f"@{DIRECTIVE}" if options.whole else steps[0].name
+    hash_ = idempotency.digest([name, meant] if options.whole else meant[0])
+    before = await idempotency.claim(transaction, options.caller, key, name, hash_, options.key_hours)
     if before is None:
         return None
-    return before["steps"] if terms.whole else [before]
+    return before["steps"] if options.whole else [before]
 
 
 def _subjects(steps: Sequence[ChangeStep]) -> Mapping[str, Sequence[Key]]:
@@ -368,12 +370,12 @@ class OperationTransaction:
     async def make(self, context: Any) -> None:
         """Executes the changes once all fields have joined, and resolves the fields."""
         await self._complete.wait()
-        made = await self._make(context)
-        if made.failure is None:
-            answers: Mapping[str, Any] = dict(zip(self._fields, made.answers, strict=True))
+        outcome = await self._make(context)
+        if outcome.failure is None:
+            answers: Mapping[str, Any] = dict(zip(self._fields, outcome.answers, strict=True))
         else:
-            cause = None if made.place is None else self._fields[made.place]
-            answers = {one: self._stopped(one, cause, made.failure) for one in self._fields}
+            cause = None if outcome.place is None else self._fields[outcome.place]
+            answers = {one: self._stopped(one, cause, outcome.failure) for one in self._fields}
         for one, future in self._answers.items():
             if not future.done():
                 answer = answers[one]
@@ -382,24 +384,26 @@ class OperationTransaction:
                 else:
                     future.set_result(answer)
 
-    async def _make(self, context: Any) -> Made:
+    async def _make(self, context: Any) -> StepsOutcome:
         try:
             checked_key(self.key)
         except Refused as refused:
-            return Made([], refused)
+            return StepsOutcome([], refused)
         for place, one in enumerate(self._fields):
             if one in self._left:
-                return Made([], _FailedBeforeError(), place)
+                return StepsOutcome([], _FailedBeforeError(), place)
             step = self._joined[one]
             if isinstance(step, Refused):
-                return Made([], step, place)
+                return StepsOutcome([], step, place)
         steps: list[Any] = [self._joined[one] for one in self._fields]
-        terms = Terms(context.caller.name, self.key, context.key_hours, self.dry_run, whole=True, seen=self.seen)
+        options = ChangeOptions(
+            context.caller.name, self.key, context.key_hours, self.dry_run, whole=True, seen=self.seen
+        )
         loaders = context.loaders
         try:
-            return await make(steps, terms, _OperationScope(context.transaction, loaders.catalogue, loaders.missing))
+            return await make(steps, options, _OperationScope(context.transaction, loaders.catalogue, loaders.missing))
         except Exception as error:  # noqa: BLE001 - reported by each field
-            return Made([], error)
+            return StepsOutcome([], error)
 
     def _stopped(self, field_: str, cause: str | None, failure: Exception) -> Any:
         """A field's value after a failure; an exception is its error."""

@@ -23,9 +23,9 @@ from schema.catalogue import ids
 from schema.error_codes import RowCode
 from schema.execution.time_slices import background
 from schema.recording import statements
-from schema.recording.problems import MAX_PROBLEMS, Counts, Differing, RowsError, Wrong
+from schema.recording.problems import MAX_PROBLEMS, Counts, Differing, RowsError, RowViolation
 from schema.recording.references import Key, find_keys, referred_keys
-from schema.recording.refusals import REFUSALS, DroppedError, meaning
+from schema.recording.refusals import REFUSALS, DroppedError, row_violation
 from schema.recording.row_values import ABSENT, RowValues
 from schema.sql.filters import text_of
 
@@ -56,7 +56,7 @@ class RowBatch(RowValues):
         for check in (self.check_demanded, self.check_named, self.check_duplicates):
             await background().one(len(self.rows))
             check()
-        self.refuse_wrong()
+        self.raise_violations()
         await self._find_room()
 
     async def _find_room(self) -> None:
@@ -101,7 +101,7 @@ class RowBatch(RowValues):
         """
         await self._read(is_new=False)
         self.check_nulls()
-        self.refuse_wrong()
+        self.raise_violations()
 
     async def _read(self, *, is_new: bool = True) -> None:
         await self.read_values()
@@ -180,7 +180,7 @@ class RowBatch(RowValues):
             await self.transaction.check_constraints()
         except (RefusedByDatabaseError, DataError, InvalidValueError) as error:
             await self.transaction.rollback_to("batch")
-            raise RowsError([await meaning(error, 0, self, self.transaction)]) from None
+            raise RowsError([await row_violation(error, 0, self, self.transaction)]) from None
         return found
 
     async def _groups(self) -> list[tuple[tuple[str, ...], list[int]]]:
@@ -278,22 +278,22 @@ class RowBatch(RowValues):
             raise RowsError([self._differs(one) for one in differs])
         counts.differing, counts.differs = count, differs
 
-    def _differs(self, one: Differing) -> Wrong:
+    def _differs(self, one: Differing) -> RowViolation:
         which = f": {', '.join(one.fields)}" if self.tells else ""
-        return Wrong(RowCode.DIFFERS, one.row, f"was recorded with other values before{which}")
+        return RowViolation(RowCode.DIFFERS, one.row, f"was recorded with other values before{which}")
 
     # -- what the database refuses ---------------------------------------------------------------------------------
 
     async def _refused(
         self, groups: Sequence[tuple[tuple[str, ...], list[int]]], arbiter: Sequence[str], error: Exception
-    ) -> list[Wrong]:
+    ) -> list[RowViolation]:
         """The problems of the rows that the database refuses.
 
         Duplicate keys are looked up, suspects of CHECK constraints are selected and tried, others are found by
         inserting parts.
         """
         state = error.diagnostics.state if isinstance(error, RefusedByDatabaseError) else ""
-        found = await self._taken() if state == UNIQUE and not arbiter else {}
+        found = await self._duplicates() if state == UNIQUE and not arbiter else {}
         suspects = await self._unchecked(groups) if state == CHECK else set()
         tried = set(sorted(suspects)[:MAX_PROBLEMS])
         self.transaction.check_each()
@@ -330,9 +330,9 @@ class RowBatch(RowValues):
             await self.transaction.rollback_to("checks")
         return found
 
-    async def _taken(self) -> dict[int, Wrong]:
+    async def _duplicates(self) -> dict[int, RowViolation]:
         """Problems of rows whose key exists already, by index; of keys that the rows give and a unique index covers."""
-        found: dict[int, Wrong] = {}
+        found: dict[int, RowViolation] = {}
         keys = [set(self.type.key), set(self.table.key)]
         for index in self.facts.indexes.get(self.table.sql_name, ()):
             columns = [one.name for one in index.columns]
@@ -343,11 +343,11 @@ class RowBatch(RowValues):
             words = f"another {self.table.name} has the same {' and '.join(fields) or 'key'}"
             arrays = self._arrays(columns, list(range(len(self.rows))))
             for place in await find_keys(self.transaction, self.table, columns, arrays):
-                found.setdefault(place, Wrong(RowCode.NOT_UNIQUE, place, words, fields[:1]))
+                found.setdefault(place, RowViolation(RowCode.NOT_UNIQUE, place, words, fields[:1]))
         return found
 
     async def _try(
-        self, columns: Sequence[str], parts: Sequence[list[int]], arbiter: Sequence[str], found: dict[int, Wrong]
+        self, columns: Sequence[str], parts: Sequence[list[int]], arbiter: Sequence[str], found: dict[int, RowViolation]
     ) -> None:
         """Inserts parts, splitting refused ones, and adds the problems of single refused rows to ``found``.
 
@@ -364,14 +364,14 @@ class RowBatch(RowValues):
             except REFUSALS as error:
                 await self.transaction.rollback_to("part")
                 if len(places) == 1:
-                    found[places[0]] = await meaning(error, places[0], self, self.transaction)
+                    found[places[0]] = await row_violation(error, places[0], self, self.transaction)
                 else:
                     size = -(-len(places) // PARTS)
                     left += [places[at : at + size] for at in range(0, len(places), size)][::-1]
 
-    def _unknown(self, error: Exception) -> Wrong:
+    def _unknown(self, error: Exception) -> RowViolation:
         log.warning("rows are refused together, but none of them individually: %s", type(error).__name__)
-        return Wrong(
+        return RowViolation(
             RowCode.REFUSED_BY_DATABASE, 0, "the database refuses the rows together, but none of them individually"
         )
 

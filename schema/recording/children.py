@@ -9,7 +9,7 @@ from typing import Any
 from schema.changes.engine import Attempt, Key, Work
 from schema.recording.answers import RecordedChildren, differing_rows
 from schema.recording.batches import RowBatch
-from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
+from schema.recording.problems import Counts, RowsError, RowViolation, UnwritableError
 from schema.recording.record_types import ChildRows
 from schema.recording.recorder import (
     RecordStep,
@@ -147,7 +147,7 @@ async def prepare_together(parent: RowBatch, children: Sequence[ChildBatch]) -> 
         UnwritableError: The connected database does not support recording such rows.
         RowsError: Rows are invalid; it has the problems of all of them.
     """
-    found: list[Wrong] = []
+    found: list[RowViolation] = []
     try:
         await parent.prepare()
     except RowsError as error:

@@ -17,12 +17,12 @@ from schema.catalogue import exact_json, ids
 from schema.changes.engine import Attempt, Key, Refused, Subject, Work, check_text, invalid
 from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
 from schema.changes.mutations import key as key_of
-from schema.changes.transactions import Terms, checked_key
+from schema.changes.transactions import ChangeOptions, checked_key
 from schema.recording import statements
 from schema.recording.answers import Recorded
 from schema.recording.batches import RowBatch
 from schema.recording.children import ChildBatch, GivenChildren, prepare_together
-from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
+from schema.recording.problems import Counts, RowsError, RowViolation, UnwritableError
 from schema.recording.record_types import EntityMutation, Verb, child_rows
 from schema.recording.recorder import MAX_ROWS, RecordStep, check_caller, conflict_of, digest_of, run_step, seed_of
 from schema.recording.row_values import ABSENT
@@ -50,12 +50,12 @@ class _EntityStep(RecordStep):
     def meaning(self) -> Any:
         return [self.name, self.digest, self.reason]
 
-    def _path(self, wrong: Wrong) -> list[str]:
-        place = [wrong.within, str(wrong.row)] if wrong.within else []
-        return ["input", *place, *wrong.fields[:2]]
+    def _path(self, violation: RowViolation) -> list[str]:
+        place = [violation.within, str(violation.row)] if violation.within else []
+        return ["input", *place, *violation.fields[:2]]
 
-    def _named(self, wrong: Wrong) -> str:
-        return f"{wrong.within}[{wrong.row}]: " if wrong.within else ""
+    def _prefix(self, violation: RowViolation) -> str:
+        return f"{violation.within}[{violation.row}]: " if violation.within else ""
 
     def _unusable(self, message: str) -> Refused:
         return invalid("input", message)
@@ -84,7 +84,7 @@ class CreateStep(_EntityStep):
         self.batches = [one.batch(self, batch) for one in self.children]
         await prepare_together(batch, self.batches)
 
-    async def _write_beside(self, attempt: Attempt, work: Work, keys: Sequence[Key | None]) -> None:
+    async def _write_children(self, attempt: Attempt, work: Work, keys: Sequence[Key | None]) -> None:
         for one in self.batches:
             await one.write(self, attempt, work, keys[0])
 
@@ -118,14 +118,14 @@ class CreateStep(_EntityStep):
             return
         lifecycle = lifecycle_of(self.type.name)
         if lifecycle is None:
-            await work.record(id_, ROW, None, BORN, self._beside)
+            await work.record(id_, ROW, None, BORN, self._child_counts)
             return
         values = batch.values.get(lifecycle.column, [ABSENT])
         state = batch.constants.get(lifecycle.column) if values[0] is ABSENT else values[0]
-        await work.record(id_, lifecycle.name, None, lifecycle.shown(state), self._beside)
+        await work.record(id_, lifecycle.name, None, lifecycle.shown(state), self._child_counts)
 
     @property
-    def _beside(self) -> Mapping[str, Any]:
+    def _child_counts(self) -> Mapping[str, Any]:
         """The details of the event: numbers of child rows by list."""
         return {"children": {one.name: len(one.rows) for one in self.children}} if self.children else {}
 
@@ -219,7 +219,7 @@ async def write(
         step = _step(mutation, field_, input_, around, facts, key, keys=keys, shows=shows, dry_run=dry_run)
     except Refused as refused:
         return refused.problem if together is None else await together.join(field_, refused)
-    return await run_step(step, field_, Terms(around.caller.name, key, around.key_hours, dry_run), around)
+    return await run_step(step, field_, ChangeOptions(around.caller.name, key, around.key_hours, dry_run), around)
 
 
 def _step(

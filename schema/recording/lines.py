@@ -16,7 +16,7 @@ from schema.execution.coercions import Coerce, coercion
 from schema.execution.input_errors import NO_FIELD, wrong_values
 from schema.execution.time_slices import background
 from schema.names.suggestions import Suggestions
-from schema.recording.problems import MAX_PROBLEMS, RowsError, Wrong
+from schema.recording.problems import MAX_PROBLEMS, RowsError, RowViolation
 
 SLICE = 100
 """Lines that are read before control returns to the event loop: about 1 ms."""
@@ -24,7 +24,7 @@ SLICE_BYTES = 100_000
 """Bytes of lines after which control returns to the event loop."""
 
 
-class _TwiceError(ValueError):
+class _DuplicateKeyError(ValueError):
     """An object has a duplicate key, so that its value is ambiguous."""
 
 
@@ -54,7 +54,7 @@ class LineReader:
             RowsError: Lines are not JSON objects, or values are not of the types of their fields.
         """
         rows: list[Mapping[str, Any]] = []
-        found: list[Wrong] = []
+        found: list[RowViolation] = []
 
         def one(_: int, part: tuple[int, Sequence[bytes]]) -> None:
             if len(found) < MAX_PROBLEMS:
@@ -67,7 +67,7 @@ class LineReader:
         return rows
 
     def _read(
-        self, lines: Sequence[bytes], first: int, rows: list[Mapping[str, Any]], found: list[Wrong], most: int
+        self, lines: Sequence[bytes], first: int, rows: list[Mapping[str, Any]], found: list[RowViolation], most: int
     ) -> None:
         try:
             values = [] if self._is_long(max(lines, key=len)) else list(map(orjson.loads, lines))
@@ -91,29 +91,29 @@ class LineReader:
     def _may_be_deep(self, lines: Iterable[bytes]) -> bool:
         return any(line.count(b"{") + line.count(b"[") > self._max_depth for line in lines)
 
-    def _value(self, place: int, line: bytes, found: list[Wrong]) -> dict[str, Any] | None:
+    def _value(self, place: int, line: bytes, found: list[RowViolation]) -> dict[str, Any] | None:
         """The JSON object of a line; None, with the problem in ``found``, if it is not one."""
         if self._is_long(line) and exact_json.holds_more(line, 2 * self._max_values):
             words = f"holds more than {self._max_values:,} values; record what is large in parts"
-            found.append(Wrong(RowCode.INVALID_VALUE, place, words))
+            found.append(RowViolation(RowCode.INVALID_VALUE, place, words))
             return None
         try:
             value = exactly(line)
-        except _TwiceError as error:
-            found.append(Wrong(RowCode.MALFORMED, place, f"gives the key {error} twice"))
+        except _DuplicateKeyError as error:
+            found.append(RowViolation(RowCode.MALFORMED, place, f"gives the key {error} twice"))
             return None
         except (ValueError, RecursionError) as error:
             said = (
                 f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else str(error)
             )
-            found.append(Wrong(RowCode.MALFORMED, place, f"is not JSON on one line: {said}"))
+            found.append(RowViolation(RowCode.MALFORMED, place, f"is not JSON on one line: {said}"))
             return None
         if not isinstance(value, dict):
-            found.append(Wrong(RowCode.MALFORMED, place, "is no JSON object; each line is one row"))
+            found.append(RowViolation(RowCode.MALFORMED, place, "is no JSON object; each line is one row"))
             return None
         if self._may_be_deep([line]) and (field := self._deep(value)):
             words = f"{field}: is nested deeper than {self._max_depth} levels"
-            found.append(Wrong(RowCode.INVALID_VALUE, place, words, (field,)))
+            found.append(RowViolation(RowCode.INVALID_VALUE, place, words, (field,)))
             return None
         return value
 
@@ -127,14 +127,14 @@ class LineReader:
                     return name
         return None
 
-    def _row(self, place: int, value: dict[str, Any], rows: list[Mapping[str, Any]], found: list[Wrong]) -> None:
+    def _row(self, place: int, value: dict[str, Any], rows: list[Mapping[str, Any]], found: list[RowViolation]) -> None:
         try:
             rows.append(self._coerce(value))
         except Exception:  # noqa: BLE001 - `_problems` locates the error
             problems = self._problems(place, value, MAX_PROBLEMS - len(found))
-            found += problems or [Wrong(RowCode.INVALID_VALUE, place, "cannot be read as a row")]
+            found += problems or [RowViolation(RowCode.INVALID_VALUE, place, "cannot be read as a row")]
 
-    def _problems(self, place: int, value: dict[str, Any], most: int) -> list[Wrong]:
+    def _problems(self, place: int, value: dict[str, Any], most: int) -> list[RowViolation]:
         """The first ``most`` problems of a row; limited, since each may need a suggestion, which is slow."""
         found = []
         for path, message in islice(wrong_values(self.type, value, self._suggestions), most):
@@ -145,7 +145,7 @@ class LineReader:
                 code = RowCode.VALUE_MISSING
             else:
                 code = RowCode.INVALID_VALUE
-            found.append(Wrong(code, place, f"{'.'.join(fields)}: {message}", fields))
+            found.append(RowViolation(code, place, f"{'.'.join(fields)}: {message}", fields))
         return found
 
 
@@ -191,16 +191,16 @@ def exactly(line: bytes) -> Any:
         return value
     return json.loads(
         line,
-        object_pairs_hook=_once,
+        object_pairs_hook=_without_duplicates,
         parse_float=exact_json.number,
         parse_int=exact_json.integer,
         parse_constant=exact_json.no_json,
     )
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _TwiceError(exact_json.shown(next(name for name in found if names.count(name) > 1), 80))
+        raise _DuplicateKeyError(exact_json.shown(next(name for name in found if names.count(name) > 1), 80))
     return found

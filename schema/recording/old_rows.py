@@ -52,7 +52,7 @@ class ReferredMeanwhileError(Exception):
 
 
 @dataclass(frozen=True)
-class Taken:
+class RemovedRows:
     """The result of a deletion of old rows.
 
     ``first`` and ``last`` are their earliest and latest times (ISO 8601 in UTC), ``which`` is an MD5 of their keys; all
@@ -77,7 +77,7 @@ class OldRows:
     foreign_keys: Collection[tuple[str, str, bool]]
     lacks: Lacks
 
-    async def take(self, run: Run, before: str, limit: int) -> Taken:
+    async def take(self, run: Run, before: str, limit: int) -> RemovedRows:
         """Deletes at most ``limit`` of the oldest rows, in a READ COMMITTED transaction of the caller.
 
         Raises:
@@ -86,11 +86,11 @@ class OldRows:
         """
         ((found, there),) = await run(self._look, [before, str(limit)])
         if not there:
-            return Taken(0, None, None, None, more=False)
+            return RemovedRows(0, None, None, None, more=False)
         ((purged, first, last, gone, which),) = await run(self._remove, [before, found])
         if gone and (await run(self._linked, [before, gone]))[0][0]:
             raise ReferredMeanwhileError
-        return Taken(purged, first, last, which, more=there > limit)
+        return RemovedRows(purged, first, last, which, more=there > limit)
 
     @property
     def _look(self) -> str:

@@ -13,7 +13,7 @@ MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True)
-class Wrong:
+class RowViolation:
     """A problem of one row: its code, the row's index from 0, a message, and the names of the fields concerned."""
 
     code: RowCode
@@ -27,7 +27,7 @@ class Wrong:
 class RowsError(Exception):
     """Rows are invalid or refused; the whole batch is to be rolled back."""
 
-    def __init__(self, found: Sequence[Wrong]) -> None:
+    def __init__(self, found: Sequence[RowViolation]) -> None:
         super().__init__(f"{len(found)} problems of rows")
         self.found = found[:MAX_PROBLEMS]
 

@@ -24,10 +24,10 @@ from schema.changes.results import (
     TransactionUndone,
     TransitionBlocked,
 )
-from schema.changes.transactions import Terms, checked_key
+from schema.changes.transactions import ChangeOptions, checked_key
 from schema.errors import missing_object
 from schema.graph.types import Info, selection_of
-from schema.recording.old_rows import FOREIGN_KEYS, REFERRED, OldRows, ReferredMeanwhileError, Taken, columns_of
+from schema.recording.old_rows import FOREIGN_KEYS, REFERRED, OldRows, ReferredMeanwhileError, RemovedRows, columns_of
 from schema.recording.record_types import RecordType, purge_mutations
 from schema.recording.recorder import check_scopes, run_step
 from schema.scopes import purging
@@ -129,26 +129,26 @@ class PurgeStep:
         run = attempt.transaction.run
         keys = [tuple(row) for row in await run(FOREIGN_KEYS, [self.type.type.sql_name])]
         old = OldRows(self.type, keys, attempt.missing.first)
-        taken = await self._taken(attempt, old)
+        removed = await self._removed(attempt, old)
         name = f"What {self.name} removes"
-        attempt.outcomes[name] = f"{attempt.outcomes.get(name, '')} {taken.purged} {taken.more} {taken.which}"
+        attempt.outcomes[name] = f"{attempt.outcomes.get(name, '')} {removed.purged} {removed.more} {removed.which}"
         referred = 0
         if self.counts_referred and old.referred is not None:
             ((referred,),) = await run(old.referred, [self.before])
         if not self.dry_run:
-            await self._audit(attempt, taken.purged, taken.first, taken.last)
-        oldest: Any = taken.first
-        newest: Any = taken.last
+            await self._audit(attempt, removed.purged, removed.first, removed.last)
+        oldest: Any = removed.first
+        newest: Any = removed.last
         self.made = Purged(
-            purged=taken.purged, more=taken.more, oldest=oldest, newest=newest, referred=referred,
+            purged=removed.purged, more=removed.more, oldest=oldest, newest=newest, referred=referred,
             replayed=False, dry_run=self.dry_run,
         )  # fmt: skip
         return self.made
 
-    async def _taken(self, attempt: Attempt, old: OldRows) -> Taken:
+    async def _removed(self, attempt: Attempt, old: OldRows) -> RemovedRows:
         self.tried += 1
         try:
-            taken = await old.take(attempt.transaction.run, self.before, self.limit)
+            removed = await old.take(attempt.transaction.run, self.before, self.limit)
             await attempt.transaction.check_constraints()
         except ReferredMeanwhileError:
             raise ConflictError("somebody has begun to refer to a row that went") from None
@@ -156,7 +156,7 @@ class PurgeStep:
             if error.diagnostics.state == FOREIGN_KEY and self.tried < TRIES:
                 raise ConflictError("a foreign key keeps a row that went") from None
             raise
-        return taken
+        return removed
 
     async def _audit(self, attempt: Attempt, purged: int, first: str | None, last: str | None) -> None:
         """Writes the audit record, which also proves the commit."""
@@ -265,7 +265,7 @@ async def purge(
         step = _step(mutation, type_, input_, around, counts_referred=counts_referred, dry_run=dry_run)
     except Refused as refused:
         return refused.problem if together is None else await together.join(field_, refused)
-    return await run_step(step, field_, Terms(caller.name, key, around.key_hours, dry_run), around)
+    return await run_step(step, field_, ChangeOptions(caller.name, key, around.key_hours, dry_run), around)
 
 
 def _step(

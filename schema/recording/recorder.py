@@ -18,13 +18,13 @@ from schema.catalogue.records import Missing
 from schema.changes.engine import Attempt, Key, Refused, Request, Work, invalid
 from schema.changes.mutations import Actor, Surroundings, dry_run_of
 from schema.changes.results import Forbidden, PlannedChange
-from schema.changes.transactions import ChangeStep, Terms, checked_key, make
+from schema.changes.transactions import ChangeOptions, ChangeStep, checked_key, make
 from schema.error_codes import ProblemCode
 from schema.execution.time_slices import background
 from schema.recording.answers import MAX_SHOWN, Recorded, RowProblem, RowsRejected, differing_rows
 from schema.recording.batches import RowBatch
 from schema.recording.columns import bounds_of
-from schema.recording.problems import Counts, RowsError, UnwritableError, Wrong
+from schema.recording.problems import Counts, RowsError, RowViolation, UnwritableError
 from schema.recording.record_types import RecordType, RowField
 from schema.recording.row_ids import derived_ids
 from schema.recording.row_values import ABSENT, fields_given
@@ -88,7 +88,7 @@ class RecordStep:
             found = await batch.keys() if self._wants_keys else []
             if self.looks:
                 self.note(work, batch, found, there)
-            await self._write_beside(attempt, work, found)
+            await self._write_children(attempt, work, found)
         except RowsError as error:
             raise Refused(self._rejected(error)) from None
         except UnwritableError as error:
@@ -106,7 +106,7 @@ class RecordStep:
         """Checks the rows before any of them is written; raises as `RowBatch.prepare` does."""
         await batch.prepare()
 
-    async def _write_beside(self, attempt: Attempt, work: Work, keys: Sequence[Key | None]) -> None:
+    async def _write_children(self, attempt: Attempt, work: Work, keys: Sequence[Key | None]) -> None:
         """Writes child rows of the rows with these keys; raises as `RowBatch.write` does."""
 
     @property
@@ -176,19 +176,19 @@ class RecordStep:
             differing_rows=differing_rows(counts), replayed=replayed, dry_run=self.dry_run, ids=found, children=[],
         )  # fmt: skip
 
-    def _path(self, wrong: Wrong) -> list[str]:
+    def _path(self, violation: RowViolation) -> list[str]:
         """The path of a problem in the input."""
-        return _path_of_row(wrong)
+        return _path_of_row(violation)
 
     def _unusable(self, message: str) -> Refused:
         return invalid("rows", message)
 
     def _rejected(self, error: RowsError) -> RowsRejected:
-        return rejected(error, self._path, self._named)
+        return rejected(error, self._path, self._prefix)
 
-    def _named(self, wrong: Wrong) -> str:
+    def _prefix(self, violation: RowViolation) -> str:
         """The prefix of a message that names the row."""
-        return _named_row(wrong)
+        return _prefix_of_row(violation)
 
     def _batch(self, attempt: Attempt) -> RowBatch:
         return RowBatch(
@@ -314,7 +314,7 @@ async def record(
     seed = seed_of(field_, type_, key, around)
     step = RecordStep(mutation, type_, rows, conflict_of(input_), around, facts, dry_run, keys, shows, seed)
     step.digest = await digest_of_rows(step.conflict, rows)
-    return await run_step(step, field_, Terms(around.caller.name, key, around.key_hours, dry_run), around)
+    return await run_step(step, field_, ChangeOptions(around.caller.name, key, around.key_hours, dry_run), around)
 
 
 def conflict_of(input_: Mapping[str, Any]) -> str:
@@ -331,7 +331,7 @@ def seed_of(field_: str, type_: RecordType, key: str | None, around: Surrounding
     return None if whole is None else f"{around.caller.name}\0{whole}\0{place}\0{type_.name}"
 
 
-async def run_step(step: ChangeStep, field_: str, terms: Terms, around: Surroundings) -> Any:
+async def run_step(step: ChangeStep, field_: str, options: ChangeOptions, around: Surroundings) -> Any:
     """Executes a step by itself, or in the transaction of the operation. Returns the value of the field ``field_``.
 
     Raises:
@@ -340,12 +340,12 @@ async def run_step(step: ChangeStep, field_: str, terms: Terms, around: Surround
     """
     if around.together is not None:
         return await around.together.join(field_, step)
-    made = await make([step], terms, around)
-    if isinstance(made.failure, Refused):
-        return step.refused(made.failure)
-    if made.failure is not None:
-        raise made.failure
-    return made.answers[0]
+    outcome = await make([step], options, around)
+    if isinstance(outcome.failure, Refused):
+        return step.refused(outcome.failure)
+    if outcome.failure is not None:
+        raise outcome.failure
+    return outcome.answers[0]
 
 
 def check_scopes(mutation: str, needed: str, own: str | None, caller: Actor, *, dry_run: bool) -> None:
@@ -374,23 +374,23 @@ def check_caller(mutation: str, type_: RecordType, given: Collection[str], calle
             raise _forbidden(f"{caller.name} may not give {', '.join(withheld)}: it needs the scope {scope}.")
 
 
-def _path_of_row(wrong: Wrong) -> list[str]:
-    return ["input", "rows", str(wrong.row), *wrong.fields[:2]]
+def _path_of_row(violation: RowViolation) -> list[str]:
+    return ["input", "rows", str(violation.row), *violation.fields[:2]]
 
 
-def _named_row(wrong: Wrong) -> str:
-    return f"rows[{wrong.row}]: "
+def _prefix_of_row(violation: RowViolation) -> str:
+    return f"rows[{violation.row}]: "
 
 
 def rejected(
     error: RowsError,
-    path: Callable[[Wrong], list[str]] = _path_of_row,
-    named: Callable[[Wrong], str] = _named_row,
+    path: Callable[[RowViolation], list[str]] = _path_of_row,
+    prefix: Callable[[RowViolation], str] = _prefix_of_row,
 ) -> RowsRejected:
-    """The problem for rejected rows; ``path`` and ``named`` give the path and the message's prefix of a row."""
+    """The problem for rejected rows; ``path`` and ``prefix`` give the path and the message's prefix of a row."""
     problems = [RowProblem(code=one.code, message=one.message, path=path(one), row=one.row) for one in error.found]
     first = problems[0]
-    place = named(error.found[0])
+    place = prefix(error.found[0])
     more = f" There are {len(problems)} problems." if len(problems) > 1 else ""
     return RowsRejected(
         code=ProblemCode.ROWS_REJECTED,

@@ -6,7 +6,7 @@ from db.engine import constraints, errors
 from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
 from db.engine.transaction import Transaction
 from schema.error_codes import RowCode
-from schema.recording.problems import Wrong
+from schema.recording.problems import RowViolation
 from schema.recording.row_values import RowValues
 
 
@@ -18,15 +18,15 @@ REFUSALS = (RefusedByDatabaseError, DataError, InvalidValueError, DroppedError)
 """The errors that concern single rows."""
 
 
-async def meaning(error: Exception, row: int, rows: RowValues, transaction: Transaction) -> Wrong:  # noqa: C901, PLR0911 - one line for each kind
+async def row_violation(error: Exception, row: int, rows: RowValues, transaction: Transaction) -> RowViolation:  # noqa: C901, PLR0911 - one line for each kind
     """The problem of a row, without the server's message, which quotes values and names of constraints.
 
     Exception: the message of a trigger, unless the type is confidential.
     """
     if isinstance(error, DroppedError):
-        return Wrong(RowCode.REFUSED_BY_DATABASE, row, "a trigger of the database drops the row")
+        return RowViolation(RowCode.REFUSED_BY_DATABASE, row, "a trigger of the database drops the row")
     if not isinstance(error, RefusedByDatabaseError):
-        return Wrong(RowCode.INVALID_VALUE, row, "the database cannot hold one of its values")
+        return RowViolation(RowCode.INVALID_VALUE, row, "the database cannot hold one of its values")
     said = error.diagnostics
     columns: tuple[str, ...] = ()
     if said.column:
@@ -38,22 +38,22 @@ async def meaning(error: Exception, row: int, rows: RowValues, transaction: Tran
     names = " and ".join(fields)
     match said.state:
         case errors.UNIQUE:
-            return Wrong(
+            return RowViolation(
                 RowCode.NOT_UNIQUE, row, f"another {rows.table.name} has the same {names or 'key'}", fields[:1]
             )
         case errors.FOREIGN_KEY:
-            return Wrong(RowCode.NO_SUCH_ROW, row, f"{names or 'a reference'} names no row", fields[:1])
+            return RowViolation(RowCode.NO_SUCH_ROW, row, f"{names or 'a reference'} names no row", fields[:1])
         case errors.CHECK:
             words = f"a check of the database does not allow its {names or 'values'}"
-            return Wrong(RowCode.CHECK_FAILED, row, words, fields[:1])
+            return RowViolation(RowCode.CHECK_FAILED, row, words, fields[:1])
         case errors.NOT_NULL:
-            return Wrong(RowCode.VALUE_MISSING, row, f"{names} needs a value in this database", fields[:1])
+            return RowViolation(RowCode.VALUE_MISSING, row, f"{names} needs a value in this database", fields[:1])
         case errors.EXCLUSION:
             words = f"another {rows.table.name} excludes it{f' by {names}' if names else ''}"
-            return Wrong(RowCode.NOT_UNIQUE, row, words, fields[:1])
+            return RowViolation(RowCode.NOT_UNIQUE, row, words, fields[:1])
         case errors.INSUFFICIENT_PRIVILEGE:
             words = f"a policy of the database does not let you have such a {rows.table.name}"
-            return Wrong(RowCode.REFUSED_BY_DATABASE, row, words)
+            return RowViolation(RowCode.REFUSED_BY_DATABASE, row, words)
         case _:
             words = "" if rows.type.is_confidential or not error.by_trigger else f": {said.words}"
-            return Wrong(RowCode.REFUSED_BY_DATABASE, row, f"the database does not allow it{words}")
+            return RowViolation(RowCode.REFUSED_BY_DATABASE, row, f"the database does not allow it{words}")

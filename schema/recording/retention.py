@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from db.engine.errors import FOREIGN_KEY, QUERY_CANCELED, diagnostics
 from db.store import own_rows
 from schema.catalogue.catalogue import Type
-from schema.recording.old_rows import FOREIGN_KEYS, OldRows, ReferredMeanwhileError, Taken, columns_of
+from schema.recording.old_rows import FOREIGN_KEYS, OldRows, ReferredMeanwhileError, RemovedRows, columns_of
 from schema.recording.purging import AUDIT, audit
 from schema.recording.record_types import RecordType, purge_mutations
 
@@ -139,16 +139,18 @@ class RetentionRun:
         found = None if self.applies else await self._counted(old.count, before)
         gone, more, idle = 0, self.applies, 0
         while more and idle < TRIES and not self._is_over:
-            taken = await self._slice(name, type_, old, before, actor, last=idle == TRIES - 1)
-            gone, more = gone + taken.purged, taken.more
-            idle = 0 if taken.purged else idle + 1
+            removed = await self._slice(name, type_, old, before, actor, last=idle == TRIES - 1)
+            gone, more = gone + removed.purged, removed.more
+            idle = 0 if removed.purged else idle + 1
         staying = f"; {referred:,} stay because other rows refer to them" if referred else ""
         if referred is None:
             staying = f"; rows that stay because others refer to them were not counted within {SLICE_SECONDS} seconds"
         why = "; time is over, others are left" if self._is_over else "; others are left, locked by other transactions"
         self._say(plural, gone if self.applies else found, f" older than {days} days", staying, why if more else "")
 
-    async def _slice(self, name: str, type_: RecordType, old: OldRows, before: str, actor: str, *, last: bool) -> Taken:
+    async def _slice(
+        self, name: str, type_: RecordType, old: OldRows, before: str, actor: str, *, last: bool
+    ) -> RemovedRows:
         """Removes a slice; no row if one of them was referenced concurrently.
 
         Raises:
@@ -157,18 +159,20 @@ class RetentionRun:
         try:
             async with self.connection.begin():
                 await self._bound()
-                taken = await old.take(lambda sql, values: self._rows(sql, *values), before, SLICE)
-                if taken.purged:
+                removed = await old.take(lambda sql, values: self._rows(sql, *values), before, SLICE)
+                if removed.purged:
                     reason = "retention policy"
-                    values = audit(name, type_, actor, self._id, before, taken.purged, taken.first, taken.last, reason)
+                    values = audit(
+                        name, type_, actor, self._id, before, removed.purged, removed.first, removed.last, reason
+                    )
                     await self._rows(f"{AUDIT} RETURNING recording_id::text", *values)
         except ReferredMeanwhileError:
-            return Taken(0, None, None, None, more=True)
+            return RemovedRows(0, None, None, None, more=True)
         except DBAPIError as error:
             if last or diagnostics(error).state != FOREIGN_KEY:
                 raise
-            return Taken(0, None, None, None, more=True)
-        return taken
+            return RemovedRows(0, None, None, None, more=True)
+        return removed
 
     async def _counted(self, sql: str, *values: str) -> int | None:
         """The result of a counting statement; None after `SLICE_SECONDS`."""

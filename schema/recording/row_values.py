@@ -14,7 +14,7 @@ from schema.error_codes import RowCode
 from schema.execution.time_slices import background
 from schema.recording import statements
 from schema.recording.columns import PLAIN, Bounds, array_of, bounds_of, wrong_text, wrong_value
-from schema.recording.problems import RowsError, UnwritableError, Wrong
+from schema.recording.problems import RowsError, RowViolation, UnwritableError
 from schema.recording.record_types import RecordType, RowField
 from schema.recording.row_ids import derived_ids, random_ids
 from schema.sql.filters import text_of
@@ -37,7 +37,7 @@ class RowValues:
     """Columns with one text in all rows: initial states, the actor."""
     seed: str | None
     """The text from which generated ids are derived, so that a repeated request generates the same ids."""
-    wrong: list[Wrong] = field(default_factory=list)
+    violations: list[RowViolation] = field(default_factory=list)
     values: dict[str, list[Any]] = field(default_factory=dict)
     """Values converted for the driver, by column and index of the row; `ABSENT` if the row omits the column."""
     partial: set[str] = field(default_factory=set)
@@ -97,7 +97,7 @@ class RowValues:
                     self._note_missing(place, next(one.name for one in self.fields.values() if one.column == column))
 
     def _note_missing(self, place: int, name: str) -> None:
-        if not any(noted.row == place and name in noted.fields for noted in self.wrong):
+        if not any(noted.row == place and name in noted.fields for noted in self.violations):
             self.note(RowCode.VALUE_MISSING, place, "needs a value in this database", name)
 
     def fact(self, column: str, name: str) -> bool:
@@ -286,7 +286,7 @@ class RowValues:
 
     def note(self, code: RowCode, row: int, message: str, *fields: str) -> None:
         """Notes a problem of the row with an index from 0; the first of ``fields`` begins the message."""
-        self.wrong.append(Wrong(code, row, f"{fields[0]} {message}" if fields else message, fields))
+        self.violations.append(RowViolation(code, row, f"{fields[0]} {message}" if fields else message, fields))
 
     def named(self, columns: Iterable[str]) -> tuple[str, ...]:
         """The names of the fields of columns, without columns that the gateway fills."""
@@ -297,14 +297,14 @@ class RowValues:
         one = self.type.by_column.get(column)
         return one.name if one else self.table.field_name(column)
 
-    def refuse_wrong(self) -> None:
+    def raise_violations(self) -> None:
         """Raises the problems noted so far, if any.
 
         Raises:
             RowsError: There are problems.
         """
-        if self.wrong:
-            raise RowsError(sorted(self.wrong, key=lambda one: one.row))
+        if self.violations:
+            raise RowsError(sorted(self.violations, key=lambda one: one.row))
 
 
 async def fields_given(rows: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -18,7 +18,7 @@ from db.store.webhooks import Run, WebhookError
 from schema.changes.engine import Attempt, Key, Refused, check_text, invalid
 from schema.changes.mutations import Surroundings, dry_run_of
 from schema.changes.results import Forbidden, InvalidInput, Problem, TransactionUndone, TransitionBlocked
-from schema.changes.transactions import Terms, checked_key
+from schema.changes.transactions import ChangeOptions, checked_key
 from schema.graph.types import Info, Types, selection_of
 from schema.recording.recorder import check_scopes, run_step
 from schema.scopes import WEBHOOKS
@@ -335,4 +335,4 @@ async def _run(
         step = WebhookStep(mutation, _plain(input_), perform, manager, around, dry_run)
     except Refused as refused:
         return refused.problem if together is None else await together.join(field_, refused)
-    return await run_step(step, field_, Terms(caller.name, key, around.key_hours, dry_run), around)
+    return await run_step(step, field_, ChangeOptions(caller.name, key, around.key_hours, dry_run), around)
