@@ -1,4 +1,4 @@
-"""Finding names of the graph by words: synonyms, suggestions for wrong names, fields for a question.
+"""Search for names of the graph: synonyms, suggestions for unknown names, fields that match a question.
 
-It reads the catalogue's facts and graphql-core's schema, and knows neither requests nor transports.
+It depends on the catalogue and graphql-core's schema, not on requests or transports.
 """

@@ -1,8 +1,8 @@
-"""Fields for a question: every field of the graph, ranked by the words of the question.
+"""Search for fields by a question: all fields of the graph, ranked by the words of the question.
 
-A field is found by its name, what people call it and say who mean it, its type and what people call that, its unit and
-words, and its description. Rarer words count for more, words that mean the same for less than the words themselves; a
-field that gives what the question word asks for counts for more.
+A field is indexed by the words of its name, aliases, phrasings, description, unit and values, and of its type's name
+and aliases. Words are weighted by inverse document frequency; synonyms weigh less. A field whose values answer the
+question word ranks higher.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from schema.names.synonyms import BY_WORD, GROUPS
 from schema.names.words import stem, words
 
 NAME, ALIAS, SAID, TEXT, VALUE = 3.0, 3.0, 2.5, 1.0, 1.0
-"""What a word is worth in the field's name, in what people call it, in what they say who mean it, in its description,
-among its values."""
+"""Weights of a word in a field's name, aliases, phrasings, description and values."""
 OWNER, OWNER_ALIAS = 2.2, 1.6
-"""What it is worth in the name of the type, and in what people call its rows."""
+"""Weights of a word in the name and in the aliases of the field's type."""
 SYNONYM = 0.45
-"""What a word that means the same is worth beside the word itself."""
+"""Factor of a match by a synonym."""
 MISSPELT = 0.8
-"""What a word that looks alike is worth, where no field has the word itself."""
+"""Factor of a match by spelling, for a word that no field has."""
 LIKE, BEGINNING, SPELLINGS = 0.75, 2, 3
-"""From which share of equal letters on words look alike, by how many letters both begin, and how many are tried."""
+"""Matches by spelling: the least similarity ratio, the length of the common prefix, and the number of words tried."""
 FITTING = 1.4
-"""What a field is worth that gives what the question word asks for."""
+"""Factor of a field whose values answer the question word."""
 SATURATION = 2.0
-"""From here on more of the same counts less."""
+"""The weight at which a match has half of its greatest score, as in BM25."""
 LONGEST = 400
-"""Characters of a question that are looked at."""
+"""The number of characters of a question that are read."""
 FEW = 12
-"""Fields that an answer has unless more are asked for."""
+"""The default number of fields in a result."""
 ALIKE = 3
-"""Fields of one name that an answer has at most, on whatever types."""
+"""The largest number of fields with the same name, of all types, in a result."""
 
 COMMON = frozenset(
     """a an the of in on at to for by with from and or is are was were be been it its this that which what who how
     why when do does did can could should i we you my our there has have had much many as per than into about any all
     some often not no find show give get list me""".split()  # noqa: SIM905 - a text is read more easily
 )
-"""Words that say nothing of what is looked for."""
+"""Stop words."""
 
 
 @dataclass(frozen=True)
 class FoundField:
-    """A field of a type, or a root of the query (whose ``type`` is ``Query``).
+    """A field of a type, or a root field, whose ``type`` is ``Query``.
 
-    ``kind`` is its GraphQL type, without marks for null; ``leads_to`` the type whose rows it leads to, if it does.
+    ``kind`` is its GraphQL type without non-null marks; ``leads_to`` is the type of the rows that it returns, if any;
+    ``score`` is its relevance, greater than 0 in results.
     """
 
     type: str
@@ -66,13 +66,13 @@ class FoundField:
     unit: str | None = None
     values: tuple[str, ...] = ()
     root: str | None = None
-    """The root that lists the rows of the type."""
+    """The root field that lists the rows of the type."""
     leads_to: str | None = None
     score: float = 0.0
 
     @property
     def place(self) -> str:
-        """``Model.auc``."""
+        """Type and name, such as ``Model.auc``."""
         return f"{self.type}.{self.name}"
 
 
@@ -81,15 +81,16 @@ class _FieldEntry:
     field: FoundField
     weights: Mapping[str, float]
     gives: frozenset[AnswerKind] = frozenset()
-    """What its values answer."""
+    """The kinds of answers that its values give."""
 
 
 class FieldFinder:
-    """Finds fields of a catalogue by words."""
+    """An inverted index of the fields of a catalogue."""
 
     def __init__(self, catalogue: Catalogue, others: Iterable[FoundField] = (), *, own: bool = True) -> None:
-        """``others`` are roots that are no lists of the catalogue's types, as questions, lineage and search, or
-        mutations; without the catalogue's ``own`` fields these are all.
+        """``others`` are further root fields, such as questions, lineage, search or mutations.
+
+        ``own``: whether the fields of the catalogue are indexed as well.
         """
         self._roots = {root.target: root.name for root in catalogue.roots.values() if root.many and not root.nearest}
         self._entries: list[_FieldEntry] = []
@@ -107,11 +108,11 @@ class FieldFinder:
         self._kept = lru_cache(maxsize=500)(self._find)
 
     def find(self, text: str, type_: str | None = None, limit: int = FEW) -> tuple[FoundField, ...]:
-        """The fields that a text asks for, the best first; of one type alone where it is named."""
+        """The fields that match a text, the best first, at most ``limit``; of one type only if ``type_`` is given."""
         return self._kept(text[:LONGEST], type_, limit)
 
     def root(self, type_: str) -> str | None:
-        """The root that lists the rows of a type."""
+        """The root field that lists the rows of a type."""
         return self._roots.get(type_)
 
     def _find(self, text: str, type_: str | None, limit: int) -> tuple[FoundField, ...]:
@@ -143,8 +144,9 @@ class FieldFinder:
         return tuple(_scored(field, score) for field, score in islice(different, limit))
 
     def _forms(self, word: str) -> Sequence[tuple[str, float]]:
-        """The stems by which a word is looked for, with what they are worth: its own, and those of its synonyms; of a
-        word that no field has in any form those that look alike.
+        """The stems to look up for a word, with their factors: its own, and those of its synonyms.
+
+        If no field has any of them: the most similar words of the index.
         """
         forms = _forms(word)
         if any(form in self._postings for form, _ in forms):
@@ -156,7 +158,7 @@ class FieldFinder:
         return [(other, MISSPELT * likeness) for likeness, other in nlargest(SPELLINGS, near) if likeness >= LIKE]
 
     def _joined(self, asked: Sequence[str]) -> list[str]:
-        """Words that two words beside each other make, either of them first: ``fall back`` and ``back look``."""
+        """Indexed compounds of two adjacent words, in either order: ``fallback``, ``lookback``."""
         pairs = [pair for one, other in pairwise(asked) for pair in (f"{one}{other}", f"{other}{one}")]
         return [pair for pair in pairs if stem(pair) in self._postings]
 
@@ -218,9 +220,7 @@ class FieldFinder:
 
 
 def _different(found: Iterable[tuple[FoundField, float]]) -> Iterator[tuple[FoundField, float]]:
-    """Fields without those that say once more what a better one says: the id of a row that a relation leads to, a name
-    that several types have.
-    """
+    """Ranked fields without duplicates: foreign keys of relations ranked before, and names beyond `ALIKE` types."""
     seen: Counter[str] = Counter()
     for field, score in found:
         relation = f"{field.type}.{field.name.removesuffix('Id')}"
@@ -230,7 +230,7 @@ def _different(found: Iterable[tuple[FoundField, float]]) -> Iterator[tuple[Foun
 
 
 def _add(weights: dict[str, float], text: str, worth: float) -> None:
-    """Each word of a text is worth that once, and the most that it is worth anywhere counts."""
+    """Sets the weight of each word of a text, unless it has a greater one already."""
     for word in words(text):
         if word not in COMMON:
             form = stem(word)
@@ -252,7 +252,7 @@ def _added(weights: dict[str, float], texts: Iterable[str], worth: float) -> dic
 
 @lru_cache(maxsize=5_000)
 def _forms(word: str) -> tuple[tuple[str, float], ...]:
-    """The stems by which a word is looked for, with what they are worth: its own, and those of its synonyms."""
+    """The stems to look up for a word, with their factors: its own, and those of its synonyms."""
     lines = GROUPS.split("\n")
     others = {stem(other) for place in BY_WORD.get(word, ()) for other in lines[place].split()}
     own = stem(word)

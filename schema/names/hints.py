@@ -1,4 +1,4 @@
-"""Suggestions in validation errors: graphql-core's own ones only compare letters."""
+"""Suggestions in validation errors; graphql-core's own suggestions compare letters only."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from schema.adapters import graphql_core as said
 from schema.names.suggestions import Suggestion, Suggestions
 
 MOST = 5
-"""Errors of one document that get a suggestion: each costs some milliseconds."""
+"""The largest number of errors of a document that get a suggestion; each takes some milliseconds."""
 
 
 def hinted(errors: Iterable[GraphQLError], suggestions: Suggestions) -> Iterator[GraphQLError]:
-    """The errors, the first of them with suggestions where they are of a name that the schema does not have."""
+    """The errors, with suggestions in the first `MOST` that are about unknown names."""
     left = MOST
     for error in errors:
         found = (suggested(error.message, suggestions) or _instead(error, suggestions)) if left else None
@@ -27,7 +27,7 @@ def hinted(errors: Iterable[GraphQLError], suggestions: Suggestions) -> Iterator
 
 
 def _instead(error: GraphQLError, suggestions: Suggestions) -> Suggestion | None:
-    """What would be right where an error is about something that stands in the place of an object."""
+    """The suggestion for an error about another value in place of an input object."""
     found = said.NO_OBJECT.match(error.message)
     if found is None:
         return None
@@ -36,7 +36,7 @@ def _instead(error: GraphQLError, suggestions: Suggestions) -> Suggestion | None
     return suggestions.shape(found["owner"], name)
 
 
-_ASKED: tuple[tuple[re.Pattern[str], Callable[[Suggestions, re.Match[str]], Suggestion]], ...] = (
+_UNKNOWN_NAMES: tuple[tuple[re.Pattern[str], Callable[[Suggestions, re.Match[str]], Suggestion]], ...] = (
     (said.UNKNOWN_FIELD, lambda known, of: known.field(of["owner"], of["name"])),
     (said.UNKNOWN_ARGUMENT, lambda known, of: known.argument(of["owner"], of["field"], of["name"])),
     (said.UNKNOWN_DIRECTIVE_ARGUMENT, lambda known, of: known.directive_argument(of["owner"], of["name"])),
@@ -48,5 +48,5 @@ _ASKED: tuple[tuple[re.Pattern[str], Callable[[Suggestions, re.Match[str]], Sugg
 
 
 def suggested(message: str, suggestions: Suggestions) -> Suggestion | None:
-    """What was probably meant by the name that an error is about; None for an error about anything else."""
-    return next((ask(suggestions, found) for error, ask in _ASKED if (found := error.match(message))), None)
+    """The suggestion for the unknown name of an error; None if the error is about something else."""
+    return next((ask(suggestions, found) for error, ask in _UNKNOWN_NAMES if (found := error.match(message))), None)

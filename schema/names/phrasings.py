@@ -1,8 +1,8 @@
-"""Phrasings: what people say who mean a field and do not know its name.
+"""Phrasings: words by which people describe a field without knowing its name.
 
-`phrasings.txt` has a section for each type, and ``[*]`` for fields that many types have. A line is a field and words of
-questions about it: ``predictionHorizonDays: how far ahead; lead time``. Their order says nothing, and words of the
-field's name and description need not be said again. Only questions are answered by them; other names are `aliases`.
+`phrasings.txt` has a section for each type, and ``[*]`` for fields of many types. A line is a field and words of
+questions about it: ``predictionHorizonDays: how far ahead; lead time``. Their order is irrelevant, and words of the
+field's name and description need not be repeated. Only the search for fields uses them; other names are ``aliases``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 
 EVERY = "*"
-"""The section of fields that many types have."""
+"""The section of fields of many types."""
 _FILE = Path(__file__).with_name("phrasings.txt")
 
 
 @cache
 def phrasings() -> Mapping[str, Mapping[str, str]]:
-    """What is said of each field, by its type and its name."""
+    """The phrasings of each field, by its type and its name."""
     found: dict[str, dict[str, str]] = {}
     section: dict[str, str] = {}
     for line in _FILE.read_text(encoding="utf-8").splitlines():
@@ -31,6 +31,6 @@ def phrasings() -> Mapping[str, Mapping[str, str]]:
 
 
 def phrasing(owner: str, name: str) -> str:
-    """What people say who mean a field of a type: its own line, else that of all fields of the name, else nothing."""
+    """The phrasings of a field: those of its type, else those of all fields of the name, else an empty text."""
     known = phrasings()
     return known.get(owner, {}).get(name) or known.get(EVERY, {}).get(name, "")

@@ -1,6 +1,6 @@
-"""What a question asks for by its question words: a time, a duration, a number, a person, a reason.
+"""The kinds of answers that question words ask for: a time, a duration, a number, a person, a reason, a place.
 
-``how long`` is answered by durations and ``who`` by names of people, whatever else the question says.
+``how long`` asks for durations and ``who`` for names of people, whatever else the question contains.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from schema.names.words import words
 
 
 class AnswerKind(enum.Enum):
-    """A kind of answers; the members' values are the forms of questions that ask for them."""
+    """A kind of answer; the values of members are the question words that ask for it."""
 
     DURATION = (
         r"how (long|slow|fast|quick|quickly|old|late|stale)\b|\b(latency|duration|runtime|run time)\b|time (to|spent)"
@@ -47,17 +47,17 @@ _PARTS = {
     AnswerKind.PLACE: frozenset("url uri endpoint environment region dataset source dir table scope".split()),  # noqa: SIM905
     AnswerKind.NAME: frozenset({"name", "title"}),
 }
-"""Units, types and words of names of the fields that give an answer."""
+"""The units, types and words of names of fields that give each kind of answer."""
 _FORMS = {answer: re.compile(answer.value, re.IGNORECASE) for answer in AnswerKind}
 
 
 def asked_for(text: str) -> frozenset[AnswerKind]:
-    """The answers that a question asks for; none if it has no question word."""
+    """The kinds of answers that a question asks for; empty if it has no question word."""
     return frozenset(answer for answer, form in _FORMS.items() if form.search(text))
 
 
 def given_by(name: str, kind: str, unit: str | None) -> frozenset[AnswerKind]:
-    """The answers that a field gives, by its name, its type and its unit's symbol."""
+    """The kinds of answers that a field gives, by its name, its GraphQL type and the symbol of its unit."""
     parts = set(words(name))
     by_unit = {answer for answer, units in _UNITS.items() if unit in {one.value for one in units}}
     by_kind = {answer for answer, kinds in _KINDS.items() if kind in kinds}

@@ -1,4 +1,4 @@
-"""Descriptions of inputs: the fields of a type with one valid example, the values of an enum."""
+"""Descriptions of input types for suggestions: the fields, and a valid example."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from graphql import (
 )
 
 FEW = 12
-"""Names that are all told; of more, so many are."""
+"""The number of names that are listed; the others are counted."""
 _PLAIN = {"Int": "5", "BigInt": '"5"', "Float": "0.5", "Boolean": "true", "DateTime": '"now-7d"', "ID": '"<id>"'}
 _DEPTH = 3
 _ROWS = "rows"
-"""The extension of inputs that hold rows, of which no value is told, as `schema.execution.coercions` has it."""
+"""The extension of inputs with rows, whose values no error quotes; the same as in `schema.execution.coercions`."""
 
 
 def shape(type_: GraphQLInputObjectType, meant: str = "") -> str:
-    """``Such as {field: CREATED_AT, direction: DESC}. Its fields: field, direction.``
+    """A description: ``Such as {field: CREATED_AT, direction: DESC}. Its fields: field, direction.``
 
-    ``meant`` is a value of an enum that is asked for, if one is.
+    ``meant`` is the enum value to use in the example, if any.
     """
     fields = f"Its fields: {listed(type_.fields)}."
     return fields if type_.extensions.get(_ROWS) else f"Such as {_example(type_, meant, _DEPTH)}. {fields}"
@@ -32,13 +32,13 @@ def shape(type_: GraphQLInputObjectType, meant: str = "") -> str:
 
 def listed(names: Iterable[str], most: int = FEW) -> str:
     """Names joined by commas: the first ``most``, and the number of the others."""
-    told = list(names)
-    more = f" and {len(told) - most} more" if len(told) > most else ""
-    return ", ".join(told[:most]) + more
+    all_names = list(names)
+    more = f" and {len(all_names) - most} more" if len(all_names) > most else ""
+    return ", ".join(all_names[:most]) + more
 
 
 def ordered_by(type_: GraphQLInputObjectType) -> GraphQLEnumType | None:
-    """The enum whose values an input takes: the fields to order or group by, the values to compare with."""
+    """The enum of an input: that of its field to order or group by, or of the value to compare with; else None."""
     for name in ("field", "eq"):
         if name in type_.fields:
             named = get_nullable_type(type_.fields[name].type)
@@ -57,11 +57,12 @@ def _example(type_: Any, meant: str, depth: int) -> str:
         return _PLAIN.get(named.name, '"<text>"')
     if depth == 0:
         return "{}"
-    return f"{{{', '.join(f'{one}: {_example(named.fields[one].type, meant, depth - 1)}' for one in _told(named))}}}"
+    fields = (f"{one}: {_example(named.fields[one].type, meant, depth - 1)}" for one in _example_fields(named))
+    return f"{{{', '.join(fields)}}}"
 
 
-def _told(type_: GraphQLInputObjectType) -> list[str]:
-    """The fields of an example: those that are needed, or that say what the input is."""
+def _example_fields(type_: GraphQLInputObjectType) -> list[str]:
+    """The fields of an example: the required and the most usual ones, else the first."""
     needed = [name for name, one in type_.fields.items() if is_required_input_field(one)]
     usual = [name for name in ("field", "direction") if name in type_.fields]
     usual = usual or [name for name in ("eq", "some") if name in type_.fields][:1]

@@ -1,6 +1,6 @@
-"""Suggestions for unknown names: by words, by other names, by types that have the name.
+"""Suggestions for unknown names: by similar words, by aliases, and by other types that have the name.
 
-Every name of the schema can be asked for: fields, arguments, fields of inputs, values of enums, types.
+They cover fields, arguments, input fields, enum values and types.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from schema.names.shapes import FEW, listed, ordered_by, shape
 from schema.names.words import LONGEST, similarity, stem, words
 
 MOST = 3
-"""Names that are suggested at most."""
+"""The largest number of suggested names."""
 LEAST = 0.5
-"""How near a name must be to be suggested."""
+"""The least similarity of a suggested name."""
 BEHIND = 0.25
-"""How far a name may be behind the best one to be suggested beside it."""
+"""The greatest difference in similarity between a suggested name and the best one."""
 SURE = 0.8
-"""From here on a type's own field is meant, and nobody looks at other types."""
+"""The similarity from which a field of the type itself is meant, so that other types are not searched."""
 ALIAS, RELATED, DESCRIBED = 0.96, 0.85, 0.7
-"""What it is worth that people call it so, or the rows that it leads to, or that its description says so."""
+"""Factors of a match with an alias, with an alias of the related type, and with the description."""
 SAID = 0.75
-"""What it is worth that a field may be that very word: ``psi`` where there is `testType`."""
+"""The similarity of a field that has the name as a value: ``psi`` is a value of `testType`."""
 IN_USE = "isActive"
-"""The flag that stands for the state of rows which have no other."""
+"""The flag that is suggested for ``status`` and ``state`` on types without a field of that name."""
 LIST = 0.02
-"""By how much a root of many rows comes before that of one row."""
+"""The bonus of root fields of lists over those of single rows."""
 
 
 @dataclass(frozen=True)
 class NameCandidate:
-    """A name that may be meant: its words, those of its aliases with what they are worth, those of its description."""
+    """A name of the schema as a candidate: its words, aliases (factor and words), and stems of its description."""
 
     name: str
     words: tuple[str, ...]
@@ -54,14 +54,14 @@ class NameCandidate:
     described: frozenset[str] = frozenset()
     bonus: float = 0.0
     values: frozenset[str] = frozenset()
-    """The words that it may be, each without what stands between its parts."""
+    """The values of the field, each as its words without separators."""
 
     def nearness(self, asked: Sequence[str], beside: Sequence[str]) -> float:
-        """How probably it was meant."""
+        """The similarity to the words ``asked``, 0 to 1 plus a bonus; ``beside`` are words of the owner's name."""
         found = similarity(asked, self.words, beside)
         for worth, alias in self.aliases:
             found = max(found, worth * similarity(asked, alias))
-        if self.values and found < SAID and "".join(word for word in asked if word not in _LITTLE) in self.values:
+        if self.values and found < SAID and "".join(word for word in asked if word not in _IGNORED) in self.values:
             found = SAID
         if self.described and found < LEAST + BEHIND:
             said = sum(stem(word) in self.described for word in asked) / len(asked)
@@ -71,7 +71,7 @@ class NameCandidate:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A field of another type: ``Type.field``, and by which field of the asked type one gets there, if by one."""
+    """A field of another type, ``Type.field``, and the field that leads to that type, if there is one."""
 
     place: str
     through: str = ""
@@ -82,24 +82,24 @@ class Elsewhere:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What was probably meant instead of a name, the best first.
+    """Suggestions for an unknown name, the best first.
 
-    ``names`` stand where the wrong one stood; ``elsewhere`` are fields that say it in another place; ``fragments`` are
-    types of an interface or union that have it.
+    ``names`` replace it in its place; ``elsewhere`` are fields of other types; ``fragments`` are the types of an
+    interface or union that have the field.
     """
 
     names: tuple[str, ...] = ()
     elsewhere: tuple[Elsewhere, ...] = ()
     fragments: tuple[str, ...] = ()
     right: str = ""
-    """What would be right: the values of an enum, the fields of an input with an example."""
+    """A description of valid input: the values of an enum, or the fields of an input with an example."""
 
     def __bool__(self) -> bool:
         return bool(self.names or self.elsewhere or self.fragments or self.right)
 
     @property
     def text(self) -> str:
-        """The suggestion in a few sentences, empty where there is none."""
+        """The suggestion as sentences; empty if there is none."""
         return " ".join(filter(None, (self._meant, self.right)))
 
     @property
@@ -118,44 +118,44 @@ def _either(names: Sequence[str]) -> str:
 
 
 class Suggestions:
-    """Suggests names of a schema, whose catalogue says what people call things."""
+    """Suggests names of a schema, with the aliases of its catalogue; results are cached."""
 
     def __init__(self, schema: GraphQLSchema, catalogue: Catalogue) -> None:
         self._schema = schema
         self._catalogue = catalogue
         self._known = lru_cache(maxsize=2000)(self._found)
-        self._candidates = lru_cache(maxsize=2000)(self._made)
+        self._candidates = lru_cache(maxsize=2000)(self._field_candidates)
 
     def field(self, owner: str, name: str) -> Suggestion:
-        """What was meant by a field that a type does not have."""
+        """Suggestions for an unknown field of a type."""
         return self._known(self._field, name[:LONGEST], owner)
 
     def shape(self, owner: str, name: str) -> Suggestion:
-        """What an input of a type would be, where a text or a name stands in its place."""
+        """Suggestions for a text or name in place of an input object of a type."""
         return self._known(self._shape, name[:LONGEST], owner)
 
     def argument(self, owner: str, field: str, name: str) -> Suggestion:
-        """What was meant by an argument of a field."""
+        """Suggestions for an unknown argument of a field."""
         return self._known(self._argument, name[:LONGEST], owner, field)
 
     def directive_argument(self, directive: str, name: str) -> Suggestion:
-        """What was meant by an argument of a directive."""
+        """Suggestions for an unknown argument of a directive."""
         return self._known(self._directive_argument, name[:LONGEST], directive)
 
     def input_field(self, owner: str, name: str) -> Suggestion:
-        """What was meant by a field of an input."""
+        """Suggestions for an unknown field of an input."""
         return self._known(self._input_field, name[:LONGEST], owner)
 
     def value(self, owner: str, name: str) -> Suggestion:
-        """What was meant by a value of an enum."""
+        """Suggestions for an unknown value of an enum."""
         return self._known(self._value, name[:LONGEST], owner)
 
     def type(self, name: str) -> Suggestion:
-        """What was meant by the name of a type."""
+        """Suggestions for an unknown type."""
         return self._known(self._type, name[:LONGEST])
 
     def _found(self, find: Callable[..., Suggestion], name: str, *owner: str) -> Suggestion:
-        """What one of the ways below finds; names are cut before they are kept, since a client chooses them."""
+        """The result of one of the searches below; cached, so that callers cut names, which clients choose."""
         return find(*owner, name)
 
     def _field(self, owner: str, name: str) -> Suggestion:
@@ -181,8 +181,8 @@ class Suggestions:
     def _elsewhere(
         self, type_: GraphQLObjectType | GraphQLInterfaceType, name: str, asked: Sequence[str]
     ) -> Iterator[Elsewhere]:
-        """The fields of types that a field of this one leads to, the nearest first, those of one row before those of
-        many; else whoever has the very name.
+        """Similar fields of related types, the most similar first, single rows before lists; if there are none, fields
+        of any type with exactly this name.
         """
         found: dict[str, tuple[float, bool, str]] = {}
         for through, field in type_.fields.items():
@@ -198,7 +198,7 @@ class Suggestions:
         yield from best or self._with_field(name)
 
     def _one_step_away(self, type_: GraphQLObjectType | GraphQLInterfaceType, name: str) -> Iterator[Elsewhere]:
-        """The rows of other types that a field of this one leads to and that have the very name."""
+        """Fields of related types with exactly this name, if the name contains that of the relation."""
         for through, field in type_.fields.items():
             target = self._target(field)
             if target is None or target == type_.name or through not in name:
@@ -216,7 +216,7 @@ class Suggestions:
         known = getattr(type_, "fields", {}).get(field)
         if known is None:
             return Suggestion()
-        made = [_plain(one, argument.description, _CALLED.get(one, ())) for one, argument in known.args.items()]
+        made = [_plain(one, argument.description, _ALIASES.get(one, ())) for one, argument in known.args.items()]
         return self._among(name, made, (field,))
 
     def _directive_argument(self, directive: str, name: str) -> Suggestion:
@@ -230,7 +230,7 @@ class Suggestions:
         columns = owner.removesuffix("Where")
         own = {one.name: one for one in self._candidates(columns)} if columns in self._catalogue.types else {}
         made = [
-            own.get(one) or _plain(one, field.description, _CALLED.get(one, ())) for one, field in type_.fields.items()
+            own.get(one) or _plain(one, field.description, _ALIASES.get(one, ())) for one, field in type_.fields.items()
         ]
         found = self._among(name, made, words(columns))
         if not found and columns != owner:
@@ -238,7 +238,7 @@ class Suggestions:
         return found or self._shape(owner, name)
 
     def _shape(self, owner: str, name: str) -> Suggestion:
-        """What an input would be, where something else stands in its place; the text may be a value that is meant."""
+        """The description of an input; ``name`` may be an enum value, which the example then uses."""
         type_ = self._schema.type_map.get(owner)
         if not isinstance(type_, GraphQLInputObjectType):
             return Suggestion()
@@ -258,7 +258,7 @@ class Suggestions:
             for one, value in type_.values.items()
         ]  # fmt: skip
         entity = owner.removesuffix("Field")
-        if entity in self._catalogue.types:  # the fields by which its rows are ordered, each named as a column
+        if entity in self._catalogue.types:  # the enum of its fields to order by: candidates are those of the fields
             own = {one.name: one for one in self._candidates(entity)}
             made = [
                 NameCandidate(one.name, known.words, known.aliases, known.described)
@@ -276,7 +276,7 @@ class Suggestions:
 
     @cached_property
     def _types(self) -> tuple[NameCandidate, ...]:
-        """The types as candidates; those of rows come before what is made of them."""
+        """The types as candidates; entity types come before derived types, such as connections."""
         called = {type_.name: type_.aliases for type_ in self._catalogue}
         return tuple(
             NameCandidate(
@@ -296,7 +296,7 @@ class Suggestions:
     def _ranked(
         self, asked: Sequence[str], candidates: Iterable[NameCandidate], beside: Sequence[str]
     ) -> list[tuple[float, str]]:
-        """The nearest names, the best first; of the roots of one row and of many, which lead to the same, one."""
+        """The most similar names, the best first; of names with equal words, such as singular and plural, one."""
         if not asked:
             return []
         found = sorted(((one.nearness(asked, beside), one.name) for one in candidates), key=lambda one: -one[0])
@@ -309,14 +309,14 @@ class Suggestions:
         return best
 
     def _target(self, field: GraphQLField) -> str | None:
-        """The type of the catalogue whose rows a field leads to."""
+        """The type of the catalogue whose row or rows a field returns."""
         name = get_named_type(field.type).name
         for ending in ("", "Connection"):
             if (target := name.removesuffix(ending) if ending else name) in self._catalogue.types:
                 return target
         return None
 
-    def _made(self, owner: str) -> tuple[NameCandidate, ...]:
+    def _field_candidates(self, owner: str) -> tuple[NameCandidate, ...]:
         """The fields of a type as candidates."""
         type_ = self._schema.type_map[owner]
         facts: dict[str, tuple[str, ...]] = {}
@@ -344,7 +344,7 @@ class Suggestions:
         return tuple(made)
 
 
-_CALLED = {
+_ALIASES = {
     "first": ("page size", "limit", "size", "per page"),
     "after": ("cursor", "page token", "start cursor"),
     "where": ("search", "query", "conditions"),
@@ -353,20 +353,20 @@ _CALLED = {
     "iContains": ("ilike", "contains insensitive", "contains ignore case", "search"),
     "like": ("ilike", "pattern"),
 }
-"""What people call arguments and operators that many fields have."""
+"""Aliases of arguments and operators that many fields have."""
 _BY_UNIT = {Unit.MULTIPLE: "ratio", Unit.COUNT: "count"}
-_LITTLE = frozenset({"is", "in", "has", "was", "are", "at", "on"})
-"""Words of a name that asks whether something is so: ``isInProduction``."""
+_IGNORED = frozenset({"is", "in", "has", "was", "are", "at", "on"})
+"""Words of names of booleans that are ignored: ``is`` and ``in`` of ``isInProduction``."""
 
 
 def _by_unit(leaf: ColumnField) -> tuple[str, ...]:
-    """What a number is called by its unit."""
+    """An alias of a number from its unit: the name with ``ratio`` or ``count``."""
     word = _BY_UNIT.get(leaf.facts.unit) if leaf.facts.unit else None
     return () if word is None or word in words(leaf.name) else (f"{leaf.name} {word}",)
 
 
 def _in_filters(type_: GraphQLInputObjectType, name: str) -> Iterator[Elsewhere]:
-    """The filters of rows that a relation leads to, and that have the very name."""
+    """Filters of related types that have exactly this field."""
     for through, field in type_.fields.items():
         target = get_named_type(field.type)
         if isinstance(target, GraphQLInputObjectType) and target.name.endswith("Where") and name in target.fields:
@@ -374,7 +374,7 @@ def _in_filters(type_: GraphQLInputObjectType, name: str) -> Iterator[Elsewhere]
 
 
 def _values(leaf: ColumnField) -> frozenset[str]:
-    """The words that a field may be, as they would be its name."""
+    """The values of a field, each as its words without separators."""
     members = leaf.kind.labels or ()
     return frozenset("".join(words(one)) for one in (*leaf.facts.values, *(member.value for member in members)))
 

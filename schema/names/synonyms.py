@@ -1,6 +1,6 @@
 """Synonyms of words about data and queries.
 
-What a single column or type is called stands on its model, as ``aliases``.
+Aliases of a single column or type are declared on its model, as ``aliases``.
 """
 
 from __future__ import annotations
@@ -128,4 +128,4 @@ def _groups() -> dict[str, frozenset[int]]:
 
 
 BY_WORD = _groups()
-"""The groups that a word is in."""
+"""The indexes of the groups that contain a word, by word."""

@@ -17,22 +17,22 @@ _ENDINGS = (
 )  # fmt: skip
 
 EQUAL, BEGINS, SYNONYM, NEAR = 1.0, 0.8, 0.8, 0.75
-"""How much two words are worth that are one, of which one begins the other, that mean the same, that look alike."""
+"""Likeness of equal words, of a word and its prefix, of synonyms, and of words with similar spelling."""
 
 ALIKE = 0.8
-"""From which share of equal letters two texts look alike."""
+"""The similarity ratio from which two texts have similar spelling."""
 LONGEST = 64
-"""Characters of a wrong name that are looked at."""
+"""The number of characters of an unknown name that are read."""
 
 
 def words(name: str) -> tuple[str, ...]:
-    """``p99LatencyMs`` -> ``p99``, ``latency``, ``ms``; plurals as singulars, in lower case."""
+    """The words of a name in lower case, plurals as singulars: ``p99LatencyMs`` -> ``p99``, ``latency``, ``ms``."""
     return tuple(singular(part.lower()) for part in _PARTS.findall(name))
 
 
 @lru_cache(maxsize=20_000)
 def singular(word: str) -> str:
-    """The singular of an English word, near enough to compare by."""
+    """The approximate singular of an English word, for comparisons."""
     if len(word) < 4 or word.endswith(_KEPT) or not word.endswith("s"):
         return word
     if word.endswith("ies"):
@@ -44,7 +44,7 @@ def singular(word: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
-    """What forms of a word have in common: ``retrieved`` and ``retrieval`` -> ``retriev``."""
+    """The approximate stem of an English word: ``retrieved`` and ``retrieval`` -> ``retriev``."""
     word = singular(word)
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 4:
@@ -54,7 +54,7 @@ def stem(word: str) -> str:
 
 @lru_cache(maxsize=50_000)
 def likeness(one: str, other: str) -> float:
-    """How far two words say the same, 0 to 1."""
+    """The likeness of two words, 0 to 1."""
     if one == other or stem(one) == stem(other):
         return EQUAL
     if BY_WORD.get(one, frozenset()) & BY_WORD.get(other, frozenset()):
@@ -66,7 +66,7 @@ def likeness(one: str, other: str) -> float:
 
 
 def _looks_like(one: str, other: str) -> float:
-    """How far two texts are the same letters, from 0.8 on; 0 below. A first letter is seldom mistaken."""
+    """The similarity ratio of two texts, `ALIKE` to 1; 0 below, and if first letters differ, which typos seldom do."""
     if one[0] != other[0] or 3 * min(len(one), len(other)) < 2 * max(len(one), len(other)):
         return 0.0
     matcher = SequenceMatcher(None, one, other)
@@ -75,7 +75,10 @@ def _looks_like(one: str, other: str) -> float:
 
 
 def similarity(asked: Sequence[str], name: Sequence[str], beside: Iterable[str] = ()) -> float:
-    """How far a name says what was asked, 0 to 1; words that its owner's name says too count for nothing against it."""
+    """The similarity of a name to the words ``asked``, 0 to 1.
+
+    Words of the name that are also in ``beside``, the owner's name, need no counterpart.
+    """
     if not asked or not name:
         return 0.0
     one, other = "".join(asked), "".join(name)
@@ -96,8 +99,10 @@ def similarity(asked: Sequence[str], name: Sequence[str], beside: Iterable[str] 
 
 
 def _abbreviated(spelt: Sequence[str], short: Sequence[str]) -> Sequence[str]:
-    """Words with those that the other side abbreviates by their initials as it does: ``precision recall auc`` beside
-    ``pr auc`` is ``pr auc``."""
+    """The words ``spelt``, abbreviated by initials where ``short`` has the abbreviation.
+
+    ``precision recall auc`` becomes ``pr auc`` if the other side is ``pr auc``.
+    """
     for word in short:
         size = len(word)
         for at in range(len(spelt) - size + 1) if size > 1 else ():
@@ -108,7 +113,7 @@ def _abbreviated(spelt: Sequence[str], short: Sequence[str]) -> Sequence[str]:
 
 
 def closest(word: str, choices: Iterable[str]) -> str | None:
-    """The one of a vocabulary's words that another probably means: in another case, short, a synonym; else None."""
+    """The most similar of ``choices`` by case, prefix, synonym or spelling; None below a similarity of 0.7."""
     asked = words(word[:LONGEST])
     best = max(choices, key=lambda choice: _means(word, asked, choice), default=None)
     return best if best is not None and _means(word, asked, best) >= 0.7 else None
