@@ -1,4 +1,4 @@
-"""A writing transaction: begun, repeated as a whole after conflicts, and committed with a known outcome."""
+"""Writing transactions: begun, restarted after conflicts, and committed with a known outcome."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ _FAILED = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceErr
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _READ = "reading"
 _UNREAD = f"ROLLBACK TO SAVEPOINT {_READ}; RELEASE SAVEPOINT {_READ}"
-"""A read has nothing to undo but its settings."""
+"""Ends the savepoint of a read, and reverts its settings."""
 _NOBODY = "none"
-"""The role of the gateway itself, whoever asks."""
+"""The value of ``role`` that restores the gateway's own role."""
 
 
 @dataclass(frozen=True)
 class Proof:
     """A row that exists if and only if a transaction was committed.
 
-    ``where`` is a condition with a placeholder for each of ``values``. A transaction id is no proof: after a crash or a
-    failover another transaction gets it.
+    ``where`` is a condition with a placeholder for each of ``values``. A transaction id would be no proof: after a
+    crash or a failover it may be assigned to another transaction.
     """
 
     table: str
@@ -73,46 +73,46 @@ class Proof:
 
 @dataclass(frozen=True)
 class _CommitProof:
-    """The state of a transaction before its commit: the lock that it holds until its end, and its server's position."""
+    """The state of a transaction before its commit: its advisory lock, and the position of its server, if known."""
 
     lock: int
     standing: PrimaryPosition | None
 
 
 class Transaction:
-    """A READ COMMITTED transaction on a connection of its own. Statements queue with those of its ``reader``.
+    """A READ COMMITTED transaction on a connection of its own; its statements and those of its ``reader`` are serial.
 
-    What returns nothing waits until a statement is run, and goes ahead of it in one message: the beginning, savepoints,
-    and changes of the role.
+    Commands without a result (BEGIN, savepoints, changes of the role) are buffered and sent in one message before the
+    next statement.
     """
 
     def __init__(self, engine: AsyncEngine, borrowed: BorrowedConnection, identity: Identity | None = None) -> None:
         self.reader = _TransactionReader(engine, self)
         self.proof: Proof | None = None
-        """What tells afterwards whether it was committed."""
+        """The row that proves the commit, if one was written."""
         self.wanted = False
-        """Whether what was changed is to stay."""
+        """Whether the changes are to be committed."""
         self.position: int | None = None
-        """Where the commit is in the database's log, in bytes; None before it, or where nobody wants to know."""
+        """The WAL position of the commit in bytes; None before the commit, or unless ``tells_position``."""
         self.tells_position = False
-        """Whether somebody wants to know."""
+        """Whether the WAL position of the commit is needed, which costs a statement."""
         self._identity = identity
         self._connector: Connector = connector_of(engine)
         self._reads_only = False
         self._engine = engine
         self._driver: Any = borrowed.driver
         self._process: int = self._driver.get_server_pid()
-        """Of the server; a pooler has numbers of its own."""
+        """The process id of the server's backend; behind a pooler, one that the pooler assigned."""
         self._ahead: list[str] = []
-        """Commands that go ahead of the next statement."""
+        """Buffered commands, which are sent before the next statement."""
         self._role = ""
         self._defers = self._checks = False
-        """Whether something may be left to be checked at the commit; whether each statement is checked at its end."""
+        """Whether deferred checks may be pending; whether constraints are IMMEDIATE."""
         self._savepoints: dict[str, tuple[bool, bool]] = {}
-        """Savepoints with both of these, as they were then."""
+        """The values of both flags at each savepoint, by name."""
         self._sealed: _CommitProof | None = None
         self.is_begun = False
-        """Whether the server has it open."""
+        """Whether the server may have it open."""
         self._begin()
 
     def _begin(self) -> None:
@@ -124,7 +124,11 @@ class Transaction:
             self._role = self._identity.role
 
     async def restart(self) -> None:
-        """Undoes everything and begins again; locks are let go."""
+        """Rolls back, which releases all locks, and begins again.
+
+        Raises:
+            DatabaseError: The connection was lost.
+        """
         try:
             if self.is_begun:
                 await self._driver.execute("ROLLBACK")
@@ -133,14 +137,14 @@ class Transaction:
         self._begin()
 
     async def run(self, sql: str, values: Sequence[Any] = (), *, defers: bool = True) -> Sequence[Sequence[Any]]:
-        """Runs a statement that may lock and change rows; returns what it returns. An error undoes the transaction.
+        """Runs a statement that may lock and change rows, and returns its rows. An error aborts the transaction.
 
-        ``defers`` says whether it may leave something to be checked at the commit.
+        ``defers``: whether it may leave checks of deferrable constraints pending.
 
         Raises:
-            ConflictError: Run the transaction again.
-            RefusedByDatabaseError: A constraint or a trigger is in the way.
-            DatabaseError: Anything else that has a name.
+            ConflictError: The transaction conflicts with another one; restart it.
+            RefusedByDatabaseError: A constraint or a trigger refuses the change.
+            DatabaseError: Any other translated error.
         """
         if self._identity is not None:
             self._act_as(self._identity.role)
@@ -173,14 +177,14 @@ class Transaction:
         return rows
 
     async def _send_ahead(self) -> None:
-        """Sends the commands that go ahead of a statement, in one message."""
+        """Sends the buffered commands in one message."""
         if self._ahead:
             commands, self._ahead = self._ahead, []
-            self.is_begun = True  # or the server was lost, where a rollback does no harm
+            self.is_begun = True  # if the connection is lost instead, a rollback does no harm
             await self._driver.execute("; ".join(commands))
 
     async def run_as_gateway(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
-        """Runs a statement over the gateway's own tables, which callers have no rights on.
+        """Runs a statement on the gateway's own tables with the gateway's role; callers have no rights on them.
 
         Raises:
             DatabaseError: As `run` does.
@@ -195,12 +199,12 @@ class Transaction:
             self._role = role
 
     async def record(self, table: str, key: str, insert: str, values: Sequence[Any]) -> str:
-        """Adds a row to a record of the gateway's own, which proves that the transaction was committed.
+        """Inserts a row into a table of the gateway's own; the row proves the commit of the transaction.
 
-        ``insert`` ends before RETURNING; ``key`` is a column of the table, a UUID.
+        ``insert`` is an INSERT without RETURNING; ``key`` is a column of the table, a UUID.
 
         Returns:
-            The text of the key.
+            The key as text.
 
         Raises:
             DatabaseError: As `run` does.
@@ -219,10 +223,10 @@ class Transaction:
     async def read(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
     ) -> Sequence[Sequence[Any]]:
-        """Runs a reading statement in a savepoint, with settings that end with it; errors are the driver's."""
+        """Runs a reading statement in a savepoint, with ``settings`` for it alone; errors are the driver's."""
         try:
             return await self._read(sql, values, settings)
-        except asyncpg.InvalidCachedStatementError:  # of a table that was altered meanwhile
+        except asyncpg.InvalidCachedStatementError:  # a table was altered since the statement was prepared
             return await self._read(sql, values, settings)
 
     async def _read(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
@@ -247,18 +251,18 @@ class Transaction:
     # -- savepoints and constraints ------------------------------------------------------------------------------------
 
     def savepoint(self, name: str) -> None:
-        """Makes a savepoint ahead of the next statement."""
+        """Creates a savepoint before the next statement."""
         if self._identity is not None:
-            self._act_as(self._identity.role)  # which its rollback brings back
+            self._act_as(self._identity.role)  # a rollback to the savepoint restores this role
         self._ahead.append(f"SAVEPOINT {name}")
         self._savepoints[name] = self._defers, self._checks
 
     def release(self, name: str) -> None:
-        """Ends a savepoint, ahead of the next statement."""
+        """Releases a savepoint before the next statement."""
         self._ahead.append(f"RELEASE SAVEPOINT {name}")
 
     async def rollback_to(self, name: str) -> None:
-        """Undoes what was done since a savepoint.
+        """Rolls back to a savepoint.
 
         Raises:
             DatabaseError: The connection was lost.
@@ -269,27 +273,27 @@ class Transaction:
         except _FAILED as error:
             raise translate_change(error) from error
         self._defers, self._checks = self._savepoints[name]
-        self._sealed = None  # its lock may have been let go
+        self._sealed = None  # the rollback may have released its lock
         if self._identity is not None:
             self._role = self._identity.role
 
     def defer_constraints(self) -> None:
-        """Leaves what can be checked at the commit to it, from the next statement on."""
+        """Sets all deferrable constraints to DEFERRED, before the next statement."""
         if self._checks:
             self._ahead.append("SET CONSTRAINTS ALL DEFERRED")
             self._checks = False
 
     def check_each(self) -> None:
-        """Checks each statement at its end, from the next one on."""
+        """Sets all deferrable constraints to IMMEDIATE, before the next statement."""
         if not self._checks:
             self._ahead.append("SET CONSTRAINTS ALL IMMEDIATE")
             self._defers, self._checks = False, True
 
     async def check_constraints(self) -> None:
-        """Checks what was left to the commit, and from now on each statement.
+        """Checks deferred constraints now, and from then on after each statement.
 
         Raises:
-            RefusedByDatabaseError: A constraint or a trigger is in the way.
+            RefusedByDatabaseError: A constraint or a trigger refuses the changes.
             DatabaseError: As `run` does.
         """
         if self._defers:
@@ -299,19 +303,19 @@ class Transaction:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     async def commit(self) -> None:
-        """Commits. Where the answer is lost, the database is asked on another connection what became of it.
+        """Commits. If the connection is lost meanwhile, the outcome is queried on another connection.
 
         Raises:
-            OutcomeUnknownError: The connection was lost and nobody knows.
-            ConflictError: A statement had failed.
-            DatabaseError: The connection was lost, or the database refused; nothing was changed.
+            OutcomeUnknownError: The connection was lost, and the outcome cannot be determined.
+            ConflictError: An earlier statement had failed; nothing was changed.
+            DatabaseError: The connection was lost, or the database refused the commit; nothing was changed.
         """
         sealed = self._sealed or await self._seal()
         try:
             await self._send_ahead()
             status = await self._driver.execute("COMMIT;")
         except _FAILED as error:
-            # not every driver's error says whether the server has heard the commit
+            # after an error of the driver the server may have received the COMMIT or not
             if is_of_server(error) or not await self._outcome(sealed):
                 raise translate_change(error) from error
             status = "COMMIT"
@@ -322,7 +326,7 @@ class Transaction:
             self.position = await self._committed_at()
 
     async def _seal(self) -> _CommitProof:
-        """Takes a lock by which others can tell that the transaction is over, and asks where the server is."""
+        """Takes an advisory lock, which is free once the transaction has ended, and reads the server's position."""
         lock = _new_lock()
         sql = f"{self._standing} FROM pg_advisory_xact_lock($1::text::bigint)"
         return self._see(lock, (await self.run_as_gateway(sql, (str(lock),)))[0][0])
@@ -335,7 +339,7 @@ class Transaction:
         standing = PrimaryPosition.of(told)
         if standing is not None:
             try:
-                # a pooler may have led to another server than the connection did at first
+                # behind a pooler, the server may be another one than when the connection was opened
                 self._connector.timelines.see(standing)
             except OutdatedServerError as error:
                 raise translate(error) from error
@@ -343,19 +347,19 @@ class Transaction:
         return self._sealed
 
     async def _committed_at(self) -> int | None:
-        """A position behind the commit, None where the connection was lost meanwhile."""
+        """A WAL position, in bytes, at or after the commit; None if the connection was lost."""
         try:
             return int(await self._driver.fetchval(_POSITION))
         except _FAILED:
             return None
 
     async def rollback(self) -> None:
-        """Undoes everything; a connection that is gone has done so already."""
+        """Rolls back; with the loss of a connection the server has done so."""
         if self.is_begun:
             await roll_back(self._driver)
         self._begin()
         if self._reads_only:
-            self._driver.terminate()  # a new one may find a database that takes changes again
+            self._driver.terminate()  # a new connection may reach a server that accepts changes
 
     async def _outcome(self, sealed: _CommitProof) -> bool:
         """Like `_is_committed`; counts the outcomes of unacknowledged commits."""
@@ -399,8 +403,7 @@ class Transaction:
 
 
 class _TransactionReader(EngineReader):
-    """Reads in a transaction of changes. Each statement runs in a savepoint, so that one that fails costs the others
-    nothing."""
+    """Reads within a writing transaction; each statement runs in a savepoint, so that an error does not abort it."""
 
     def __init__(self, engine: AsyncEngine, transaction: Transaction) -> None:
         self._engine = engine
@@ -417,7 +420,7 @@ class _TransactionReader(EngineReader):
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
-        """Its own statements see the changes already."""
+        """The reader itself, whose statements see the transaction's changes; not a snapshot of its own."""
         yield self
 
 
@@ -426,10 +429,10 @@ def _new_lock() -> int:
 
 
 async def _look(engine: AsyncEngine, proof: Proof, sealed: _CommitProof, *, ends: bool) -> bool | None:
-    """Whether a transaction was committed; None while it is not decided, or if this server cannot know.
+    """Whether a transaction was committed; None while it is open, or if the current server may lack its commit.
 
-    ``ends`` tells the server to end it. The result is valid only where a change can be committed: not on a standby, nor
-    on a primary that waits for its synchronous standbys in vain.
+    ``ends``: whether to terminate the backend of an open transaction. The query commits a change of its own, so that
+    its result is valid only on a primary that can commit: not on a standby, nor while synchronous standbys are missing.
     """
     connection = engine.connect()
     await connection.start()
@@ -443,7 +446,7 @@ async def _look(engine: AsyncEngine, proof: Proof, sealed: _CommitProof, *, ends
                 await connection.exec_driver_sql(_END, (str(sealed.lock),))
             await transaction.rollback()
             return None
-        # a statement after the lock sees what earlier holders have committed
+        # a statement after the lock sees the commits of earlier holders
         found: Sequence[Any] = (await connection.exec_driver_sql(_found(proof), tuple(proof.values))).one()
         await connection.exec_driver_sql(_WRITE)
         await transaction.commit()
@@ -475,30 +478,30 @@ _END = """
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND (classid::bigint << 32) + objid::bigint = $1::text::bigint
 """
-"""Ends the transaction that holds a lock: its client has disconnected, and others wait for its rows."""
+"""Terminates the backend that holds the lock: its client has disconnected, and others may wait for its row locks."""
 _WRITE = "SELECT pg_logical_emit_message(true, 'e2i-gateway', '')::text"
-"""A change to commit that leaves no trace in a table."""
+"""A transactional WAL record, so that there is a commit, without a change of any table."""
 
 
 class Transactions:
-    """Opens transactions, ``at_once`` concurrently, in order of arrival.
+    """Opens at most ``at_once`` concurrent transactions, in order of arrival; ``timeout`` limits the wait, in seconds.
 
-    The pool alone would not suffice: it does not keep the order of arrival, and transactions that wait for popular rows
-    would occupy its connections.
+    The pool alone would not suffice: it does not keep the order of arrival, and transactions that wait for contended
+    rows would occupy its connections.
     """
 
     def __init__(self, engine: AsyncEngine, at_once: int, timeout: float) -> None:
         self.tell_positions = False
-        """Whether positions of commits in the database's log are needed, which costs a statement each."""
+        """Whether WAL positions of commits are needed, which costs a statement each."""
         self._engine = engine
         self._limiter = Limiter(at_once, timeout)
         self._limiter.used_up = partial(lock_waits_of(engine).watch, engine, lambda: self.waiting)
         self.around: Callable[[], AbstractContextManager[object]] = nullcontext
-        """A context around each of them, the wait included, for an observer."""
+        """A context for each transaction, including its wait, for an observer."""
 
     @property
     def waiting(self) -> int:
-        """The number of waiters."""
+        """The number of waiting callers."""
         return self._limiter.waiting
 
     @asynccontextmanager
@@ -508,7 +511,7 @@ class Transactions:
         With an ``identity`` its statements run under that identity.
 
         Raises:
-            OverloadedError: There was no turn in time.
+            OverloadedError: No transaction became available within the timeout.
             DatabaseError: The database cannot be reached.
         """
         with self.around():
@@ -540,7 +543,7 @@ async def _transaction(engine: AsyncEngine, identity: Identity | None) -> AsyncI
         limiter.give_back(borrowed)
         raise
     except BaseException:
-        if one.is_begun:  # and was given up in the middle, of which nobody can say what runs
+        if one.is_begun:  # cancelled: a statement may still be running
             give_up(borrowed)
             limiter.give(borrowed)
         else:
@@ -554,4 +557,4 @@ _POSITION = """
     SELECT (CASE current_setting('synchronous_commit')
         WHEN 'off' THEN pg_current_wal_insert_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint
 """
-"""Commits are flushed up to it, unless they are asynchronous."""
+"""The flushed WAL position, in bytes; with asynchronous commits, the insert position."""

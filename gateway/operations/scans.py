@@ -36,23 +36,23 @@ RANKED = 3
 STEP = 10
 """Points per occurrence of a relation in a statement's filter or order: planning takes 20 to 100 us."""
 ASKED = 5
-"""Points of a SELECT that runs for each filtered row, beside what it reads: 10 us."""
+"""Points of a SELECT that runs for each filtered row, besides the rows that it reads: 10 us."""
 SELECTED = 10
 """Rows that such a SELECT reads per point: 200 ns each."""
 AT_EDGES = 200
-"""Sums whose rows are read beside the sums of a window: at its edges, and where rows were written last."""
+"""The assumed number of units whose rows are read besides the sums of a window: at its edges, and marked ones."""
 NARROWED = 10
 """The assumed selectivity, one row in so many, of an index on a column without statistics."""
 
 PATTERNS = {operator.name for operator in (*TEXT, *DOCUMENTS)} - {"startsWith", "isNull"}
-"""Operators that read the value of every row; no index of ours serves them."""
+"""Operators that read the value of every row; the gateway's indexes do not serve them."""
 EQUALITIES = {"eq", "isNull"}
 RANGES = {operator.name for operator in ORDER}
 
 
 @dataclass(frozen=True)
 class Scan:
-    """An expensive part: the path of its argument, its approximate rows, and its points."""
+    """An expensive part of a request: the path of its argument, its approximate rows, and its points."""
 
     kind: ScanKind
     path: str
@@ -106,8 +106,10 @@ class Scans:
         """Whether all relations of the current filter are joins: their targets are read once then."""
 
     def rows(self, type_: Type) -> int:
-        """The approximate number of rows of a type. A view has those of its base table, if known; otherwise, as for a
-        SELECT, at most those of the largest table that it reads."""
+        """The approximate number of rows of a type.
+
+        A view has those of its base table, if known; else, like a SELECT, at most those of the largest table it reads.
+        """
         of_view = type_.behind and type_.over
         names = (of_view.table,) if of_view else (*type_.reads, *type_.behind)
         return max((self._rows.get(name, 0) for name in names), default=0)
@@ -120,8 +122,10 @@ class Scans:
     def list(
         self, type_: Type, selection: Selection, relation: RelationField | None, rows: int, lists: int = 1
     ) -> Iterator[Scan]:
-        """What ``lists`` connections with ``rows`` rows in total read beyond their pages: by filter, order, counts and
-        aggregates."""
+        """What ``lists`` connections with ``rows`` rows in total read beyond their pages.
+
+        It has the scans of filter, order, counts and aggregates.
+        """
         arguments = selection.arguments
         where = arguments.get("where") or {}
         asked = [child.name for child in selection.fields.values()]
@@ -159,8 +163,10 @@ class Scans:
     def _rolled_up(
         self, type_: Type, selection: Selection, relation: RelationField | None, lists: int
     ) -> Mapping[str, int]:
-        """The approximate number of sums and rows that aggregates of ``lists`` connections read off the rollup of a
-        type, by response key; those that read rows alone have none."""
+        """The approximate number of sums and rows that aggregates of ``lists`` connections read, by response key.
+
+        Aggregates that the rollup of the type does not serve are left out.
+        """
         if type_.rollup is None or type_.sql_name not in self._indexes.rollups:
             return {}
         where, equal = selection.arguments.get("where") or {}, relation.join.equal if relation else None
@@ -176,15 +182,14 @@ class Scans:
         }
 
     def _read_points(self, type_: Type, rows: int, at_a_point: int) -> int:
-        """The points of reading ``rows`` rows: a view computes each of them from the rows of its base tables; others
-        are read, ``at_a_point`` per point."""
+        """The points of reading ``rows`` rows: ``at_a_point`` rows per point; a view computes each from base tables."""
         if not (type_.behind and type_.over):
             return rows // at_a_point
         behind = max((self._rows.get(name, 0) for name in type_.behind), default=0)
         return rows * (ASKED + behind // max(self.rows(type_), 1) // SELECTED)
 
     def _counted(self, type_: Type, total: Selection, rows: int, lists: int) -> int:
-        """The number of rows that are read to count ``rows``; a SELECT is counted while it is read."""
+        """The number of rows that are read to count ``rows``; views and SELECTs are read in full."""
         if not self._count_up_to or total.arguments.get("exact") or type_.is_view:
             return rows
         return min(rows, lists * (self._count_up_to + 1))
@@ -196,8 +201,8 @@ class Scans:
     ) -> Iterator[Scan]:
         """The patterns and relations of a filter over ``rows`` rows, which a statement contains ``copies`` times.
 
-        Beside an equality with an index few rows are left for a pattern. A nested query is ``tried`` for each row of
-        the list, or of the relation of the list that leads to it.
+        An equality with an index leaves few rows for a pattern. A nested query runs ``tried`` times: once for each row
+        of the list, or of the list's relation that leads to it.
         """
         narrow = self._is_narrow(type_, where)
         left = self._left(type_, where, rows)
@@ -234,8 +239,8 @@ class Scans:
                 looked_up = self._selected(type_, relation, target, max(rows, tried), first=_is_first(path))
             reached = self.below(target, type_, rows) if joined else there
             yield Scan(RELATION, here, rows, copies * (STEP + looked_up + reached // COUNTED), copies)
-            # Postgres memoizes the results per target row, or hashes the table; beside other conditions, or where the
-            # condition is optional, it does so only for relations of the list itself
+            # Postgres memoizes the results per target row, or hashes the table; with further or optional conditions it
+            # does so for relations of the list itself only
             near = _is_first(path) or _must_hold(path)
             once = self._keeps and joined and not relation.many and near
             yield from self._patterns(target, inner or {}, here, there, copies, min(tried, there) if once else tried)
@@ -243,7 +248,7 @@ class Scans:
     def _selected(self, type_: Type, relation: RelationField, target: Type, tried: int, *, first: bool) -> int:
         """The points of a SELECT or view that a filter evaluates for ``tried`` rows.
 
-        It reads the rows that belong to each. Directly below the list Postgres may read all rows once instead.
+        Each evaluation reads the related rows. For a relation of the list itself Postgres may read all rows once.
         """
         there = max((self._rows.get(name, 0) for name in (*target.reads, *target.behind)), default=0)
         by_key = set(relation.join.local_columns) <= set(type_.key)
@@ -252,7 +257,7 @@ class Scans:
         return min(each, tried + there // SELECTED) if first and relation.unique else each
 
     def _left(self, type_: Type, where: Mapping[str, Any], rows: int) -> int:
-        """The approximate rows, of ``rows``, that an index leaves for equalities and a range of the filter."""
+        """The approximate number, of ``rows``, that the most selective index leaves after equalities and one range."""
         least = rows
         for one in where.get("and") or ():
             least = min(least, self._left(type_, one or {}, rows))
@@ -279,8 +284,10 @@ class Scans:
         return least
 
     def _alike(self, type_: Type, column: str, rows: int, *, single: bool) -> int | None:
-        """The approximate rows, of ``rows``, with one value of a column, where that is known: it is unique by a
-        ``single`` index's word, or a reference."""
+        """The approximate number, of ``rows``, with one value of a column; None if it is unknown.
+
+        It is known for references and, if ``single``, for a column with a unique index.
+        """
         if single and self._indexes.leading(type_).get(column):
             return min(rows, 1)
         for relation in type_.relations.values():
@@ -290,8 +297,11 @@ class Scans:
         return None
 
     def _between(self, type_: Type, column: str, value: Mapping[str, Any], rows: int) -> int:
-        """The approximate rows, of ``rows``, in a range of a column: by statistics for times, with all rows that these
-        have not seen where the range goes on behind them; else an assumed part."""
+        """The approximate number, of ``rows``, in a range of a column.
+
+        For times it follows from statistics; a range past their latest time also contains all rows inserted since. For
+        other columns the selectivity is assumed.
+        """
         spread = self._spreads.get(type_.sql_name, {}).get(column)
         if spread is None:
             return rows // NARROWED
@@ -311,8 +321,11 @@ class Scans:
         )
 
     def _is_found(self, type_: Type, where: Mapping[str, Any], relation: RelationField | None) -> bool:
-        """Whether an index finds exactly the rows of the filter: equalities and one range of its columns, after those
-        of the parent's key, or a range of the type's order."""
+        """Whether an index finds exactly the rows of the filter.
+
+        The filter then has equalities and at most one range of the index's columns, after those of the parent's key, or
+        a range of the time that orders the type.
+        """
         compared = {name: set(value) for name, value in where.items() if isinstance(value, Mapping)}
         if len(compared) < len(where):
             return False
@@ -372,7 +385,7 @@ class Scans:
 
 
 def _finds(key: Sequence[str], compared: Mapping[str, set[str]], parent: Collection[str]) -> bool:
-    """Whether the fields of an index begin with a parent's key and all fields that are compared, a range last."""
+    """Whether the fields of an index begin with those of a parent's key and all compared ones, a range last."""
     left, equal = set(compared), set(parent)
     for column in key:
         if column in equal:
