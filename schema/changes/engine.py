@@ -130,7 +130,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Moved:
+class Transition:
     """A transition that was made, for its effects."""
 
     lifecycle: Lifecycle
@@ -149,25 +149,25 @@ class Sql:
 
 @dataclass
 class Attempt:
-    """One attempt to make the changes of a transaction: the state that its steps share."""
+    """One attempt to execute the changes of a transaction: the state that its steps share."""
 
     transaction: Transaction
     catalogue: Catalogue
     missing: Missing
-    """What the database itself lacks."""
+    """What the database lacks, regardless of the caller's permissions."""
     versions: dict[tuple[str, Key], str] = field(default_factory=dict)
     """Versions of rows when they were first locked, by type and key: clients' expected versions refer to these."""
     made: set[str] = field(default_factory=set)
-    """Keys of rows that a dry run has created, which are not returned."""
+    """Keys, as in ids, of rows that the attempt has inserted with generated keys; a dry run does not return them."""
     added: set[str] = field(default_factory=set)
-    """Ids of rows that did not exist before, including ids that a client has chosen."""
+    """Global ids of inserted subjects, including those with ids that the client has given."""
     outcomes: dict[str, str] = field(default_factory=dict)
-    """Results of steps beyond the rows that they have locked, by name: a text that must be equal when repeated."""
+    """Results of steps other than locked rows, by name: texts that must be equal when a preview is applied."""
 
     async def hold(self, asked: Mapping[str, Sequence[Key]]) -> None:
         """Locks the subjects of several changes, by type, in an order common to all operations.
 
-        Missing rows are left to the change that refers to them.
+        Missing rows are ignored; the step that refers to them reports them.
         """
         types = [self.catalogue[name] for name in sorted(asked)]
         present = [type_ for type_ in types if not self.missing.table(type_)]
@@ -184,7 +184,7 @@ class Attempt:
                 self.versions.setdefault((type_.name, keys[ord_ - 1]), version)
 
     async def queue(self, lifecycle: Lifecycle, keys: Iterable[Key]) -> None:
-        """Takes the locks of the invariants that the rows' changes must maintain."""
+        """Takes the advisory locks of the lifecycle's ``queue``, which serialize changes of dependent rows."""
         if lifecycle.queue is None:
             return
         type_ = self.catalogue[lifecycle.entity]
@@ -195,7 +195,7 @@ class Attempt:
         await self.transaction.run(locks, bind.values)
 
     async def lock(self, type_: Type, keys: Sequence[Key]) -> None:
-        """Locks rows, in the order of their keys."""
+        """Locks existing rows, in the order of their keys."""
         bind = sql.Binds()
         order = ", ".join(f"t.{column}" for column in type_.key)
         lock = f"{sql.by_keys(type_, ['true'], list(keys), bind)} ORDER BY {order} FOR NO KEY UPDATE OF t"
@@ -204,7 +204,7 @@ class Attempt:
 
 @dataclass
 class Work:
-    """One change in progress: its moves and records so far."""
+    """One change in progress: its transitions and events so far."""
 
     attempt: Attempt
     request: Request
@@ -215,7 +215,7 @@ class Work:
     subjects: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     recorded: list[tuple[str, str]] = field(default_factory=list)
-    """Node and id of each event, in their order."""
+    """Global ids of the row and of the event, for each event in order."""
     overridden: list[str] = field(default_factory=list)
     before: dict[str, previews.Image | None] = field(default_factory=dict)
     """In a dry run: rows by id as they were when locked, None for created ones."""
@@ -232,7 +232,7 @@ class Work:
         return await self.transaction.run(statement, values)
 
     async def queue(self, lifecycle: Lifecycle, keys: Iterable[Key]) -> None:
-        """Takes the locks of the invariants that the rows' changes must maintain."""
+        """Takes the advisory locks of the lifecycle's ``queue``, as `Attempt.queue` does."""
         await self.attempt.queue(lifecycle, keys)
 
     async def subject(self, entity: str) -> Row:
@@ -279,7 +279,7 @@ class Work:
 
     async def _locked(self, type_: Type, keys: Sequence[Key]) -> list[Row]:
         await self.attempt.lock(type_, keys)
-        # a statement after the lock sees what earlier holders have committed
+        # a statement after the lock sees the commits of earlier holders
         columns = {
             column.name: f"t.{column.name}::text"
             for column in type_.table.columns
@@ -309,7 +309,7 @@ class Work:
         return await self._locked(type_, [tuple(one) for one in found]) if found else []
 
     async def look(self, type_: Type, keys: Sequence[Key]) -> None:
-        """Locks existing rows, and keeps their state for the preview."""
+        """Locks existing rows and stores their state for the preview."""
         if keys:
             await self._locked(type_, keys)
 
@@ -361,7 +361,11 @@ class Work:
         return (await self._locked(type_, [key_]))[0]
 
     def _written(self, type_: Type, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The values without those of generated columns, which callers may not give."""
+        """The values of columns that are not generated.
+
+        Raises:
+            Refused: `InvalidInput`: the caller has given a value for a generated column.
+        """
         computed = [column for column in values if (type_.sql_name, column) in self.missing.computed]
         for column in computed:
             if self.given.get(column) is not None:
@@ -387,7 +391,7 @@ class Work:
         *,
         also: Effect | None = None,
     ) -> None:
-        """Moves locked rows to a state; subjects of a change are moved by this method alone.
+        """Transitions locked rows to a state; the only way to transition subjects of a change.
 
         ``values`` are written first, so that guards see the row with them. The guards of the mutation ``also``, of
         which the transition is a part, are evaluated with those of the transition.
@@ -408,12 +412,12 @@ class Work:
         await self._judge_all(self.catalogue[lifecycle.entity], asked)
         for row, origin in zip(rows, origins, strict=True):
             steps = lifecycle.steps(origin, to)
-            moved = Moved(lifecycle, row, origin, to, self.given)
+            transition = Transition(lifecycle, row, origin, to, self.given)
             for effect in (one for step in steps for one in step.before):
-                await EFFECTS[effect.name](self, moved)
+                await EFFECTS[effect.name](self, transition)
             await self.shift(lifecycle, row, to)
             for effect in (one for step in steps for one in step.effects):
-                await EFFECTS[effect.name](self, moved)
+                await EFFECTS[effect.name](self, transition)
 
     async def guard(self, declared: Effect, row: Row) -> None:
         """Evaluates the guards of a mutation without a transition on a locked row.
@@ -433,8 +437,8 @@ class Work:
         Raises:
             Refused: `TransitionBlocked`.
         """
-        standing = [one for one in blockers if not (self.request.force and one.overridable)]
-        if standing:
+        remaining = [one for one in blockers if not (self.request.force and one.overridable)]
+        if remaining:
             raise blocked(*blockers)
         self.overridden += [one.code for one in blockers if one.code not in self.overridden]
 
@@ -521,7 +525,7 @@ class Work:
         return [event for _, event in sorted(self.recorded, key=lambda one: own.get(one[0], len(own)))]
 
     def touched(self, node_id: str) -> None:
-        """Notes a row that changed beside the subjects; its change has locked it before."""
+        """Notes a changed row that is not a subject; the change has locked it before."""
         if node_id not in self.subjects and node_id not in self.others:
             self.others.append(node_id)
 
@@ -568,13 +572,13 @@ def _image(leaves: Sequence[ColumnField], values: Sequence[Any]) -> previews.Ima
 
 
 def blocker(obstacle: Obstacle) -> Blocker:
-    """A blocker in the graph's form."""
+    """The GraphQL object of an obstacle."""
     guard = obstacle.guard
     return Blocker(code=guard.code, message=obstacle.message, overridable=guard.overridable, node_id=obstacle.node_id)
 
 
 def bound(kind: ColumnKind, value: Any, bind: sql.Binds) -> str:
-    """A value as a bind with the cast of a column's kind; SQL unchanged."""
+    """The SQL of a value: a bind with the cast of a column's kind; `Sql` unchanged, None as NULL."""
     if value is None:
         return "NULL"
     if isinstance(value, Sql):

@@ -7,7 +7,7 @@ from typing import Any
 
 from db.models.g04_composer_lifecycles import MEASURE_TOOL
 from db.models.g04_tool_composer import CompositionStatus
-from schema.changes.engine import Moved, Row, Sql, Work
+from schema.changes.engine import Row, Sql, Transition, Work
 from schema.changes.registry import check, effect
 
 ROLLING = 100
@@ -47,18 +47,18 @@ _MEASURED = """
 
 
 @effect(MEASURE_TOOL)
-async def measure_tool(work: Work, moved: Moved) -> None:
+async def measure_tool(work: Work, transition: Transition) -> None:
     """Adds the step's end to `tool_performance` and refreshes the tool's latency and success rate.
 
     Where a trigger of the database has just written the measurement, or whoever ran the tool has, it is left to them.
     A step that never started measures nothing.
     """
-    step = await work.again(moved.row)
+    step = await work.again(transition.row)
     # the tool first, so that steps that end concurrently count each other
     tools = await work.find("Tool", "t.tool_id = $1::text::uuid", step["tool_id"])
     measured = await work.fetch(_MEASURED, step["step_id"], step["tool_id"])
     if not measured and step["latency_ms"] is not None:
-        measured = [(await _measured(work, step, moved), True)]
+        measured = [(await _measured(work, step, transition), True)]
     for key, just_now in measured:
         if just_now:
             work.made(f"ToolPerformance:{key}")
@@ -80,12 +80,12 @@ async def measure_tool(work: Work, moved: Moved) -> None:
         work.touched(tool.id)
 
 
-async def _measured(work: Work, step: Row, moved: Moved) -> str:
+async def _measured(work: Work, step: Row, transition: Transition) -> str:
     """Inserts the measurement; returns its key."""
     episodes = await work.fetch(
         "SELECT composition_id FROM composer_episodes WHERE episode_id = $1::text::uuid", step["episode_id"]
     )
-    broken = None if moved.to is CompositionStatus.COMPLETED else moved.to.value.lower()
+    broken = None if transition.to is CompositionStatus.COMPLETED else transition.to.value.lower()
     row = await work.insert(
         "ToolPerformance",
         {

@@ -20,7 +20,7 @@ from db.models.g01_mlops_lifecycles import (
 )
 from db.models.g01_mlops_serving import DeploymentStatus
 from db.models.g11_bentoml_lifecycles import HEALTH, REPORT_HEALTH, REPORTING_HEALTH, SERVICE, HealthStatus
-from schema.changes.engine import Moved, Row, Subject, Work
+from schema.changes.engine import Row, Subject, Transition, Work
 from schema.changes.mutations import mutation
 from schema.changes.registry import check, effect
 
@@ -46,17 +46,17 @@ _LEADS_BACK = """
 
 
 @effect(DRAIN_REPLACED)
-async def drain_replaced(work: Work, moved: Moved) -> None:
+async def drain_replaced(work: Work, transition: Transition) -> None:
     """What is active in its environment finishes its requests and takes no new ones: what it replaces is decided now.
 
     The rollback chain of a new deployment leads to the one that it replaces.
     """
-    replaced = await _make_room(work, moved.row)
-    if replaced and moved.origin is DeploymentStatus.DEPLOYING:
+    replaced = await _make_room(work, transition.row)
+    if replaced and transition.origin is DeploymentStatus.DEPLOYING:
         newest = replaced[0]["id"]
-        ((closes,),) = await work.fetch(_LEADS_BACK, newest, moved.row["id"])
-        if not closes and moved.row["previous_deployment_id"] != newest:
-            await work.write(moved.row, {"previous_deployment_id": newest})
+        ((closes,),) = await work.fetch(_LEADS_BACK, newest, transition.row["id"])
+        if not closes and transition.row["previous_deployment_id"] != newest:
+            await work.write(transition.row, {"previous_deployment_id": newest})
 
 
 async def _make_room(work: Work, deployment: Row) -> list[Row]:
@@ -68,9 +68,9 @@ async def _make_room(work: Work, deployment: Row) -> list[Row]:
 
 
 @effect(SERVICES_FOLLOW)
-async def services_follow(work: Work, moved: Moved) -> None:
+async def services_follow(work: Work, transition: Transition) -> None:
     """A service serves no longer than its deployment, and again when that does."""
-    await _services(work, moved.row, moved.to)
+    await _services(work, transition.row, transition.to)
 
 
 async def _services(work: Work, deployment: Row, to: Labels) -> None:

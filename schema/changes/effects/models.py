@@ -15,7 +15,7 @@ from db.models.g01_mlops_lifecycles import (
     SWAPPING_CHAMPION,
     ChampionState,
 )
-from schema.changes.engine import Moved, Row, Subject, Work, blocked, invalid
+from schema.changes.engine import Row, Subject, Transition, Work, blocked, invalid
 from schema.changes.mutations import mutation
 from schema.changes.registry import effect
 from schema.changes.results import Blocker
@@ -23,27 +23,27 @@ from schema.error_codes import BlockerCode
 
 
 @effect(CLEAR_CHAMPION)
-async def clear_champion(work: Work, moved: Moved) -> None:
+async def clear_champion(work: Work, transition: Transition) -> None:
     """A model that leaves production is nobody's champion."""
-    if moved.row["is_champion"] == "true":
-        await work.shift(CHAMPION, moved.row, ChampionState.CONTENDER)
+    if transition.row["is_champion"] == "true":
+        await work.shift(CHAMPION, transition.row, ChampionState.CONTENDER)
 
 
 @effect(CLEAR_CHAMPION_UNLESS_PROMOTED)
-async def clear_champion_unless_promoted(work: Work, moved: Moved) -> None:
+async def clear_champion_unless_promoted(work: Work, transition: Transition) -> None:
     """A champion in shadow stays one in production only."""
-    if moved.to is not ModelStage.PRODUCTION:
-        await clear_champion(work, moved)
+    if transition.to is not ModelStage.PRODUCTION:
+        await clear_champion(work, transition)
 
 
 @effect(DETHRONE_OTHERS)
-async def dethrone_others(work: Work, moved: Moved) -> None:
+async def dethrone_others(work: Work, transition: Transition) -> None:
     """The experiment's champions make room before the new one is appointed."""
     others = await work.find(
         "Model",
         "t.experiment_id = $1::text::uuid AND t.is_champion AND t.id <> $2::text::uuid",
-        moved.row["experiment_id"],
-        moved.row["id"],
+        transition.row["experiment_id"],
+        transition.row["id"],
     )
     for other in others:
         await work.shift(CHAMPION, other, ChampionState.CONTENDER)

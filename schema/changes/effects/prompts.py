@@ -28,7 +28,7 @@ from db.models.g10_prompt_lifecycles import (
     TAKE_BACK_INSTRUCTIONS,
     Slot,
 )
-from schema.changes.engine import Moved, Row, Work
+from schema.changes.engine import Row, Transition, Work
 from schema.changes.registry import check, effect
 
 
@@ -41,19 +41,19 @@ def scores_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 @effect(DEACTIVATE_OTHER_CONFIGURATIONS)
-async def deactivate_other_configurations(work: Work, moved: Moved) -> None:
+async def deactivate_other_configurations(work: Work, transition: Transition) -> None:
     """One retrieval configuration is in use."""
     for other in await work.find(
-        "RetrievalConfiguration", "t.is_active AND t.config_id <> $1::text::uuid", moved.row["config_id"]
+        "RetrievalConfiguration", "t.is_active AND t.config_id <> $1::text::uuid", transition.row["config_id"]
     ):
         await work.shift(RETRIEVAL, other, Activation.INACTIVE)
 
 
 @effect(DEACTIVATE_OTHER_PROMPTS)
-async def deactivate_other_prompts(work: Work, moved: Moved) -> None:
+async def deactivate_other_prompts(work: Work, transition: Transition) -> None:
     """One version of an agent's prompt is in use."""
     same = "t.prompt_name = $2::text AND t.agent_name IS NOT DISTINCT FROM $3::text"
-    row = moved.row
+    row = transition.row
     for other in await work.find(
         "PromptConfiguration",
         f"t.is_active AND t.prompt_id <> $1::text::uuid AND {same}",
@@ -65,15 +65,15 @@ async def deactivate_other_prompts(work: Work, moved: Moved) -> None:
 
 
 @effect(DEACTIVATE_OTHER_INSTRUCTIONS)
-async def deactivate_other_instructions(work: Work, moved: Moved) -> None:
+async def deactivate_other_instructions(work: Work, transition: Transition) -> None:
     """One instruction per agent and predictor is in use."""
-    await _make_room(work, INSTRUCTION, INSTRUCTION_SLOT, moved.row)
+    await _make_room(work, INSTRUCTION, INSTRUCTION_SLOT, transition.row)
 
 
 @effect(DEACTIVATE_OTHER_DESCRIPTIONS)
-async def deactivate_other_descriptions(work: Work, moved: Moved) -> None:
+async def deactivate_other_descriptions(work: Work, transition: Transition) -> None:
     """One description per agent and tool is in use."""
-    await _make_room(work, DESCRIPTION, DESCRIPTION_SLOT, moved.row)
+    await _make_room(work, DESCRIPTION, DESCRIPTION_SLOT, transition.row)
 
 
 async def _make_room(work: Work, lifecycle: Lifecycle, slot: Slot, row: Row) -> None:
@@ -99,15 +99,15 @@ async def _settle(work: Work, slot: Slot, row: Row) -> None:
 
 
 @effect(SETTLE_INSTRUCTIONS)
-async def settle_instructions(work: Work, moved: Moved) -> None:
+async def settle_instructions(work: Work, transition: Transition) -> None:
     """An instruction that stood without a value while others changed places is inactive by its value again."""
-    await _settle(work, INSTRUCTION_SLOT, moved.row)
+    await _settle(work, INSTRUCTION_SLOT, transition.row)
 
 
 @effect(SETTLE_DESCRIPTIONS)
-async def settle_descriptions(work: Work, moved: Moved) -> None:
+async def settle_descriptions(work: Work, transition: Transition) -> None:
     """A description that stood without a value while others changed places is inactive by its value again."""
-    await _settle(work, DESCRIPTION_SLOT, moved.row)
+    await _settle(work, DESCRIPTION_SLOT, transition.row)
 
 
 async def _activate(work: Work, instruction: str) -> None:
@@ -121,10 +121,10 @@ async def _activate(work: Work, instruction: str) -> None:
 
 
 @effect(ACTIVATE_WINNER)
-async def activate_winner(work: Work, moved: Moved) -> None:
+async def activate_winner(work: Work, transition: Transition) -> None:
     """The winner's instruction is put into use."""
-    side = "baseline" if moved.row["winner"] in {"baseline", "control"} else "treatment"
-    instruction = moved.row[f"{side}_instruction_id"]
+    side = "baseline" if transition.row["winner"] in {"baseline", "control"} else "treatment"
+    instruction = transition.row[f"{side}_instruction_id"]
     if instruction is not None:
         await _activate(work, instruction)
 
@@ -143,13 +143,13 @@ _BEFORE = """
 
 
 @effect(TAKE_BACK_INSTRUCTIONS)
-async def take_back_instructions(work: Work, moved: Moved) -> None:
+async def take_back_instructions(work: Work, transition: Transition) -> None:
     """What a run had put into use gives way to what was in use before it, where there was something.
 
     What another run had made that was rolled back does not come back.
     """
     made = "t.is_active AND t.run_id = $1::text::uuid"
-    run = moved.row["run_id"]
+    run = transition.row["run_id"]
     keys = await work.fetch(f"SELECT t.instruction_id::text FROM optimized_instructions AS t WHERE {made}", run)
     await work.queue(INSTRUCTION, [(key,) for (key,) in keys])
     for row in await work.find("OptimizedInstruction", made, run):

@@ -16,7 +16,7 @@ from db.models.g02_validation_lifecycles import (
     REVIEW,
     ReviewStatus,
 )
-from schema.changes.engine import Moved, Subject, Work, blocked, invalid
+from schema.changes.engine import Subject, Transition, Work, blocked, invalid
 from schema.changes.mutations import mutation
 from schema.changes.registry import check, effect
 from schema.changes.results import Blocker
@@ -35,14 +35,14 @@ def valid_until_ahead(given: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 @effect(EXPIRE_SUPERSEDED)
-async def expire_superseded(work: Work, moved: Moved) -> None:
+async def expire_superseded(work: Work, transition: Transition) -> None:
     """An approval ends when a valid one of the same DAG and brand that supersedes it is given."""
-    if moved.row["supersedes_review_id"] is not None:
+    if transition.row["supersedes_review_id"] is not None:
         superseded = (
             "t.approval_status = 'approved' AND EXISTS (SELECT FROM expert_reviews AS newer "
             f"WHERE newer.review_id = $1::text::uuid AND {supersedes('newer', 't')})"
         )
-        for row in await work.find("ExpertReview", superseded, moved.row["review_id"]):
+        for row in await work.find("ExpertReview", superseded, transition.row["review_id"]):
             await work.shift(REVIEW, row, ReviewStatus.EXPIRED)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from db.models.g06_hpo_lifecycles import COUNT_OWN_TRIALS, COUNT_TRIALS
-from schema.changes.engine import Moved, Row, Sql, Work
+from schema.changes.engine import Row, Sql, Transition, Work
 from schema.changes.registry import check, effect
 
 
@@ -29,19 +29,19 @@ _BEST = (
 
 
 @effect(COUNT_TRIALS)
-async def count_trials(work: Work, moved: Moved) -> None:
+async def count_trials(work: Work, transition: Transition) -> None:
     """Counts the study's trials again and finds its best one, by the direction of the study; the first of equals."""
-    for study in await work.find("HpoStudy", "t.id = $1::text::uuid", moved.row["study_id"]):
+    for study in await work.find("HpoStudy", "t.id = $1::text::uuid", transition.row["study_id"]):
         await _count_trials(work, study)
         work.touched(study.id)
 
 
 @effect(COUNT_OWN_TRIALS)
-async def count_own_trials(work: Work, moved: Moved) -> None:
+async def count_own_trials(work: Work, transition: Transition) -> None:
     """The same for a study that ends; one without trials here keeps what was said of it."""
     there = "SELECT true FROM ml_hpo_trials AS h WHERE h.study_id = $1::text::uuid LIMIT 1"
-    if await work.fetch(there, moved.row["id"]):
-        await _count_trials(work, moved.row)
+    if await work.fetch(there, transition.row["id"]):
+        await _count_trials(work, transition.row)
 
 
 async def _count_trials(work: Work, study: Row) -> None:
