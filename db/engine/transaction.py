@@ -11,11 +11,11 @@ from functools import cached_property, partial
 from typing import Any
 
 import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.engine.connector import Connector, connector_of
 from db.engine.errors import (
+    DRIVER_ERRORS,
     ConflictError,
     LockedError,
     OutcomeUnknownError,
@@ -47,8 +47,6 @@ OUTCOME_SECONDS = 5.0
 """Seconds for which the outcome of an unacknowledged commit is queried."""
 UNDECIDED_SECONDS = 1.0
 """Seconds after which the server is told to end a transaction whose client has disconnected."""
-
-_FAILED = (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _READ = "reading"
@@ -132,7 +130,7 @@ class Transaction:
         try:
             if self.is_begun:
                 await self._driver.execute("ROLLBACK")
-        except _FAILED as error:
+        except DRIVER_ERRORS as error:
             raise translate_change(error) from error
         self._begin()
 
@@ -168,7 +166,7 @@ class Transaction:
         try:
             await self._send_ahead()
             rows: Sequence[Sequence[Any]] = await self._driver.fetch(sql, *values)
-        except _FAILED as error:
+        except DRIVER_ERRORS as error:
             if isinstance(error, asyncpg.InternalClientError):
                 self._driver.terminate()
             meaning = translate_change(error, sql)
@@ -242,7 +240,7 @@ class Transaction:
         except Exception:
             try:
                 await self._driver.execute(_UNREAD)
-            except _FAILED:
+            except DRIVER_ERRORS:
                 self._driver.terminate()
             raise
         self._ahead.append(_UNREAD if settings else f"RELEASE SAVEPOINT {_READ}")
@@ -270,7 +268,7 @@ class Transaction:
         try:
             await self._send_ahead()
             await self._driver.execute(f"ROLLBACK TO SAVEPOINT {name}")
-        except _FAILED as error:
+        except DRIVER_ERRORS as error:
             raise translate_change(error) from error
         self._defers, self._checks = self._savepoints[name]
         self._sealed = None  # the rollback may have released its lock
@@ -314,7 +312,7 @@ class Transaction:
         try:
             await self._send_ahead()
             status = await self._driver.execute("COMMIT;")
-        except _FAILED as error:
+        except DRIVER_ERRORS as error:
             # after an error of the driver the server may have received the COMMIT or not
             if is_of_server(error) or not await self._outcome(sealed):
                 raise translate_change(error) from error
@@ -350,7 +348,7 @@ class Transaction:
         """A WAL position, in bytes, at or after the commit; None if the connection was lost."""
         try:
             return int(await self._driver.fetchval(_POSITION))
-        except _FAILED:
+        except DRIVER_ERRORS:
             return None
 
     async def rollback(self) -> None:
@@ -395,7 +393,7 @@ class Transaction:
                         sealed,
                         ends=loop.time() - began > min(UNDECIDED_SECONDS, timeout / 2),
                     )
-            except _FAILED:
+            except DRIVER_ERRORS:
                 found = None
             if found is None:
                 await asyncio.sleep(0.05)
@@ -532,7 +530,7 @@ async def _transaction(engine: AsyncEngine, identity: Identity | None) -> AsyncI
     limiter = limiter_of(engine)
     try:
         borrowed = await limiter.borrow(engine)
-    except _FAILED as error:
+    except DRIVER_ERRORS as error:
         raise translate_change(error) from error
     limiter.set_apart(borrowed)
     one = Transaction(engine, borrowed, identity)
