@@ -1,4 +1,4 @@
-"""The models of the platform's tables and their lifecycles, by group; importing this maps all that stand here."""
+"""The models of the platform's tables and their lifecycles, by group; importing this package maps all of them."""
 
 from importlib import import_module
 from pkgutil import iter_modules

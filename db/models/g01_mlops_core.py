@@ -125,7 +125,7 @@ class Model(Entity):
     __label__ = ("model_name", "model_version")
     __table_args__ = (
         UniqueConstraint("model_name", "model_version"),
-        # the trigger clears the others; this holds at commit, whatever a transaction could not see of another
+        # the trigger clears other champions; this constraint also holds against concurrent transactions, at commit
         ExcludeConstraint(
             ("experiment_id", "="),
             where=text("is_champion"),

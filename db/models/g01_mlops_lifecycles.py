@@ -13,7 +13,7 @@ from db.models.g01_mlops_core import ModelStage
 from db.models.g01_mlops_serving import DeploymentStatus
 
 CLOSED = "('resolved', 'dismissed')"
-"""The states of alerts that somebody has closed; one without a state, or with a label that nobody knows, is open."""
+"""The states of closed alerts; an alert without a state, or with an unknown one, is open."""
 
 
 class ChampionState(Labels):
@@ -24,17 +24,16 @@ class ChampionState(Labels):
 
 
 def _number(key: str) -> str:
-    """A number of a deployment's shadow metrics; null where it is missing or no number."""
+    """SQL of a number of a deployment's shadow metrics; null if it is missing or not a number."""
     value = f"d.shadow_metrics -> '{key}'"
     return f"CASE WHEN jsonb_typeof({value}) = 'number' THEN ({value})::numeric END"
 
 
 SHADOW_DAYS = 30
-"""How far back the measurements of a shadow test are looked at."""
+"""The number of days for which measurements of a shadow test are read."""
 
-# What is known of the shadow tests of a model's deployments: as somebody has written it down, and as its services have
-# been measured. The error rate is a fraction (0-1) here; that of a serving metric is a percentage. What is no number in
-# one of the measurements is unknown.
+# The shadow tests of a model's deployments: as recorded on the deployment, and as measured on its services. The error
+# rate is a fraction (0-1) here; that of a serving metric is a percentage. Values that are not numbers are null.
 _SHADOW_TESTS = f"""
     SELECT d.id, d.created_at, false AS measured, {_number("duration_hours")} AS duration_hours,
         {_number("requests")} AS requests, {_number("error_rate")} AS error_rate,
@@ -179,7 +178,7 @@ STAGE = Lifecycle(
             guards=(SHADOW_EVIDENCE, AUC_REACHED, NO_CRITICAL_ALERT, GOOD_DATA, NO_LEAKAGE), stamps={"promoted_at": NOW}
         )
     },
-    # a champion is in shadow or in production; whoever goes elsewhere is none
+    # a champion is in SHADOW or PRODUCTION: a transition to another stage clears the flag
     leaving={
         ModelStage.PRODUCTION: Step(effects=(CLEAR_CHAMPION,)),
         ModelStage.SHADOW: Step(effects=(CLEAR_CHAMPION_UNLESS_PROMOTED,)),
@@ -266,7 +265,7 @@ CHAMPION = Lifecycle(
         )
     },
     stored={ChampionState.CONTENDER: "false", ChampionState.CHAMPION: "true"},
-    # the lock that the database's own trigger takes, where it has ours
+    # the same advisory lock as that of the gateway's trigger, if the database has it
     queue="hashtext('ml_model_registry.is_champion'), (hashtextextended({row}.experiment_id::text, 0) & 1023)::integer",
 )
 
@@ -275,13 +274,13 @@ SETTING_CHAMPION = Effect("setChampion", moves=(_NEW_CHAMPION,), guards=())
 SWAPPING_CHAMPION = Effect("swapChampion", moves=(_NEW_CHAMPION,))
 
 SAME_MODELS = "coalesce({m}.experiment_id::text, 'name ' || {m}.model_name)"
-"""What models stand for one another: those of one experiment, and without one those of one name."""
+"""SQL of what interchangeable models have in common: the experiment or, without one, the name."""
 
 
 def deployment_queue(model: str) -> str:
-    """The lock of deployments and services whose models stand for one another.
+    """The arguments of the advisory lock of deployments and services whose models are interchangeable.
 
-    They change one after the other: what a deployment replaces and what a rollback puts back concerns several of them.
+    Their changes are serial, since a replacement and a rollback change several of them. ``model`` is SQL of a model id.
     """
     return (
         f"hashtext('ml_deployments.status'), hashtext(coalesce((SELECT {SAME_MODELS.replace('{m}', 'm')} "
@@ -357,7 +356,7 @@ START_DEPLOYMENT = {
     "endpoint_url": Given(VARCHAR(500), "URL of the endpoint."),
     "deployment_config": Given(JSONB(), "Resource and scaling configuration of the deployment."),
 }
-"""What a new deployment takes."""
+"""Inputs of a new deployment."""
 
 MODEL_IN_USE = Guard(
     "MODEL_RETIRED",
@@ -383,12 +382,14 @@ STARTING_DEPLOYMENT = Effect(
 )  # fmt: skip
 
 MAX_ERROR_RATE = "0.01"
-"""Of a deployment that a rollback puts back, a fraction (0-1)."""
+"""The largest error rate of a deployment to which a rollback returns, as a fraction (0-1)."""
 
 
 def replaced_by(deployment: str) -> str:
-    """SQL of the active deployments ``t`` that one stands in for: of its environment, and of models that stand for one
-    another; ``deployment`` is SQL of its id."""
+    """The SQL condition that ``t`` is an active deployment that another one replaces.
+
+    Both are in the same environment, and their models are interchangeable; ``deployment`` is SQL of the other's id.
+    """
     return f"""
         t.status = 'active' AND t.id <> {deployment} AND EXISTS (
             SELECT FROM ml_deployments AS d
@@ -401,8 +402,10 @@ def replaced_by(deployment: str) -> str:
 
 
 def rollback_chain(deployment: str) -> str:
-    """SQL of the deployments before one, the next first: the id of each, whether the chain closes there, and whether it
-    is healthy; ``deployment`` is SQL of its id."""
+    """SQL of the deployments before one, the latest first: id, whether the chain is cyclic there, whether healthy.
+
+    ``deployment`` is SQL of the id of the one.
+    """
     return f"""
         WITH RECURSIVE chain (id, environment, depth, path, closed) AS (
             SELECT d.previous_deployment_id, d.environment, 1, ARRAY[d.id], d.previous_deployment_id = d.id
@@ -425,7 +428,7 @@ def rollback_chain(deployment: str) -> str:
     """
 
 
-# one that was not active leaves the active one of its environment where it is, and needs none to go back to
+# a rollback of an inactive deployment changes no other one, if its environment has an active one
 _GOES_BACK = f"""(
     {{row}}.status = 'active' OR NOT EXISTS (SELECT FROM ml_deployments AS t WHERE {replaced_by("{row}.id")})
 )"""

@@ -1,7 +1,7 @@
 """Group 2, the causal gate: estimates with their gate and its reasons, and whether experts approve a DAG.
 
-The document's flowchart as SELECTs. They agree with the functions `get_validation_gate`, `is_dag_approved` and
-`can_use_estimate`, which a database may lack.
+The flowchart of the platform's specification as SELECTs. Their results equal those of the functions
+`get_validation_gate`, `is_dag_approved` and `can_use_estimate`, which a database may lack.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REQUIRED = "('placebo_treatment', 'random_common_cause', 'sensitivity_e_value')"
 LEAST_CONFIDENCE = "0.7"
 _TESTS = literals(test.value for test in RefutationTest)
 
-# The newest row of each test of an estimate. The columns' names are those of the SELECTs below.
+# The newest row of each test of an estimate; the SELECTs below use the same column names.
 _LATEST = """
     SELECT DISTINCT ON (c.estimate_id, c.test_type)
         c.estimate_id, c.test_type::text AS test, c.status::text AS status, c.validation_id, c.created_at,
@@ -259,10 +259,10 @@ class Estimate(Derived):
 
 
 def supersedes(newer: str, older: str) -> str:
-    """SQL of whether a review takes the place of another one of the same DAG.
+    """The SQL condition that a review supersedes another one of the same DAG.
 
-    Only an approval does, once it has begun and as long as it is valid, for the brands that the older one is about. A
-    review that is merely asked for, rejected or over, or that is about another DAG, decides nothing by naming another.
+    Only an approval supersedes, within its period of validity, for the brands of the older review. A review that is
+    pending, rejected or expired, or of another DAG, does not supersede the one that it names.
     """
     return (
         f"({newer}.supersedes_review_id = {older}.review_id AND {newer}.review_id <> {older}.review_id "
@@ -272,7 +272,7 @@ def supersedes(newer: str, older: str) -> str:
 
 
 def same_subject(newer: str, older: str) -> str:
-    """SQL of whether a review is about all that another one is about: its DAG (or, without one, its type) and brand."""
+    """The SQL condition that a review covers the subject of another: its DAG (or, without one, its type) and brand."""
     return (
         f"({newer}.dag_version_hash IS NOT DISTINCT FROM {older}.dag_version_hash "
         f"AND ({newer}.dag_version_hash IS NOT NULL OR {newer}.review_type = {older}.review_type) "
@@ -280,8 +280,8 @@ def same_subject(newer: str, older: str) -> str:
     )
 
 
-# The latest review that decides: pending ones do not count, nor approvals whose time lies ahead. Superseded ones come
-# last instead of not at all, so that of reviews that name each other in a circle the latest decides.
+# The latest decided review, without pending ones and approvals that are not valid yet. Superseded reviews are sorted
+# last rather than excluded, so that of reviews that supersede each other in a cycle the latest decides.
 _REVIEW = f"""
     SELECT
         r.review_id, r.valid_until, r.reviewer_role, r.created_at,

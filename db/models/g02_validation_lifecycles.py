@@ -121,7 +121,7 @@ REQUEST_REVIEW = {
         "ExpertReview", "The review of the same DAG and brand that this one is to replace, once it is approved."
     ),
 }
-"""What a new review takes."""
+"""Inputs of a new review."""
 
 REQUESTING_REVIEW = Effect(
     "requestReview",

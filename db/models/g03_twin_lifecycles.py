@@ -101,7 +101,7 @@ RECORD_ACTUAL_EFFECT = {
     "actual_experiment_id": Given("Experiment", "The experiment with the actual effect.", stored=False),
     "validation_notes": Given(TEXT(), "Remarks of whoever validated it.", stored=False),
 }
-"""What the record of a real outcome takes."""
+"""Inputs of the record of an actual outcome."""
 
 _OUTCOME = (*RECORD_ACTUAL_EFFECT, "validated_by")
 RECORDING_ACTUAL_EFFECT = Effect(

@@ -69,7 +69,7 @@ EPISODE = Lifecycle(
 
 _STEP_ENDED = {
     "completed_at": NOW,
-    # in the statement that moves the step, whose triggers may measure it
+    # written with the state, since triggers of this statement may read it
     "latency_ms": f"coalesce(latency_ms, ({seconds_since('started_at')} * 1000)::float8)",
 }
 

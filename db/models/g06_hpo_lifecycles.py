@@ -109,6 +109,6 @@ TRIAL = Lifecycle(
             many=False,
         ),
     ),
-    # the trials of one study end one after the other, so that none is left out of its counts
+    # trials of one study end serially, so that its counts include each of them
     queue="hashtext('ml_hpo_trials.state'), hashtext({row}.study_id::text)",
 )

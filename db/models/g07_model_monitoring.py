@@ -79,7 +79,7 @@ class DriftRecord(Entity):
     __label__ = ("drift_type", "feature_name", "severity")
     __table_args__ = (
         CheckConstraint("baseline_end <= current_start", name="valid_period"),
-        # the latest test per type of drift, which the views of this group ask for
+        # for the views of this group, which select the latest test per type of drift
         Index(
             "ix_ml_drift_history_model_id_drift_type_created_at",
             "model_id",

@@ -69,7 +69,7 @@ class MonitoringAlert(Entity):
     )  # fmt: skip
     __topic__ = LiveTopic.ALERTS
     __table_args__ = (
-        # the trigger raises one alert a drift record; this holds against whoever writes one by hand
+        # the trigger creates one alert per drift record; this index also holds for alerts from other clients
         Index(
             "uq_ml_monitoring_alerts_drift_history_id",
             "drift_history_id",

@@ -114,7 +114,7 @@ RETRAINING = Lifecycle(
             RetrainingStatus.DEPLOYED, RetrainingStatus.COMPLETED, RetrainingStatus.REJECTED, RetrainingStatus.FAILED,
         ),
         RetrainingStatus.COMPLETED: (RetrainingStatus.DEPLOYED, RetrainingStatus.ROLLED_BACK),
-        # back to what the platform's cooldown looks for
+        # COMPLETED is the state that the platform's cooldown selects
         RetrainingStatus.DEPLOYED: (RetrainingStatus.COMPLETED, RetrainingStatus.ROLLED_BACK),
     },
     entering={
@@ -154,7 +154,7 @@ RETRAINING = Lifecycle(
                 "THEN new_metric_value - old_metric_value END",
             },
         ),
-        # its end was said when its version took over
+        # the timestamps may have been set on the transition to DEPLOYED
         RetrainingStatus.COMPLETED: Step(stamps={
             column: f"coalesce({column}, {stamp})" for column, stamp in _ENDED.items()
         }),
@@ -239,7 +239,7 @@ MONITORING_RUN = Lifecycle(
 TRIGGER_RETRAINING = {
     "trigger_reason": Given(TEXT(), "Why the model is retrained; the text of the alert by default."),
 }
-"""What a retraining that an alert triggers takes."""
+"""Inputs of a retraining that an alert triggers."""
 
 TRIGGERING_RETRAINING = Effect(
     "triggerRetraining",

@@ -28,7 +28,7 @@ OPEN = "(a.status IN ('active', 'acknowledged', 'investigating') OR a.status IS 
 ALERTED = f"SELECT a.model_id FROM public.ml_monitoring_alerts AS a WHERE {OPEN}"
 DRIFTED = "SELECT d.model_id FROM public.ml_drift_history AS d WHERE d.drift_detected"
 DEGRADED = "SELECT p.model_id FROM public.ml_performance_metrics AS p WHERE p.is_degraded AND p.segment IS NULL"
-"""The models that have an open alert; that any test has ever found drift of; that were ever measured as degraded."""
+"""SELECTs of the models with an open alert, with any test that detected drift, with any degraded measurement."""
 OF_THE_PAIR = "n.model_id = d.model_id AND n.drift_type = d.drift_type"
 CRITICAL_ALERTS = f"{ALERTED} AND a.severity = 'critical'"
 CRITICAL_DRIFT = f"{DRIFTED} AND d.severity = 'critical'"
@@ -61,8 +61,8 @@ class DriftStatus(View):
         Rare("severity", ("none", "low", "medium", "high"), CRITICAL_DRIFT, STILL_CRITICAL, (BY_DRIFT,)),
         Rare("drift_detected", (False,), DRIFTED, STILL_DRIFTED, (BY_DRIFT,)),
     )
-    # A record that no other of its model and type of drift comes before. It is asked of each by itself, cheapest first:
-    # Postgres would ask a join of all records at once, and takes each condition of its own to leave few of them.
+    # The newest record of its model and type of drift. The conditions are evaluated per record, the cheapest first:
+    # otherwise Postgres joins all records, since it underestimates the rows that each condition leaves.
     __walk__ = InOrder(
         "ml_drift_history",
         {"last_checked": "created_at", "model_id": "model_id", "drift_type": "drift_type", "severity": "severity"},

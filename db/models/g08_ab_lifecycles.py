@@ -87,7 +87,7 @@ RECORD_ROOT_CAUSE = {
     "investigation_notes": Given(TEXT(), "What the investigation went through, in prose."),
     "resolution_action": Given(TEXT(), "What was done about the mismatch; it counts as resolved then."),
 }
-"""What the finding of an investigation takes."""
+"""Inputs of the finding of an investigation."""
 
 RECORDING_ROOT_CAUSE = Effect(
     "recordSrmRootCause",
@@ -107,7 +107,7 @@ RECORDING_ROOT_CAUSE = Effect(
 RECORD_DEVIATION = {
     "deviation": Given(JSONB(), "The deviation, as a JSON object.", required=True, stored=False),
 }
-"""What the report of a protocol deviation takes."""
+"""Inputs of the report of a protocol deviation."""
 
 RECORDING_DEVIATION = Effect(
     "recordProtocolDeviation",

@@ -210,7 +210,7 @@ class ExperimentHealth(Derived):
 
 
 def _number(*keys: str) -> str:
-    """The first of these keys that holds a number."""
+    """SQL of the value of the first of these keys that has a number."""
     tried = (f"CASE jsonb_typeof(s.value->'{key}') WHEN 'number' THEN (s.value->>'{key}')::float8 END" for key in keys)
     return f"coalesce({', '.join(tried)})"
 
@@ -219,7 +219,7 @@ def _object(value: str) -> str:
     return f"CASE jsonb_typeof({value}) WHEN 'object' THEN {value} ELSE '{{}}' END"
 
 
-# silent, a value without members is unknown
+# the last argument makes errors silent: a value that is not an object gives null, here false
 _NESTED = "coalesce(jsonb_path_exists({value}, 'strict $.* ? (@.type() == \"object\")', '{}', true), false)"
 
 

@@ -79,7 +79,7 @@ ACTION = Lifecycle(
 RECORD_APPLICATION = {
     "succeeded": Given(Boolean(), "Whether the lesson helped.", required=True, stored=False),
 }
-"""What the report of an applied lesson takes."""
+"""Inputs of the report of an applied lesson."""
 
 RECORDING_APPLICATION = Effect(
     "recordKnowledgeApplication",

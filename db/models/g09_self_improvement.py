@@ -61,8 +61,7 @@ class ImprovementPriority(Labels, pg_name="improvement_priority"):
     NONE = "none", "Combined score 0.85 or above: no improvement needed."
 
 
-# In the decimals as written, so that a score on a threshold is not moved off it by binary rounding, nor one beside it
-# onto it. NaN equals itself in Postgres.
+# Computed in numeric, so that binary rounding does not move a score across a threshold. NaN equals itself in Postgres.
 _COMBINED_SCORE = (
     "CASE WHEN {row}.ragas_aggregate <> 'NaN' AND {row}.rubric_aggregate <> 'NaN'"
     " THEN 0.4 * {row}.ragas_aggregate::text::numeric + 0.6 * ({row}.rubric_aggregate::text::numeric - 1) / 4 END"
@@ -311,7 +310,7 @@ class PromptConfiguration(Entity):
         aliases=("derived from", "previous version", "predecessor"),
         inverse_aliases=("next versions", "successors"),
     )
-    # UNION, not UNION ALL: a cycle ends where it closes
+    # UNION, not UNION ALL: the recursion ends at a cycle
     ancestors = linked_by(
         "PromptConfiguration",
         "{that}.prompt_id = ANY (ARRAY(WITH RECURSIVE chain (id) AS (SELECT {this}.parent_prompt_id UNION "

@@ -103,10 +103,10 @@ OPTIMIZATION_RUN = Lifecycle(
 
 @dataclass(frozen=True)
 class Slot:
-    """What at most one row of is in use: those of ``entity`` that are equal in ``columns``.
+    """A group of rows of which at most one is active: those of ``entity`` that are equal in ``columns``.
 
-    A database may keep these columns and is_active unique together, and nulls not distinct: of equal rows one is in
-    use, one is not, and one more has no value, which counts as not in use.
+    A database may have a unique index over these columns and ``is_active``, with nulls not distinct. Of such a group
+    one row is true, one is false, and one is null, which counts as inactive.
     """
 
     entity: str
@@ -133,18 +133,19 @@ class Slot:
 
     @property
     def out_of_use(self) -> str:
-        """What stands in `is_active` of a row ``t`` that is taken out of use: null where the database keeps false for
-        another one."""
+        """SQL of ``is_active`` of a row ``t`` to be deactivated: null if a unique index reserves false for another row,
+        else false.
+        """
         return f"CASE WHEN EXISTS ({self._unique}) AND EXISTS ({self._others('t')} = false) THEN NULL ELSE false END"
 
     @property
     def queue(self) -> str:
-        """The arguments of the advisory lock under which they change places."""
+        """The arguments of the advisory lock that serializes changes of the group."""
         first, second = self.columns
         return f"hashtext('{self.table}.is_active'), hashtext({{row}}.{first} || ' ' || {{row}}.{second})"
 
     def guards(self) -> tuple[Sequence[Guard], Sequence[Guard]]:
-        """Whether there is room to put a row into use in place of another one, and to take one out of use."""
+        """The guards of activation and of deactivation: that a unique index admits the values of both rows."""
         others = self._others("{row}")
         replacing = f"EXISTS ({others}) AND EXISTS ({others} IS NOT TRUE)"
         leaving = f"EXISTS ({others} = false) AND EXISTS ({others} IS NULL)"

@@ -57,7 +57,7 @@ SERVICE = Lifecycle(
         DeploymentStatus.ROLLED_BACK: Step(stamps={"stopped_at": NOW}),
     },
     changes=(Change("moveService", "Moves a service to a status of its lifecycle."),),
-    # the queue of its deployment's experiment
+    # the same lock as that of the service's deployment
     queue=deployment_queue(_MODEL),
     queue_reads=("Deployment", "Model"),
     ended=(DeploymentStatus.ROLLED_BACK,),
@@ -93,7 +93,7 @@ REPORT_HEALTH = {
     ),
     "window_minutes": Given(Integer(), "Maximum age of the metrics, in minutes; 60 by default.", stored=False),
 }
-"""What a health report takes."""
+"""Inputs of a health report."""
 
 REPORTING_HEALTH = Effect(
     "reportHealth", moves=(Moves("BentoService.health", _EVERY, judged=True),), reads=("ServingMetric",), guards=()

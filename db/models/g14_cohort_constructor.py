@@ -364,7 +364,7 @@ class CohortComparison(Entity):
         that_columns=("cohort_id",),
         inverse="comparisons",
         inverse_doc="Comparisons that the cohort took part in.",
-        # The inner query makes the planner ask the GIN index first; alone, a page per cohort walks the order's index.
+        # The inner query makes the planner use the GIN index; without it, a page per cohort scans the order's index.
         inverse_sql="{this}.comparison_id = ANY(ARRAY(SELECT named.comparison_id FROM ml_cohort_comparisons AS named"
         " WHERE named.cohort_ids @> jsonb_build_array({that}.cohort_id)))",
         lineage=comes_from(LineageKind.COMPARED_IN),

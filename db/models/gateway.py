@@ -1,4 +1,4 @@
-"""The gateway's own tables, in the Postgres schema `gateway`: what was changed through it, and by which request."""
+"""The gateway's own tables, in the Postgres schema `gateway`: among them the records of changes and their requests."""
 
 from __future__ import annotations
 

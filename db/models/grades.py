@@ -1,5 +1,8 @@
-"""The grade of a predicted effect, as SQL over its two effects: the rule of ``grade_effect`` in ``db/sql``, needing no
-function of the connected database. A database that the gateway did not make may store other grades."""
+"""The grade of a predicted effect, as SQL over the predicted and the actual effect.
+
+It follows the rule of ``grade_effect`` in ``db/sql`` without requiring a function of the connected database. Databases
+that the gateway has not created may store other grades.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,11 @@ _LARGEST = "double precision '1.7976931348623157e308'"
 
 
 def grade_of(predicted: str, actual: str) -> str:
-    """The grade of ``predicted`` beside ``actual``, both double precision: one of `GRADES`, NULL where either is no
-    finite number. Of the decimals as written: products and no quotients, so that what lies on a limit lies on it."""
+    """SQL of the grade of ``predicted`` against ``actual``, both double precision.
+
+    It is one of `GRADES`, or NULL unless both are finite. Products of numerics are compared, not quotients of floats,
+    so that a value on a limit is graded exactly.
+    """
     return (
         "(SELECT CASE WHEN g.error = 0 OR g.error < 0.10 * g.size THEN 'excellent' "
         "WHEN g.error < 0.20 * g.size THEN 'good' WHEN g.error <= 0.35 * g.size THEN 'fair' "

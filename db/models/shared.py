@@ -1,4 +1,4 @@
-"""Enums that several groups share; the document names them without defining all of them."""
+"""Enums of several groups; the platform's specification names them without defining all of them."""
 
 from __future__ import annotations
 
@@ -80,4 +80,4 @@ class AgentName(Labels, pg_name="agent_name_enum", open_ended=True):
 
 
 BRANDS = tuple(brand.value for brand in Brand)
-"""The words of the text columns that name a brand."""
+"""The values of text columns that name a brand."""
