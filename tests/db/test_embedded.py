@@ -467,6 +467,7 @@ async def test_root_keeps_programs_and_data_where_only_root_can_go(tmp_path, ope
     shutil.copytree(libraries, private / "site" / libraries.name, symlinks=True)
     monkeypatch.syspath_prepend(str(private / "site"))
     monkeypatch.setattr(embedded_process, "PROGRAM_HOMES", [private, open_folder])
+    (open_folder / "e2i-gateway" / "new-left").mkdir(parents=True)  # by a start that was killed
     for _ in range(2):
         with start(private / "d") as server:
             pid = watch(private / "d")
