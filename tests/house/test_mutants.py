@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.mutants import sql_text
+import pytest
+
+from tests.mutants import sql_text, watch
 from tests.mutants.places import held_by, mutated, stale
-from tests.mutants.warm import Seen, changes, place_of
+from tests.mutants.quiet import quiet
+from tests.mutants.sample import drawn, refused
+from tests.mutants.warm import Asked, Ended, Seen, changes, place_of, waited
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,3 +117,78 @@ def test_code_is_changed_in_place_unless_it_has_run() -> None:
     made["C"]().m()
     sys.setprofile(None)
     assert changed("return 2", "return 3") is None
+
+
+def test_types_that_are_expressions_have_no_faults() -> None:
+    """With another operator they fail where they stand, whatever is tested."""
+    source = (
+        "Vectors = Mapping[str, Sequence[float] | Gap]\n"
+        "Row = dict[str, int | str]\n"
+        "TAKEN = {'only': Annotated[list[int] | None, 1 | 2]}\n"
+        "field = taking({}, Node | None, read)\n"
+        "def f(a: int | None) -> str | bytes:\n    return names[a | b] | ONE | two\n"
+    )
+    parts = quiet(source)
+    places = [place for place, letter in enumerate(source) if letter == "|"]
+    loud = [place for place in places if not any(start <= place < end for start, end in parts)]
+    assert [source[place - 2 : place + 3].strip() for place in loud] == ["1 | 2", "a | b", "] | O", "E | t"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A fault of a text."""
+
+    path: str
+    place: int
+    family: str
+    text: str
+
+    def applied(self, source: str) -> str:
+        return source[: self.place] + self.text + source[self.place :]
+
+
+def test_what_is_no_program_is_not_drawn() -> None:
+    source = "if x := f():\n    g(1)\n"
+    walrus, other = Change("a.py", 3, "AddNot", "not "), Change("a.py", 3, "AddNot", "y := not ")
+    argument = Change("a.py", 19, "AddNot", "not ")
+    found = [walrus, other, argument]
+    assert [bool(refused(one.path, one.applied(source))) for one in found] == [True, True, False]
+    for seed in range(5):
+        sample = drawn(found, 2, seed, lambda _: source)
+        assert sample.faults == [argument]
+        assert {one for one, _ in sample.left_out} == {walrus, other}
+        assert all(why.startswith("does not parse: ") for _, why in sample.left_out)
+    many = [Change("a.py", 19, str(family), "not ") for family in range(20)]
+    samples = [drawn([*found, *many], 7, 1, lambda _: source).faults for _ in range(2)]
+    assert len(samples[0]) == 7
+    assert samples[0] == samples[1]
+    assert refused("a.sql", "SELECT not := 1") is None
+
+
+def ended(code: str, timeout: float) -> Ended:
+    """What is told of a process that does this."""
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    try:
+        return waited(process.pid, Asked(None, "", "", (), {}, (), "", "", timeout), lambda: time.sleep(0.01))
+    finally:
+        process.returncode = 0  # it has been waited for
+
+
+SPIN = "while True: pass"
+BY_CHILD = f"import os\nif not os.fork():\n    {SPIN}\nos.wait()"
+
+
+def test_a_run_is_ended_by_the_seconds_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its children too; one that only waits has none, and is ended when nothing has moved for long."""
+    monkeypatch.setattr(watch, "EVERY", 0.02)
+    for code in (SPIN, BY_CHILD):
+        found = ended(code, 1)
+        assert (found.over, found.status) == ("endless", None)
+        assert found.cpu >= 1
+    waits = ended("import time; time.sleep(2)", 1)  # longer than the limit, by the clock on the wall
+    assert (waits.over, waits.status) == (None, 0)
+    assert waits.cpu < 1
+    monkeypatch.setattr(watch, "STILL", 1.0)
+    assert ended("import time; time.sleep(1e6)", 1e6).over == "still"
+    works = ended("import time\nwhile time.process_time() < 2: pass", 1e6)
+    assert (works.over, works.status) == (None, 0)

@@ -3,10 +3,13 @@
     python -m tests.mutants [--sample 300] [--seed 1] [--only filters] [--timeout 600] [--report build/mutants]
 
 Each fault is put into a copy of the tree and meets its tests until one fails. The sample is drawn by place: of several
-faults of one kind at one place only one can be in it. Survivors are given to mypy, and then listed as patches; those
-that `equivalents.json` names with a reason are not counted, nor are those whose time ran out. The report is written
-after every fault, and a run that is ended goes on where it was when it is started again with the same sample, seed and
-tree.
+faults of one kind at one place only one can be in it, and none that does not parse. Survivors are given to mypy, and
+then listed as patches; those that `equivalents.json` names with a reason are not counted. The time limit is in seconds
+of the processor, so that a busy machine changes no result. A fault that reaches it is killed, as is usual, if the same
+tests end without it in a third of that; where they take longer, it is tried again with three times what they take. One
+of which that cannot be told, since they fail without it as well, is not counted, and the report says so. The report is
+written after every fault, and a run that is ended goes on where it was when it is started again with the same sample,
+seed and tree.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import random
+import math
 import signal
 import subprocess
 import sys
@@ -26,9 +29,15 @@ from typing import Any
 from tests.mutants.faults import Fault, changed, diff, faults
 from tests.mutants.places import find, held_by, is_data, mutated, stale
 from tests.mutants.runs import Run, Runner
+from tests.mutants.sample import Sample, drawn
 
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENTS = Path(__file__).with_name("equivalents.json")
+TIMES = 3
+"""A run that takes this many times the processor's seconds of the same tests without a fault never ends."""
+NEVER = {"endless": "never ended", "still": "waited for what never came"}
+UNJUDGED = "unjudged"
+UNTOLD = "not counted: they did not end, and without a fault the same tests fail."
 
 
 def every(root: Path, only: str | None) -> list[Fault]:
@@ -38,15 +47,6 @@ def every(root: Path, only: str | None) -> list[Fault]:
         if only is None or only in path:
             found += [one for one in faults(root, path) if one.operator == "sql" or not is_data(path)]
     return found
-
-
-def drawn(found: Sequence[Fault], size: int, seed: int) -> list[Fault]:
-    """A sample of places, with one fault of each."""
-    rng = random.Random(seed)
-    places: dict[tuple[str, int, str], list[Fault]] = defaultdict(list)
-    for one in found:
-        places[one.path, one.place, one.family].append(one)
-    return [rng.choice(places[key]) for key in rng.sample(sorted(places), min(size, len(places)))]
 
 
 class Campaign:
@@ -66,8 +66,9 @@ class Campaign:
         self.done: dict[str, dict[str, Any]] = {}
         if self._results.exists():
             kept = [json.loads(line) for line in self._results.read_text().splitlines()]
-            self.done = {one["key"]: one for one in kept if one["by"] != "time"}
+            self.done = {one["key"]: one for one in kept if one["by"] not in {"time", UNJUDGED}}
         self._stands: dict[str, bool] = {}
+        self._takes: dict[tuple[str, ...], float | None] = {}
 
     def tell(self, fault: Fault) -> dict[str, Any]:
         """What becomes of a fault."""
@@ -113,12 +114,20 @@ class Campaign:
 
     def _met(self, fault: Fault, text: str) -> Run:
         """A fault and its tests; one that fails without a fault as well is left out from then on."""
-        tests = held_by(self.runner.copy, fault.path)
+        tests, timeout = held_by(self.runner.copy, fault.path), self.timeout
         while True:
             skipped = frozenset(test for test, stands in self._stands.items() if not stands)
             run = self.runner.with_fault(
-                fault.path, text, tests, timeout=self.timeout, scores=self._scores(fault), skipped=skipped
+                fault.path, text, tests, timeout=timeout, scores=self._scores(fault), skipped=skipped
             )
+            if run.by in NEVER:
+                takes = self._without_fault(tests, skipped)
+                if takes is None:
+                    run.by = UNJUDGED
+                elif run.by == "endless" and timeout < TIMES * takes:
+                    timeout = TIMES * takes
+                    continue
+                return run
             if run.by is None or "::" not in run.by:
                 return run
             if run.by not in self._stands:
@@ -127,6 +136,14 @@ class Campaign:
             if self._stands[run.by]:
                 return run
             print(f"  {run.by} fails without a fault", flush=True)
+
+    def _without_fault(self, tests: Sequence[str], skipped: frozenset[str]) -> float | None:
+        """The processor's seconds of tests without a fault; None if they do not pass."""
+        key = (*tests, *sorted(skipped))
+        if key not in self._takes:
+            run = self.runner.run(tests, timeout=math.inf, scores={}, skipped=skipped)
+            self._takes[key] = run.cpu if run.by is None else None
+        return self._takes[key]
 
     def _typed(self, path: str, text: str) -> bool:
         """Whether mypy accepts a file with a fault."""
@@ -141,16 +158,16 @@ class Campaign:
         finally:
             file.write_text(source, encoding="utf-8")
 
-    def report(self, results: Sequence[dict[str, Any]], drawn_from: int) -> str:
+    def report(self, results: Sequence[dict[str, Any]], sample: Sample[Fault], drawn_from: int) -> str:
         """The share that was noticed, by what, and the survivors as patches."""
         by = Counter(
             "tests" if one["by"] and "::" in one["by"] else one["by"] or "survived" for one in results
         )  # fmt: skip
-        counted = len(results) - by["equivalent"] - by["time"]
+        counted = len(results) - by["equivalent"] - by[UNJUDGED]
         killed = counted - by["survived"]
         rooms: dict[str, Counter[bool]] = defaultdict(Counter)
         for one in results:
-            if one["by"] not in {"equivalent", "time"}:
+            if one["by"] not in {"equivalent", UNJUDGED}:
                 rooms[one["path"]][one["by"] is not None] += 1
         lines = [
             f"# {killed} of {counted} killed, {100 * killed / max(1, counted):.1f} %",
@@ -159,6 +176,11 @@ class Campaign:
             + ", ".join(f"{name}: {number}" for name, number in by.most_common())
             + ".",
             f"{sum(one['seconds'] for one in results):.0f} s, {sum(one['cpu'] for one in results):.0f} s of CPU.",
+            *(f"{by[kind]} {words}, while the same tests end: killed." for kind, words in NEVER.items() if by[kind]),
+            *(f"{number} {UNTOLD}" for number in (by[UNJUDGED],) if number),
+            "",
+            f"Not drawn: {len(sample.left_out)}, no programs.",
+            *(f"- `{one.path}` {one.family}: {why}" for one, why in sample.left_out),
             "",
             *(f"- `{path}` {found[True]} of {found.total()}" for path, found in sorted(rooms.items())),
             "",
@@ -175,30 +197,35 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="a part of the paths of files")
-    parser.add_argument("--timeout", type=float, default=600.0, help="seconds that one fault may take")
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds of the processor that a fault may take")
     parser.add_argument("--report", type=Path, default=ROOT / "build" / "mutants")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # what a run has made is taken away
     if names := stale(ROOT):
         print(f"no file is called {', '.join(names)}: correct the table in tests/mutants/places.py")
     results = []
-    sample = drawn(found := every(ROOT, asked.only), asked.sample, asked.seed)
-    tests = dict.fromkeys(test for one in sample for test in held_by(ROOT, one.path))
+    sample = drawn(
+        found := every(ROOT, asked.only),
+        asked.sample,
+        asked.seed,
+        lambda path: (ROOT / path).read_text(encoding="utf-8"),
+    )
+    tests = dict.fromkeys(test for one in sample.faults for test in held_by(ROOT, one.path))
     control_test = str(find(ROOT, "aggregates"))
     with Runner(ROOT, list(tests | {control_test: None})) as runner:
         control = runner.run([control_test], timeout=asked.timeout, scores={})
         if control.by:
             sys.exit(f"without a fault, tests fail in the copy ({control.by}):\n{control.output}")
         campaign = Campaign(runner, asked.report, asked.timeout)
-        for number, fault in enumerate(sample, 1):
+        for number, fault in enumerate(sample.faults, 1):
             result = campaign.tell(fault)
             results.append(result)
             told = f"{result['by'] or 'SURVIVED'} {result['seconds']} s, {result['cpu']} s of CPU"
-            print(f"{number}/{len(sample)} {fault.path} {fault.family}: {told}")
+            print(f"{number}/{len(sample.faults)} {fault.path} {fault.family}: {told}")
             if result["by"] is None:
                 print(f"    - {result['before']}\n    + {result['after']}")
             sys.stdout.flush()
-            text = campaign.report(results, len(found))
+            text = campaign.report(results, sample, len(found))
     print(text.split("\n## ")[0])
 
 

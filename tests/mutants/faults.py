@@ -1,12 +1,10 @@
 """The faults of a file: of Python by Cosmic Ray's operators and a few of our own, of SQL by `sql_text`.
 
-Faults that say nothing are left out: in annotations (never evaluated), in docstrings, in imports, and of what only
-makes code faster or neater (caches, ``frozen``).
+Faults that say nothing are left out, and those that make no program: see `quiet`.
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
 import re
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
 from tests.mutants import sql_text
+from tests.mutants.quiet import quiet, starts
 
 _OPERATORS = re.compile(
     r"core/(?:AddNot|ReplaceTrueWithFalse|ReplaceFalseWithTrue|ReplaceAndWithOr|ReplaceOrWithAnd|NumberReplacer|"
@@ -64,17 +63,17 @@ def faults(root: Path, path: str) -> Iterator[Fault]:
 
 
 def _of_python(path: str, source: str) -> Iterator[Fault]:
-    quiet, starts = _quiet(source), _starts(source)
+    silent, begins = quiet(source), starts(source)
     nodes = list(ast_nodes(get_ast(source)))
 
     def speaks(place: int) -> bool:
-        return not any(start <= place < end for start, end in quiet)
+        return not any(start <= place < end for start, end in silent)
 
     for name in filter(_OPERATORS.fullmatch, operator_names()):
         operator = get_operator(name)()
         positions = (start for node in nodes for start, _ in operator.mutation_positions(node))
         for occurrence, (line, column) in enumerate(positions):
-            place = starts[line - 1] + column
+            place = begins[line - 1] + column
             star = source[place] == "*" and source[place + 1] != " "  # of a signature or a call
             if speaks(place) and not star:
                 yield Fault(path, place, name.split("/")[1].split("_")[0], name, occurrence)
@@ -82,59 +81,6 @@ def _of_python(path: str, source: str) -> Iterator[Fault]:
         if speaks(found.start()):
             edit = sql_text.Edit(found.start(), found.end(), _SWAPPED[found[0]], "name")
             yield Fault(path, found.start(), "name", "name", number, edit)
-
-
-def _starts(source: str) -> list[int]:
-    starts = [0]
-    for line in source.split("\n"):
-        starts.append(starts[-1] + len(line) + 1)
-    return starts
-
-
-def _quiet(source: str) -> list[tuple[int, int]]:
-    """The parts of a module in which a fault says nothing."""
-    starts = _starts(source)
-    lines = source.split("\n")
-
-    def offset(line: int, column: int) -> int:  # ast counts bytes
-        return starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
-
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        for part in _silent(node):
-            assert part.end_lineno is not None
-            assert part.end_col_offset is not None
-            found.append((offset(part.lineno, part.col_offset), offset(part.end_lineno, part.end_col_offset)))
-    return found
-
-
-def _silent(node: ast.AST) -> list[ast.expr | ast.stmt]:
-    """What of a node is an annotation, an import, a docstring, or there for speed or neatness alone."""
-    found: list[ast.expr | ast.stmt] = []
-    match node:
-        case ast.arg(annotation=ast.expr() as annotation) | ast.AnnAssign(annotation=annotation):
-            found = [annotation]
-        case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()) | ast.Assert() | ast.JoinedStr():
-            found = [node]  # of an f-string, Cosmic Ray sees the numbers of formats
-        case ast.keyword(arg="strict" | "frozen" | "slots", value=value):
-            found = [value]
-        case ast.ClassDef():
-            found = [*node.decorator_list]
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
-            found = [*node.decorator_list, *([node.returns] if node.returns else [])]
-        case ast.Assign(targets=[ast.Name(id=name)], value=ast.BinOp(op=ast.BitOr()) as union) if _alias(name, union):
-            found = [union]
-        case (
-            ast.Call(func=ast.Name(id="cast"), args=[type_, _])
-            | ast.Call(func=ast.Name(id="isinstance"), args=[_, type_])
-        ):
-            found = [type_]
-    return found
-
-
-def _alias(name: str, union: ast.BinOp) -> bool:
-    """Whether an assignment names a union of types."""
-    return name[0].isupper() and not name.isupper() and set(ast.unparse(union)).isdisjoint("({")
 
 
 def changed(source: str, mutated: str) -> tuple[str, str]:

@@ -28,7 +28,7 @@ from typing import IO, Any, Self
 import pytest
 
 from tests.mutants.order import Order
-from tests.mutants.warm import Asked, Ended, Forks, Seen, cpu
+from tests.mutants.warm import Asked, Ended, Forks, Seen, waited
 
 LIBRARIES = (
     "alembic.command", "asyncpg", "graphql", "httptools", "httpx", "hypothesis", "jsonschema", "jwt", "orjson",
@@ -44,7 +44,8 @@ LEFT_OUT = shutil.ignore_patterns(  # what mypy keeps goes with the copy: surviv
 
 @dataclass
 class Run:
-    """What came of a run. ``by`` is the test that failed first, or "import", "time" or "end" (it ended by a signal)."""
+    """What came of a run. ``by`` is the test that failed first, or "import", "end" (it ended by a signal), "endless"
+    (it had its seconds of the processor) or "still" (it waited for what never came)."""
 
     by: str | None
     seconds: float
@@ -76,6 +77,7 @@ class Runner:
         )  # fmt: skip
         assert self._server.stdout is not None
         os.environ["TEST_DATABASE_ADMIN_URL"] = self._server.stdout.readline().strip()
+        self._postgres = int(self._server.stdout.readline())
         os.environ["TEST_TEMPLATES"] = "e2i_kept"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -122,19 +124,22 @@ class Runner:
         skipped: frozenset[str] = frozenset(),
         fault: tuple[str, str, str] | None = None,
     ) -> Run:
-        """Runs tests to the first failure; a fault is a path with what stands there else, and now."""
+        """Runs tests to the first failure, for ``timeout`` seconds of the processor; a fault is a path with what stands
+        there else, and now."""
         told, output = self._folder / "told.json", self._folder / "output.txt"
         told.unlink(missing_ok=True)
         path, source, text = fault or (None, "", "")
-        asked = Asked(path, source, text, tests, scores, sorted(skipped), str(told), str(output), timeout)
+        asked = Asked(
+            path, source, text, tests, scores, sorted(skipped), str(told), str(output), timeout, self._postgres
+        )
         self._ask.write(asked.line())
         self._ask.flush()
         ended = Ended(**json.loads(self._answers.readline()))
         if ended.cold:
             ended = self._cold(asked, builds=path is not None and path.endswith(".sql"))
-        if ended.status is None:
+        if ended.over:
             self.clean()
-            return Run("time", ended.seconds, ended.cpu)
+            return Run(ended.over, ended.seconds, ended.cpu)
         words = output.read_text(errors="replace")
         if not told.exists():  # a conftest that cannot be imported has no session
             self.clean()
@@ -145,24 +150,11 @@ class Runner:
 
     def _cold(self, asked: Asked, *, builds: bool) -> Ended:
         """A run in a process that reads our own code anew."""
-        started, used = time.monotonic(), cpu()
         pid = os.fork()
         if pid == 0:
             order = Order(asked.scores, frozenset(asked.skipped), Path(asked.told))
             self._child(asked.tests, [order], Path(asked.output), builds=builds)
-        status = None
-        try:
-            while time.monotonic() - started < asked.timeout:
-                ended, found = os.waitpid(pid, os.WNOHANG)
-                if ended:
-                    status = found
-                    break
-                time.sleep(0.05)
-        finally:  # its time is over, or ours
-            if status is None:
-                os.killpg(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-        return Ended(status=status, seconds=time.monotonic() - started, cpu=cpu() - used)
+        return waited(pid, asked, lambda: time.sleep(0.05))
 
     def _start_warm(self) -> None:
         """Starts the process that most runs are forks of; what it compiles is kept for the others."""

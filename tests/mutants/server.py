@@ -1,8 +1,12 @@
-"""The Postgres of a run: prints its URL, and drops what tests have left behind when told to, until its input ends."""
+"""The Postgres of a run: prints its URL and its process.
+
+Until its input ends, it drops what tests have left behind when it is told to.
+"""
 
 import asyncio
 import sys
 
+from db.embedded.process import postmaster
 from db.embedded.server import ADMIN_ROLE, start
 from tests.support.databases import connect, execute
 from tests.support.folders import data_folder
@@ -20,7 +24,9 @@ with data_folder("e2i-mutants-") as folder, start(folder / "data") as server:
     admin = server.url("postgres", ADMIN_ROLE)
     fast = ("fsync", "synchronous_commit", "full_page_writes")
     asyncio.run(execute(admin, *(f"ALTER SYSTEM SET {setting} = off" for setting in fast), "SELECT pg_reload_conf()"))
-    print(admin, flush=True)
+    running = postmaster(server.cluster)
+    assert running is not None
+    print(admin, running.process.pid, sep="\n", flush=True)
     for _ in sys.stdin:
         asyncio.run(clean(admin))
         print("clean", flush=True)

@@ -11,14 +11,13 @@ import gc
 import importlib
 import json
 import os
-import resource
 import select
 import signal
 import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
@@ -27,6 +26,7 @@ from typing import IO, Any, cast
 import pytest
 
 from tests.mutants.order import Order
+from tests.mutants.watch import Watch
 
 Place = tuple[str, str, int]
 """A function by its file, its qualified name and its line."""
@@ -45,6 +45,9 @@ class Asked:
     told: str
     output: str
     timeout: float
+    """Seconds of the processor."""
+    postgres: int | None = None
+    """The process of the Postgres that the tests use."""
 
     def line(self) -> str:
         return json.dumps(vars(self)) + "\n"
@@ -52,13 +55,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a fork ended: by which status, None where its time ran out; ``cold`` where none was made."""
+    """How a fork ended: by which status, or why it was ended (`Watch.over`); ``cold`` where none was made."""
 
     cold: bool = False
     status: int | None = None
+    over: str | None = None
     seconds: float = 0.0
     cpu: float = 0.0
-    """Seconds of its own and of the processes that it has waited for; Postgres's are not among them."""
+    """The processor's seconds, Postgres's among them."""
 
     def line(self) -> str:
         return json.dumps(vars(self)) + "\n"
@@ -154,26 +158,17 @@ class Forks:
         if made is None:
             self._tell(Ended(cold=True))
             return False
-        started = time.monotonic()
         pid = os.fork()
         if pid == 0:
             self._begin(asked, session, made)
             return True
-        self._tell(self._waited(pid, started, asked.timeout))
+        self._tell(waited(pid, asked, self._go_on))
         return False
 
-    def _waited(self, pid: int, started: float, timeout: float) -> Ended:
-        while time.monotonic() - started < timeout:
-            ended, status, used = os.wait4(pid, os.WNOHANG)
-            seconds = time.monotonic() - started
-            if ended:
-                return Ended(status=status, seconds=seconds, cpu=used.ru_utime + used.ru_stime)
-            if select.select([self._asked], [], [], 0.02)[0]:  # nothing is asked meanwhile: who asks is gone
-                os.killpg(pid, signal.SIGKILL)
-                os._exit(1)
-        os.killpg(pid, signal.SIGKILL)
-        _, _, used = os.wait4(pid, 0)
-        return Ended(seconds=time.monotonic() - started, cpu=used.ru_utime + used.ru_stime)
+    def _go_on(self) -> None:
+        """Waits a moment; ends this process where who asks is gone: nothing is asked meanwhile."""
+        if select.select([self._asked], [], [], 0.02)[0]:
+            raise SystemExit(1)
 
     def _begin(self, asked: Asked, session: pytest.Session, made: list[tuple[FunctionType, CodeType]]) -> None:
         os.setsid()
@@ -193,7 +188,20 @@ class Forks:
         session.config.pluginmanager.register(order)
 
 
-def cpu() -> float:
-    """Seconds of the processes that this one has waited for."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def waited(pid: int, asked: Asked, pause: Callable[[], None]) -> Ended:
+    """Waits for a fork, which leads a group of processes, and ends it when it has had enough, or ``pause`` raises."""
+    started = time.monotonic()
+    watch = Watch(pid, asked.timeout, asked.postgres)
+    ended = 0
+    try:
+        while (over := watch.over()) is None:
+            ended, status, used = os.wait4(pid, os.WNOHANG)
+            if ended:
+                cpu = watch.seconds(used.ru_utime + used.ru_stime)
+                return Ended(status=status, seconds=time.monotonic() - started, cpu=cpu)
+            pause()
+        return Ended(over=over, seconds=time.monotonic() - started, cpu=watch.seconds())
+    finally:  # its time is over, or ours
+        if not ended:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
