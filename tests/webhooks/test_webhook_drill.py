@@ -37,7 +37,7 @@ import asyncio
 import sys
 from db.engine.connector import Connector
 from db.engine.url import database_url, target_of
-from db.store import webhooks as store
+from db.store import webhook_queue
 from gateway.database import engine_for
 from gateway.settings import Settings
 from gateway.webhooks import sender
