@@ -1,7 +1,7 @@
 """Cohorts: definitions, executions, the eligibility funnel, patients, and a comparison.
 
-The story is the cohort ``csu-refractory``: its criteria take 12,480 CSU patients down to those who still have hives on
-antihistamines, the execution's funnel adds up, and ``csu-refractory-vs-broad`` compares it with the broader version.
+The story is the cohort ``csu-refractory``: its criteria reduce 12,480 CSU patients to those who still have hives on
+antihistamines, the funnel of the execution adds up, and ``csu-refractory-vs-broad`` compares it with a broader version.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from db.models.g14_cohort_constructor import (
 
 @dataclass(frozen=True)
 class Criterion:
-    """A criterion: what it asks, and the share of patients that it removes."""
+    """An eligibility criterion and the share (0-1) of patients that it removes."""
 
     name: str
     kind: str
@@ -35,7 +35,7 @@ class Criterion:
 
 @dataclass(frozen=True)
 class CohortSpec:
-    """A cohort definition and the size of the data that it is run on."""
+    """A cohort definition and the number of patients of its source population."""
 
     id: str
     brand: str
@@ -91,8 +91,8 @@ ERRORS = (
 )  # fmt: skip
 
 
-def tell(world: World) -> None:
-    """Definitions, each with an execution of today, the failed ones of every code, and a comparison."""
+def add_story(world: World) -> None:
+    """Cohort definitions, each with a recent execution; a failed execution per error code; a comparison."""
     for number, spec in enumerate(SPECS):
         define(world, spec, days=150 - 20 * number)
         execute(world, spec, number, days=number + 0.3, patients=40)
@@ -103,17 +103,17 @@ def tell(world: World) -> None:
 
 def plain(world: World, number: int) -> None:
     """Another version of a cohort, with an execution and its patients."""
-    told = SPECS[number % len(SPECS)]
+    base = SPECS[number % len(SPECS)]
     spec = CohortSpec(
-        f"{told.id}-v{number + 3}", told.brand, told.indication, f"{number + 3}.0.0", "archived",
-        world.rng.randint(2_000, 60_000), told.criteria,
+        f"{base.id}-v{number + 3}", base.brand, base.indication, f"{number + 3}.0.0", "archived",
+        world.rng.randint(2_000, 60_000), base.criteria,
     )  # fmt: skip
     define(world, spec, days=200)
     execute(world, spec, number, days=world.rng.randint(1, 180), patients=200)
 
 
 def funnel(spec: CohortSpec) -> list[tuple[Criterion, int, int]]:
-    """Of each criterion in order: how many it removes and how many remain."""
+    """For each criterion in order: the numbers of patients that it removes and that remain."""
     remaining, steps = spec.population, []
     for criterion in spec.criteria:
         removed = round(remaining * criterion.removes)
@@ -123,8 +123,8 @@ def funnel(spec: CohortSpec) -> list[tuple[Criterion, int, int]]:
 
 
 def define(world: World, spec: CohortSpec, *, days: float) -> None:
-    """A cohort definition; its populations are those of its funnel."""
-    told = {
+    """A cohort definition whose population sizes are those of its funnel."""
+    criteria = {
         kind: [
             {"field": item.field, "operator": item.operator, "value": item.value}
             for item in spec.criteria
@@ -156,7 +156,7 @@ def define(world: World, spec: CohortSpec, *, days: float) -> None:
         clinical_rationale="; ".join(item.why for item in spec.criteria),
         regulatory_justification="Within the approved or planned label.",
         config_hash=sha256(repr((spec.id, spec.version))),
-        **told,
+        **criteria,
     )
 
 

@@ -1,7 +1,7 @@
-"""The Tool Composer: classified queries, compositions with their steps, and what each tool call took.
+"""The Tool Composer: classified queries, compositions with their steps, and measurements of tool calls.
 
-The story is the composition ``comp-kisqali-midwest``: one question of four parts that depend on each other, classified
-as TOOL_COMPOSER, run as estimate -> effects by segment -> ranking -> ROI, rated five stars by the user who asked.
+The story is the composition ``comp-kisqali-midwest``: a query of four dependent sub-questions, classified as
+TOOL_COMPOSER, executed as estimate -> effects by segment -> ranking -> ROI, and rated with five stars.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from db.models.g04_tool_composer import ClassificationLog, ComposerEpisode, Comp
 
 @dataclass(frozen=True)
 class ToolUse:
-    """A planned step: the tool, the steps before it, and what it yields."""
+    """A planned step: the tool, the steps that it depends on, and its output."""
 
     tool: str
     after: tuple[int, ...]
@@ -89,7 +89,7 @@ AGENT_OF = {
 }  # fmt: skip
 
 
-def tell(world: World) -> Row:
+def add_story(world: World) -> Row:
     """The composition ``comp-kisqali-midwest``; returns its episode."""
     moment = world.ago(hours=5)
     logged = classify(world, STORY.query, "causal", "TOOL_COMPOSER", moment, plan=STORY, was_correct=True)
@@ -103,8 +103,8 @@ def tell(world: World) -> Row:
     )  # fmt: skip
 
 
-def tell_unfinished(world: World) -> None:
-    """Compositions in every phase, one that failed and one that ran out of time; the first was classified wrongly."""
+def add_unfinished(world: World) -> None:
+    """Compositions in every phase, a failed one and one with a timeout; the first was misclassified."""
     phases = ("PENDING", "DECOMPOSING", "PLANNING", "EXECUTING", "SYNTHESIZING", "FAILED", "TIMEOUT")
     plan = PLANS[2]
     for number, status in enumerate(phases):
@@ -115,7 +115,7 @@ def tell_unfinished(world: World) -> None:
 
 
 def queries(world: World, count: int) -> None:
-    """Classified queries, and the compositions of those that need one."""
+    """Classified queries, with the compositions of those that need one."""
     for _ in range(count):
         topic, query = world.pick(QUERIES)
         pattern = spread(PATTERNS, world.rng)
@@ -146,7 +146,7 @@ def classify(
     plan: Composition | None,
     was_correct: bool | None = None,
 ) -> Row:
-    """A classification; without given feedback some get it by chance."""
+    """A classification; unless ``was_correct`` is given, it gets feedback at random."""
     llm = world.chance(0.4)
     if was_correct is None and world.chance(0.3):
         was_correct = world.chance(0.85)
@@ -180,11 +180,11 @@ def classify(
 
 
 DONE = {"EXECUTING": 2, "SYNTHESIZING": 99, "COMPLETED": 99, "FAILED": 2, "TIMEOUT": 1}
-"""How many steps have run, by the status of the composition."""
+"""The number of executed steps, by the status of the composition."""
 
 
 def compose(world: World, plan: Composition, logged: Row, asked: datetime, *, status: str, **more: Any) -> Row:
-    """A composition with its steps and tool calls; latencies of the phases add up."""
+    """A composition with its steps and tool calls; its latency is the sum of those of its phases."""
     identity = world.rows.uuid()
     composition = more.get("composition_id") or f"comp-{world.hex(12)}"
     begun = asked + timedelta(seconds=1)
@@ -247,7 +247,7 @@ def _status(number: int, ran: int, status: str) -> str:
 def _step(
     world: World, episode: UUID, composition: str, number: int, step: ToolUse, moment: datetime, status: str
 ) -> float:
-    """A step with its tool call; returns its latency in ms, 0 if it has not run."""
+    """A step with its tool call; returns its latency in ms, 0 if it was not executed."""
     ended = status in {"COMPLETED", "FAILED", "TIMEOUT"}
     latency = world.between(120, 6_000, 1) if ended else 0.0
     row = world.rows.add(

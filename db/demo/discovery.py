@@ -1,7 +1,7 @@
-"""Causal discovery: DAGs, the algorithms that voted on them, and drivers ranked causally against predictively.
+"""Causal discovery: DAGs, the votes of algorithms, and drivers with their causal and predictive ranks.
 
-The story is the DAG of Kisqali TRx: four of six algorithms agree on its edges and the gate accepts it. Others go to
-review, are rejected, or augment the manual DAG.
+The story is the DAG of Kisqali TRx: four of six algorithms agree on its edges and the gate accepts it. Others are sent
+to review, are rejected, or augment the manual DAG.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ GATES = (
 
 @dataclass(frozen=True)
 class CausalEdge:
-    """An edge and who found it."""
+    """An edge and the algorithms that found it."""
 
     source: str
     target: str
@@ -51,8 +51,8 @@ class CausalEdge:
     found_by: tuple[str, ...]
 
 
-def tell(world: World) -> None:
-    """One DAG for each decision of the gate, the accepted one first."""
+def add_story(world: World) -> None:
+    """A DAG per decision of the gate, the accepted one first."""
     for number in range(len(GATES)):
         discover(world, number, world.ago(days=4 + 5 * number))
 
@@ -131,7 +131,7 @@ def _run(world: World, dag: UUID, algorithm: str, edges: list[CausalEdge], momen
 def _rank(
     world: World, dag: UUID, session: UUID, edges: list[CausalEdge], features: list[str], moment: datetime
 ) -> None:
-    """Ranks by causal strength, near causes first, beside ranks by SHAP; the correlation is that of the ranks."""
+    """Ranks by causal strength, direct causes first, and by SHAP, with their rank correlation."""
     distance = _distances(edges)
     scores = {
         name: (round(1 / distance[name] * world.between(0.5, 1), 4) if name in distance else 0.0) for name in features
@@ -160,7 +160,7 @@ def _rank(
         created_at=moment,
     )
     for name, (first, second) in zip(features, places, strict=True):
-        told: Document = {"is_direct_cause": distance.get(name) == 1, "path_length": distance.get(name)}
+        cause: Document = {"is_direct_cause": distance.get(name) == 1, "path_length": distance.get(name)}
         world.rows.add(
             FeatureRanking,
             ranking_id=ranking["id"],
@@ -170,12 +170,12 @@ def _rank(
             causal_score=scores[name],
             predictive_score=round(1 / second * 0.4, 4),
             created_at=moment,
-            **told,
+            **cause,
         )
 
 
 def _distances(edges: list[CausalEdge]) -> dict[str, int]:
-    """Edges on the shortest directed path from each feature to the outcome."""
+    """The length, in edges, of the shortest directed path from each feature to the outcome."""
     found = {OUTCOME: 0}
     frontier = [OUTCOME]
     while frontier:

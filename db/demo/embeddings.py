@@ -1,4 +1,4 @@
-"""Embeddings that look like those of a language model: texts of one topic are near to each other."""
+"""Embeddings that resemble those of a language model: texts of one topic are similar to each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TOPICS = ("causal", "segmentation", "gap", "experiment", "prediction", "monitori
 
 @cache
 def _centre(topic: str) -> tuple[float, ...]:
-    # A generator of its own, so that a topic lies at one place whatever was drawn before.
+    # a generator of its own, so that the centre of a topic does not depend on earlier random numbers
     direction = Random(f"topic {topic}")  # noqa: S311 - reproducible, not secret
     return tuple(direction.gauss(0, 1) for _ in range(DIMENSIONS))
 
@@ -19,7 +19,7 @@ def _centre(topic: str) -> tuple[float, ...]:
 def embedding(rng: Random, topic: str, spread: float = 0.6) -> list[float]:
     """A unit vector near the centre of its topic.
 
-    Two of one topic have a cosine similarity of about ``1 / (1 + spread ** 2 / 3)``, others of about 0.
+    Two vectors of one topic have a cosine similarity of about ``1 / (1 + spread ** 2 / 3)``, others of about 0.
     """
     uniform = rng.uniform
     values = [middle + uniform(-spread, spread) for middle in _centre(topic)]

@@ -1,7 +1,7 @@
 """Feast: feature views, their materialization and their freshness.
 
-``hcp_engagement_daily`` is fresh, ``payer_mix_weekly`` is stale since a job failed, ``patient_clinical_daily`` is
-critical since three failed, and ``referral_network_v1`` was retired.
+``hcp_engagement_daily`` is fresh, ``payer_mix_weekly`` is stale because a job failed, ``patient_clinical_daily`` is
+critical because three failed, and ``referral_network_v1`` is retired.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HOUR, DAY, WEEK = 3_600, 86_400, 604_800
 
 @dataclass(frozen=True)
 class ViewSpec:
-    """A feature view: how often it is materialized, and how many of the last jobs failed."""
+    """A feature view: the interval of its materialization, and the number of its latest jobs that failed."""
 
     name: str
     group: str
@@ -44,8 +44,8 @@ VIEWS = (
 )
 
 
-def tell(world: World, jobs: int) -> None:
-    """The feature views with so many jobs each."""
+def add_story(world: World, jobs: int) -> None:
+    """The feature views with ``jobs`` materialization jobs each."""
     for spec in VIEWS:
         identity = _view(world, spec)
         last = _jobs(world, spec, identity, jobs) if spec.every and not spec.retired else None
@@ -85,7 +85,7 @@ def _view(world: World, spec: ViewSpec) -> UUID:
 
 
 def _jobs(world: World, spec: ViewSpec, view: UUID, jobs: int) -> datetime:
-    """Jobs up to the latest due time; the last ones may have failed. Returns the end of the last good window."""
+    """Jobs up to the latest due time; returns the end of the last successful window."""
     latest = world.now - timedelta(seconds=min(spec.every // 2, 5 * HOUR))
     good = latest
     for number in range(jobs):
@@ -131,11 +131,11 @@ def _job(world: World, spec: ViewSpec, view: UUID, end: datetime, status: str, *
 
 
 def _readings(world: World, spec: ViewSpec, view: UUID, last: datetime | None) -> None:
-    """Readings of the last day, the newest an instant ago; staleness is the time since the last good job."""
+    """Readings of the last day up to now; staleness is the time since the last successful job."""
     for hours in (18, 12, 6, 0):
         moment = world.now - timedelta(hours=hours, minutes=2)
         known = last
-        while known and known > moment:  # the good jobs are evenly spaced
+        while known and known > moment:  # successful jobs are evenly spaced
             known -= timedelta(seconds=spec.every)
         stale = seconds(known, moment) if known else None
         world.rows.add(

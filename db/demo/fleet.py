@@ -1,4 +1,4 @@
-"""Plain experiments of no story: models of every stage, their deployments and their services."""
+"""Experiments outside the stories: models of every stage, their deployments and their services."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from db.demo.vocabulary import MARKET_TOPIC, OTHER_TOPIC, TOPICS, Topic
 from db.demo.world import Case, DeploymentCase, ModelCase, World
 
 STAGES = ("archived", "deprecated", "production", "shadow", "development")
-"""Of the models of an experiment, oldest first; fewer models leave out the oldest."""
+"""The stages of an experiment's models, oldest first; fewer models leave out the oldest."""
 
 
 def plain_experiment(world: World, number: int) -> Case:
-    """Experiment ``number`` (from 0) of the fleet, complete with models, runs, deployments and services."""
+    """Experiment ``number`` (from 0) of the fleet, with models, runs, deployments and services."""
     topic = _topic(number)
     age = world.rng.randint(90, 400)
     name = topic.name if number < len(TOPICS) else f"{topic.name}, wave {number}"
@@ -23,7 +23,7 @@ def plain_experiment(world: World, number: int) -> Case:
     stages = [*STAGES[-count:]]
     if number % 3 == 1:
         stages[-2] = "staging"
-    if number % 7 == 6:  # a young experiment: nothing of it serves yet
+    if number % 7 == 6:  # a recent experiment without deployments in production
         stages = ["development"] * (count - 1) + ["staging"]
     add_models(world, case, age, stages)
     _unregistered_run(world, case)
@@ -31,7 +31,7 @@ def plain_experiment(world: World, number: int) -> Case:
 
 
 def add_models(world: World, case: Case, age: int, stages: list[str]) -> None:
-    """Models of these stages, oldest first, over the days since the experiment began, with their deployments."""
+    """Models of these stages, oldest first, with their deployments; ``age`` is that of the experiment in days."""
     for place, stage in enumerate(stages):
         registered = world.ago(days=age * (1 - (place + 1) / (len(stages) + 1)), minutes=world.rng.randint(0, 1200))
         promoted = registered + timedelta(minutes=world.rng.randint(60, 300))
@@ -49,7 +49,7 @@ def _topic(number: int) -> Topic:
 
 
 def _deploy(world: World, made: ModelCase, count: int) -> None:
-    """Deployments of a model in the order of time; the last one is what its stage says."""
+    """Deployments of a model in order of time; the status of the last one follows from the model's stage."""
     start = made.registered + timedelta(hours=6)
     step = (world.now - start) / (count + 1)
     previous: DeploymentCase | None = None
@@ -91,7 +91,7 @@ def _rolled_back(
 
 
 def _unregistered_run(world: World, case: Case) -> None:
-    """A run that failed, or one that still trains: no model came out of either."""
+    """A failed or running training run, which has no model."""
     if world.chance(0.6):
         start = world.ago(days=world.rng.randint(2, 60))
         training_run(

@@ -1,7 +1,7 @@
-"""Prompt optimization: GEPA runs with their Pareto lineage, and the A/B test that judged the best candidate.
+"""Prompt optimization: GEPA runs with their Pareto lineage, and the A/B test of the best candidate.
 
-The story is the run ``causal-impact-gepa-1``: eight candidates evolved from the seed, candidate 6 was the best, won the
-test ``causal-impact-gepa-vs-miprov2`` against the instruction of an earlier MIPROv2 run and is active now.
+The story is the run ``causal-impact-gepa-1``: eight candidates evolved from the seed; candidate 6 was the best, won the
+test ``causal-impact-gepa-vs-miprov2`` against the instruction of an earlier MIPROv2 run, and is active.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from db.models.g10_gepa_optimization import (
 )
 
 PARENTS: dict[int, list[int]] = {0: [], 1: [0], 2: [0], 3: [1], 4: [1, 2], 5: [3], 6: [4, 5], 7: [6]}
-"""Of the story's candidates: those that each evolved from."""
+"""The parents of each candidate of the story, by index."""
 SCORES = (0.61, 0.64, 0.63, 0.69, 0.71, 0.7, 0.78, 0.74)
 HYBRID = {"orchestrator", "tool_composer", "heterogeneous_optimizer"}
 DEEP = {"explainer", "feedback_learner", "causal_impact"}
@@ -40,8 +40,8 @@ class Candidate:
     score: float
 
 
-def tell(world: World) -> None:
-    """The earlier MIPROv2 run, the GEPA run, its instructions and tool descriptions, and the test it won."""
+def add_story(world: World) -> None:
+    """The earlier MIPROv2 run, the GEPA run, its instructions and tool descriptions, and the test that it won."""
     old_day, day, won = world.ago(days=90), world.ago(days=30), world.ago(days=9)
     before = optimize(world, "causal-impact-miprov2", "causal_impact", "miprov2", "light", old_day, (0.55, 0.61))
     baseline = _instructions(
@@ -61,7 +61,7 @@ def tell(world: World) -> None:
 
 
 def every_kind(world: World) -> None:
-    """Runs of every optimizer, budget and status, and tests that are a draft, run, or were stopped."""
+    """Runs of every optimizer, budget and status, and tests that are drafts, running, or stopped."""
     kinds = (
         ("bootstrap_fewshot", "light", "completed"), ("copro", "custom", "failed"), ("simba", "heavy", "cancelled"),
         ("manual", "custom", "rolled_back"), ("gepa", "heavy", "running"), ("gepa", "medium", "pending"),
@@ -83,7 +83,7 @@ def every_kind(world: World) -> None:
 
 
 def plain(world: World, number: int) -> None:
-    """A run with its candidates and a test of the best one; none of it is active."""
+    """A run with its candidates and a test of the best one; none of them is active."""
     agent = world.pick(list(AGENTS))
     begun = world.ago(days=world.rng.randint(20, 200))
     scores = tuple(world.around(score, 0.02) for score in SCORES)
@@ -102,7 +102,7 @@ def optimize(
     world: World, name: str, agent: str, optimizer: str, budget: str, begun: datetime, scores: tuple[float, float],
     *, best: int | None = 1, status: str = "completed", **more: Any,
 ) -> Row:  # fmt: skip
-    """A run; unless it ended well it has no optimized score."""
+    """A run; unless it completed, it has no optimized score."""
     finished = status in {"completed", "rolled_back"}
     ended = (
         begun + timedelta(minutes=world.rng.randint(25, 300)) if finished or status in {"failed", "cancelled"} else None
@@ -148,7 +148,7 @@ def optimize(
     if ended and status == "completed":
         world.rows.add(
             TrainingRun,
-            id=UUID(row["mlflow_run_id"]),  # of the run's own digits: nothing else of the demo changes with it
+            id=UUID(row["mlflow_run_id"]),  # derived from the run, so that no random number is drawn for it
             run_name=name,
             mlflow_run_id=row["mlflow_run_id"],
             algorithm=optimizer,
@@ -179,7 +179,7 @@ def _instructions(
     """The candidates of a run; the best one may have been deployed."""
     agent, made = run["agent_name"], []
     begun: datetime = run["created_at"] + timedelta(minutes=5)
-    for index, told in parents.items():
+    for index, parent_indices in parents.items():
         moment = begun + timedelta(minutes=2 * index)
         text = (
             f"You are {agent.replace('_', ' ')}. Candidate {index} of {run['run_name']}: say the effect, its interval "
@@ -202,7 +202,7 @@ def _instructions(
                 "brevity": round(scores[index] - 0.08, 4),
             },
             candidate_idx=index,
-            parent_indices=told,
+            parent_indices=parent_indices,
             discovery_eval_count=60 + 90 * index,
             created_at=moment,
             activated_at=activated if chosen else None,
@@ -213,7 +213,7 @@ def _instructions(
 
 
 def _tools(world: World, run: Row) -> None:
-    """Descriptions of DoWhy and EconML tools; the first two are also in the registry or close to it."""
+    """Descriptions of DoWhy and EconML tools; the first two are of tools in the registry, or similar to them."""
     texts = {
         "causal_effect_estimator": "Estimates an average effect; use it before any refutation.",
         "causal_forest": "Heterogeneous effects by a causal forest; use it with more than 2000 rows.",
@@ -248,7 +248,7 @@ def ab_test(
     requests: int,
     variants: tuple[str, str] = ("baseline", "gepa"),
 ) -> None:
-    """A test of two instructions; its counts and means are those of its observations."""
+    """An A/B test of two instructions; its counts and means are those of its observations."""
     identity = world.rows.uuid()
     treated = {variant: place == 1 for place, variant in enumerate(variants)}
     seen: dict[str, list[Row]] = {variant: [] for variant in variants}

@@ -1,4 +1,4 @@
-"""What the gateway has recorded of the stories: the events of the moves that their rows have behind them."""
+"""The gateway's record of the stories: the events of the transitions of their rows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from db.models.gateway import LifecycleEvent
 _NAMES = UUID("6f0d2a52-6a7b-5d3c-9c1e-2b8f5f1c7a10")
 
 Move = tuple[datetime, str, str, str]
-"""When, from which state to which, and why."""
+"""A transition: time, previous state, new state, reason."""
 
 
 def record(
     world: World, node: tuple[str, UUID], lifecycle: str, mutation: str, actor: str, moves: Sequence[Move]
 ) -> None:
-    """Adds the events of one row. Their ids follow from what they say, so that no other row's depend on them."""
+    """Adds the events of one row. Their ids are derived from their content, so that no random numbers are drawn."""
     type_, key = node
     for when, origin, to, reason in moves:
         name = f"{key} {lifecycle} {when.isoformat()} {to}"

@@ -15,7 +15,7 @@ from db.models.g06_hpo_studies import HpoStudy, HpoTrial
 
 @dataclass
 class StudyCase:
-    """A finished study: its best trial and the values of all that ran to their end."""
+    """A finished study: its best trial and the values of all completed trials."""
 
     name: str
     best: int
@@ -24,13 +24,13 @@ class StudyCase:
     trials: dict[int, tuple[Decimal, Document]]
 
     def others(self, count: int) -> list[int]:
-        """The next best trials."""
+        """The numbers of the next best trials."""
         order = sorted(self.trials, key=lambda number: -self.trials[number][0])
         return order[1 : count + 1]
 
 
 def finished_study(world: World, case: Case, name: str, algorithm: str, trials: int, started: datetime) -> StudyCase:
-    """A study that maximized ROC AUC; counts, best trial and times are those of its trials."""
+    """A study that maximized ROC AUC; its counts, best trial and times are those of its trials."""
     study = world.rows.uuid()
     moment = started
     complete: dict[int, tuple[Decimal, Document]] = {}
@@ -55,12 +55,12 @@ def finished_study(world: World, case: Case, name: str, algorithm: str, trials: 
         started_at=started,
         completed_at=moment,
         status="completed",
-        **_told(case, name, algorithm),
+        **_study_columns(case, name, algorithm),
     )
     return StudyCase(name, best, *complete[best], complete)
 
 
-def _told(case: Case, name: str, algorithm: str) -> Document:
+def _study_columns(case: Case, name: str, algorithm: str) -> Document:
     space = {
         key: {"type": "int" if isinstance(low, int) else "float", "low": low, "high": high, "log": key.endswith("rate")}
         for key, (low, high) in SPACE[algorithm].items()
@@ -107,7 +107,7 @@ def _trial(
 
 
 def trial_run(world: World, run: UUID, study: StudyCase, number: int, *, best: bool) -> None:
-    """Says that a training run that is not written yet carried out a trial."""
+    """Links a training run, which is still in the buffer, to the trial that it executed."""
     value, params = study.trials[number]
     scores = {"roc_auc": float(value), "pr_auc": round(float(value) - 0.16, 4)}
     world.rows.row(run).update(
@@ -120,19 +120,19 @@ def trial_run(world: World, run: UUID, study: StudyCase, number: int, *, best: b
 
 
 def unfinished_studies(world: World, case: Case) -> None:
-    """A study that runs, with trials running and waiting, and one that failed."""
+    """A running study, with running and waiting trials, and a failed one."""
     running = world.rows.uuid()
     start = world.ago(minutes=40)
     world.rows.add(
         HpoStudy, id=running, n_trials=2, n_completed=1, started_at=start, status="running",
-        **_told(case, f"{case.slug}-running", "LGBMClassifier"),
+        **_study_columns(case, f"{case.slug}-running", "LGBMClassifier"),
     )  # fmt: skip
     for number, state in enumerate(("COMPLETE", "RUNNING", "WAITING")):
         began = start + timedelta(minutes=18 * number) if state != "WAITING" else None
         world.rows.add(
             HpoTrial, study_id=running, trial_number=number, state=state, **_open(world, state, began, start)
         )
-    failed = _told(case, f"{case.slug}-rmse", "LGBMClassifier") | {"algorithm_name": "LGBMRegressor"}
+    failed = _study_columns(case, f"{case.slug}-rmse", "LGBMClassifier") | {"algorithm_name": "LGBMRegressor"}
     failed |= {"direction": "minimize", "metric": "rmse", "problem_type": "regression", "sampler_name": "CmaEsSampler"}
     world.rows.add(
         HpoStudy, started_at=world.ago(days=3), completed_at=world.ago(days=3, hours=-1), status="failed",

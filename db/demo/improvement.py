@@ -1,8 +1,8 @@
-"""Self-improvement: evaluations of every priority, the actions that they led to, and the lessons that were kept.
+"""Self-improvement: evaluations of every priority, the resulting actions, and lessons.
 
-The story is the learning signal of the critical evaluations: thin contexts led to a retrieval with more documents and a
-reranker, and vague answers to version 2 of ``causal_impact_system``; both helped. A change of routing did not and was
-rolled back.
+The story is the learning signal of the critical evaluations: insufficient contexts led to a retrieval configuration
+with more documents and a reranker, and vague answers to version 2 of ``causal_impact_system``; both improved scores. A
+change of routing did not, and was rolled back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from db.models.g09_self_improvement import (
 )
 
 COMBINED = {"critical": 0.31, "high": 0.48, "medium": 0.63, "low": 0.78, "none": 0.91}
-"""A combined score in the middle of each priority's range."""
+"""A combined score (0-1) within the range of each priority."""
 RUBRIC = ("causal_validity", "actionability", "evidence_chain", "regulatory_awareness", "uncertainty_communication")
 RAGAS = ("faithfulness", "answer_relevancy", "context_precision", "context_recall")
 LESSONS = (
@@ -35,8 +35,8 @@ LESSONS = (
 )
 
 
-def tell(world: World) -> None:
-    """Evaluations of all priorities, two configurations each of retrieval and prompt, and the actions between them."""
+def add_story(world: World) -> None:
+    """Evaluations of all priorities, two retrieval and two prompt configurations, and the actions between them."""
     signals = {priority: world.rows.uuid() for priority in COMBINED}
     for priority, signal in signals.items():
         for _ in range(3):
@@ -63,7 +63,7 @@ def tell(world: World) -> None:
 
 
 def evaluate(world: World, combined: float, moment: datetime, signal: UUID | None) -> None:
-    """An evaluation with this combined score (0.4 RAGAS + 0.6 rubric, the rubric brought to 0-1)."""
+    """An evaluation with this combined score: 0.4 RAGAS + 0.6 rubric, the rubric scaled to 0-1."""
     _, query = world.pick(QUERIES)
     rubric = {name: world.around(1 + 4 * combined, 0.04, 2) for name in RUBRIC}
     rubric_aggregate = round(sum(rubric.values()) / len(rubric), 4)
@@ -92,7 +92,7 @@ def evaluate(world: World, combined: float, moment: datetime, signal: UUID | Non
 
 
 def plain(world: World) -> None:
-    """An evaluation of some priority."""
+    """An evaluation of a random priority."""
     combined = COMBINED[world.pick(("critical", "high", "medium", "low", "low", "none", "none"))]
     evaluate(world, combined, world.ago(hours=world.rng.randint(1, 700)), None)
 
@@ -171,7 +171,7 @@ def _action(
     moment: datetime,
     score: float,
     delta: float | None,
-    told: str,
+    description: str,
     configs: tuple[Document, Document],
     *,
     undone: bool = False,
@@ -183,7 +183,7 @@ def _action(
         learning_signal_id=signal,
         trigger_score=score,
         improvement_type=kind,
-        action_description=told,
+        action_description=description,
         before_config=configs[0],
         after_config=configs[1],
         retrieval_config_id=retrieval_config_id,
@@ -200,7 +200,7 @@ def _action(
 
 
 def knowledge(world: World, case: Case) -> None:
-    """A lesson from an experiment; its embedding lies near those of its topic."""
+    """A lesson from an experiment; its embedding is similar to those of its topic."""
     kind, title = world.pick(LESSONS)
     learned = world.ago(days=world.rng.randint(1, 80))
     validated = world.chance(0.6)

@@ -1,4 +1,4 @@
-"""Loading: the order of the stories, and the transaction that they are written in."""
+"""Loading of the demo data: the order of the stories, and the transaction that writes them."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ SizeName = Literal["small", "large"]
 SEEDED = ("tool_registry", "tool_dependencies")
 """Tables that the migrations fill, and whose rows the demo uses."""
 UPDATED = ("ml_monitoring_alerts", "digital_twin_models")
-"""Tables that are updated while loading. History has its own times of change, not that of the load."""
+"""Tables that are updated while loading; their rows keep the times of the stories, not that of the load."""
 
 CAST = 6
-"""Experiments of the fleet that take part in stories."""
+"""The number of experiments of the fleet that take part in stories."""
 CHUNK = 7
-"""Experiments that are in memory at once."""
+"""The number of experiments that are in memory at once."""
 
 VISITS = Topic("Kisqali rep visit effect", KISQALI, "trx_last_90d", "Medical oncologists", "hcp")
 EMAILS = Topic("Remibrutinib email cadence", REMIBRUTINIB, "nrx_last_30d", "Allergists", "hcp")
@@ -66,10 +66,10 @@ async def load(
 ) -> dict[str, int]:
     """Fills all tables of a migrated, empty database and returns the rows of each table.
 
-    The connection is the owner's, of the asyncpg driver. In a transaction of the caller's this is a savepoint, and the
-    caller commits; else it is a transaction of its own. ``now`` is the time that the stories lead up to, by default the
-    current hour; the same size, seed and now give the same rows, ids included. ``progress`` is told the table, the rows
-    written so far and about how many there will be.
+    The connection belongs to the tables' owner and uses the asyncpg driver. Within a transaction of the caller the load
+    is a savepoint, and the caller commits; otherwise it is a transaction of its own. ``now`` is the end of the stories,
+    by default the current hour; equal size, seed and now give equal rows, including ids. ``progress`` receives the
+    table, the number of rows written so far, and the approximate total.
 
     Raises:
         DemoError: The database is not empty, or was not migrated; nothing was changed.
@@ -93,9 +93,9 @@ async def load(
 
 @asynccontextmanager
 async def _transaction(connection: AsyncConnection) -> AsyncIterator[asyncpg.Connection]:
-    """One load at a time, without a time limit, and with the stories' own times of change."""
+    """A transaction under an advisory lock, without a statement timeout, and without triggers that set `updated_at`."""
     async with connection.begin_nested() if connection.in_transaction() else connection.begin():
-        # The first statement begins the transaction, which the driver's connection shares.
+        # the first statement begins the transaction on the driver's connection
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('e2i demo data'))"))
         raw = await connection.get_raw_connection()
         driver: Any = raw.driver_connection
@@ -118,7 +118,11 @@ _OWNS_TRIGGER = """
 
 
 async def _require_empty(connection: asyncpg.Connection) -> dict[str, UUID]:
-    """Checks that there is nothing but the seeded tools; returns their ids by name."""
+    """Checks that all tables are empty except for the seeded tools. Returns the ids of these by name.
+
+    Raises:
+        DemoError: There are other rows, or the database was not migrated.
+    """
     try:
         filled = [table for table in _tables() if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})")]
         known = {name: key for key, name in await connection.fetch("SELECT tool_id, name FROM public.tool_registry")}
@@ -145,7 +149,7 @@ def _tables() -> list[str]:
 
 
 async def _generated(connection: asyncpg.Connection) -> set[tuple[str, str]]:
-    """Columns that the database computes, here; a load must not write them."""
+    """The generated columns of the connected database, as (table, column); a load must not write them."""
     found = await connection.fetch(
         "SELECT nspname, relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid "
         "JOIN pg_namespace n ON n.oid = relnamespace WHERE attgenerated <> '' AND nspname IN ('public', 'ml')"
@@ -153,12 +157,12 @@ async def _generated(connection: asyncpg.Connection) -> set[tuple[str, str]]:
     return {(name if schema == "public" else f"{schema}.{name}", column) for schema, name, column in found}
 
 
-# pgvector may live in a schema that is not on the search path.
+# the schema of pgvector may not be on the search path
 _TYPE_OF = "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = $1::text::regclass AND attname = $2"
 
 
 async def _write(world: World, writer: Writer, connection: asyncpg.Connection) -> None:
-    # The log's ids are numbers; a load that was undone must not make the next one different.
+    # the ids of the log come from a sequence, which a rollback does not reset; without this, loads would differ
     await connection.execute(
         "SELECT setval(pg_get_serial_sequence('public.ml_cohort_eligibility_log', 'log_id'), 1, false)"
     )
@@ -168,7 +172,7 @@ async def _write(world: World, writer: Writer, connection: asyncpg.Connection) -
     for start in range(0, len(todo), CHUNK):
         chunk = [_fleet_member(world, number, twin_models) for number in todo[start : start + CHUNK]]
         await _flush(world, writer, chunk)
-    # When the last of its validations was recorded, not when this load ran.
+    # sets the times of twin models to those of their last validations
     await connection.execute(_SETTLE_TWINS)
 
 
@@ -192,9 +196,9 @@ async def _flush(world: World, writer: Writer, cases: list[Case]) -> None:
 
 
 def _stories(world: World) -> list[twins.TwinCase]:
-    """The stories, and the first experiments of the fleet, which play in some of them."""
+    """Adds the stories and the first experiments of the fleet, which take part in some. Returns the twin models."""
     quality.feature_store(world)
-    told = stories_models.tell(world)
+    cases = stories_models.add_stories(world)
     visits = experiment(world, VISITS, world.ago(days=180), region="midwest")
     emails = experiment(world, EMAILS, world.ago(days=170), region=None)
     add_models(world, visits, 180, ["deprecated", "production", "development"])
@@ -209,41 +213,41 @@ def _stories(world: World) -> list[twins.TwinCase]:
     hpo.unfinished_studies(world, cast[0])
     _causal_stories(world, visits)
     twin_models = _trial_stories(world, emails, cast)
-    composer.tell(world)
-    composer.tell_unfinished(world)
-    _library_stories(world, told)
+    composer.add_story(world)
+    composer.add_unfinished(world)
+    _library_stories(world, cases)
     return twin_models
 
 
 def _causal_stories(world: World, visits: Case) -> None:
-    estimates = validation.tell(world, visits)
-    roi.tell(world, visits, estimates[1])
+    estimates = validation.add_story(world, visits)
+    roi.add_story(world, visits, estimates[1])
     roi.every_kind(world)
-    discovery.tell(world)
+    discovery.add_story(world)
 
 
 def _trial_stories(world: World, emails: Case, cast: list[Case]) -> list[twins.TwinCase]:
     twin_models = twins.twin_models(world)
     played = {"poor": emails, "excellent": cast[3], "good": cast[2], "fair": cast[1], "unvalidated": cast[0]}
-    twins.tell(world, twin_models, played)
+    twins.add_story(world, twin_models, played)
     twins.unfinished(world, twin_models[0])
     trials.mismatches(world, emails)
     trials.stopped(world, cast[2:])
     return twin_models
 
 
-def _library_stories(world: World, told: list[Case]) -> None:
-    improvement.tell(world)
-    gepa.tell(world)
+def _library_stories(world: World, cases: list[Case]) -> None:
+    improvement.add_story(world)
+    gepa.add_story(world)
     gepa.every_kind(world)
-    feast.tell(world, 8)
-    cohorts.tell(world)
-    for case in told:
+    feast.add_story(world, 8)
+    cohorts.add_story(world)
+    for case in cases:
         improvement.knowledge(world, case)
 
 
 def _observe(world: World, case: Case) -> None:
-    """What every experiment gathers, in a story or not."""
+    """Adds the rows that every experiment has, whether in a story or not."""
     if case.models:
         quality.reports(world, case)
         quality.shap(world, case)
@@ -254,7 +258,7 @@ def _observe(world: World, case: Case) -> None:
 
 
 def _fleet_member(world: World, number: int, twin_models: list[twins.TwinCase]) -> Case:
-    """One more experiment, with its share of everything else."""
+    """Adds an experiment of the fleet, with its share of the rows of other groups."""
     case = plain_experiment(world, number)
     monitoring.watch(world, case)
     validation.plain(world, case)
@@ -271,7 +275,7 @@ def _fleet_member(world: World, number: int, twin_models: list[twins.TwinCase]) 
 
 
 async def _counts(connection: asyncpg.Connection, writer: Writer) -> dict[str, int]:
-    """Rows per table; the seeded tables as they are."""
+    """The number of rows by table, including seeded tables."""
     counts = dict(writer.counts)
     for table in SEEDED:
         counts[table] = await connection.fetchval(f"SELECT count(*) FROM public.{table}")

@@ -1,4 +1,4 @@
-"""Experiments, models, training runs, deployments and services: the parts that stories and plain experiments share."""
+"""Experiments, models, training runs, deployments and services, for the stories and the fleet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEALTH = {"active": "healthy", "failed": "unhealthy", "deploying": "unknown", "p
 
 
 def sampled(world: World, algorithm: str) -> Document:
-    """Hyperparameters from the search space of an algorithm."""
+    """Random hyperparameters from the search space of an algorithm."""
     return {
         name: world.rng.randint(low, high) if isinstance(low, int) else world.between(low, high)
         for name, (low, high) in SPACE[algorithm].items()
@@ -32,7 +32,7 @@ def sampled(world: World, algorithm: str) -> Document:
 
 
 def experiment(world: World, topic: Topic, created: datetime, *, name: str = "", **more: Any) -> Case:
-    """An experiment, and the case that everything below it is added to."""
+    """An experiment; returns its case, to which models are added."""
     own = [feature.name for feature in FEATURES if feature.entity == topic.entity]
     features = sorted(world.rng.sample(own, min(12, len(own))))
     name = name or topic.name
@@ -61,7 +61,7 @@ def experiment(world: World, topic: Topic, created: datetime, *, name: str = "",
 
 
 def model(world: World, case: Case, version: str, stage: str, registered: datetime, **more: Any) -> ModelCase:
-    """A model version with the training run that it came from. ``auc`` and ``algorithm`` may be given."""
+    """A model version with its training run. ``auc`` and ``algorithm`` may be given."""
     algorithm = more.pop("algorithm", None) or world.pick(ALGORITHMS)
     auc = more.pop("auc", None) or world.between(0.74, 0.88)
     trained = registered - timedelta(minutes=world.rng.randint(5, 90))
@@ -103,7 +103,7 @@ def model(world: World, case: Case, version: str, stage: str, registered: dateti
 def training_run(
     world: World, case: Case, made: ModelCase | None, *, started: datetime, ended: datetime | None, **more: Any
 ) -> UUID:
-    """A training run, of a model if one came out of it."""
+    """A training run; ``made`` is the model that it produced, if any."""
     algorithm = made.algorithm if made else world.pick(ALGORITHMS)
     auc = made.auc if made else world.between(0.68, 0.8)
     samples = more.get("training_samples") or world.rng.randint(8_000, 60_000)
@@ -155,7 +155,7 @@ def deploy(
     previous: DeploymentCase | None = None,
     **more: Any,
 ) -> DeploymentCase:
-    """A deployment of a model with its service. ``started``: when it became active, or was asked for if never."""
+    """A deployment of a model with its service. ``started``: when it became active, else its creation."""
     served = status not in {"pending", "deploying", "failed"}
     p50 = world.rng.randint(18, 60)
     p95 = round(p50 * world.between(1.8, 2.6))
@@ -227,7 +227,7 @@ def _service(world: World, deployment: DeploymentCase) -> None:
 
 
 def shadow(world: World, hours: int) -> Document:
-    """What a shadow test of so many hours measured."""
+    """The metrics of a shadow test of ``hours`` hours."""
     return METRICS | {
         "duration_hours": hours,
         "requests": hours * world.rng.randint(900, 2_400),
@@ -238,7 +238,7 @@ def shadow(world: World, hours: int) -> Document:
 
 
 def serving(world: World, requests: int) -> Document:
-    """What production has measured."""
+    """The metrics of a deployment in production with ``requests`` requests."""
     return METRICS | {
         "duration_hours": world.rng.randint(200, 900),
         "requests": requests,

@@ -1,6 +1,6 @@
 """Drift tests, monitoring runs, alerts, performance over time and retrainings.
 
-Alerts on drift are raised by the database; what is written here is only what became of them.
+Alerts on drift are created by the database's trigger; this module only sets their later states.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from db.models.g07_model_monitoring import DriftRecord, PerformanceMetric
 from db.models.g07_monitoring_alerts import MonitoringAlert, MonitoringRun, Retraining
 
 SEVERITIES = (("none", 0.1), ("low", 0.2), ("medium", 0.3), ("high", 0.45), ("critical", math.inf))
-"""Severity of a drift score, by its upper bound."""
+"""Severities of drift scores, with their upper bounds."""
 RAISING = ("medium", "high", "critical")
 
 
 @dataclass(frozen=True)
 class Test:
-    """A statistical test: of what, its threshold on the drift score's scale, and whether it has a p-value."""
+    """A statistical test: its name, the type of drift that it detects, and whether it has a p-value."""
 
     name: str
     drift_type: str
@@ -54,7 +54,7 @@ def drift(
     score: float,
     feature: str | None = None,
 ) -> Row:
-    """One drift test; from medium severity on the database will raise an alert for it."""
+    """One drift test; for a severity of medium or above the database's trigger creates an alert."""
     test = world.pick([test for test in TESTS if test.drift_type == drift_type])
     if feature and FEATURES_BY_NAME[feature].kind == "categorical":
         test = TESTS[2]
@@ -103,10 +103,10 @@ def _moments(world: World, feature: str | None, score: float) -> Document:
 
 
 def _alert_of(world: World, record: Row, moment: datetime) -> None:
-    """What becomes of the alert that this record raises: an old one is closed, a new one may be open."""
+    """The later state of the alert of a drift record: an old one is closed, a recent one may be open."""
     alert = world.rows.uuid()
     world.alerts[record["id"]] = alert
-    told: Document = {
+    values: Document = {
         "id": alert,
         "drift_history_id": record["id"],
         "created_at": moment,
@@ -116,7 +116,7 @@ def _alert_of(world: World, record: Row, moment: datetime) -> None:
         "triggered_retraining": False,
         "updated_at": moment + timedelta(seconds=40),
     }
-    world.rows.raised.append(told | lifecycle(world, moment))
+    world.rows.raised.append(values | lifecycle(world, moment))
 
 
 RECENT = (("active", 5), ("acknowledged", 2), ("investigating", 2), ("dismissed", 1))
@@ -124,35 +124,35 @@ PAST = (("resolved", 40), ("dismissed", 9), ("investigating", 1))
 
 
 def lifecycle(world: World, raised: datetime, status: str | None = None) -> Document:
-    """Status, times and notes of an alert, as its age suggests unless the status is given."""
+    """Status, times and notes of an alert; the status follows from its age unless it is given."""
     if status is None:
         recent = world.now - raised < timedelta(days=3)
         status = spread(RECENT if recent else PAST, world.rng)
-    told: Document = {
+    values: Document = {
         "status": status, "acknowledged_at": None, "acknowledged_by": None, "acknowledgement_notes": None,
         "resolved_at": None, "resolved_by": None, "resolution_notes": None, "resolution_action": None,
     }  # fmt: skip
     if status == "active":
-        return told
+        return values
     person = world.pick(PEOPLE)
     seen = world.after(raised, 4, 180)
-    told |= {"acknowledged_at": seen, "acknowledged_by": person, "acknowledgement_notes": "Looking into it."}
-    told["updated_at"] = seen
+    values |= {"acknowledged_at": seen, "acknowledged_by": person, "acknowledgement_notes": "Looking into it."}
+    values["updated_at"] = seen
     if status in {"resolved", "dismissed"}:
         closed = world.after(seen, 30, 2_000)
         action = "dismissed" if status == "dismissed" else world.pick(("retrained", "fixed_data", "rolled_back"))
         notes = "Seasonal, within the usual range." if status == "dismissed" else "Back within the threshold."
-        told |= {
+        values |= {
             "resolved_at": closed, "resolved_by": person, "resolution_notes": notes, "resolution_action": action,
             "updated_at": closed,
         }  # fmt: skip
-    return told
+    return values
 
 
 def monitoring_run(
     world: World, run_type: str, moment: datetime, models: list[ModelCase], checks: list[Row], **more: Any
 ) -> Row:
-    """A run over models that made these checks and ended at ``moment``; its counts are those of the checks."""
+    """A monitoring run with these checks that ended at ``moment``; its counts are those of the checks."""
     counts = {label: sum(check["severity"] == label for check in checks) for label, _ in SEVERITIES}
     lasted = world.rng.randint(20, 240)
     penalty = 40 * counts["critical"] + 18 * counts["high"] + 7 * counts["medium"] + 2 * counts["low"]
@@ -182,9 +182,9 @@ def monitoring_run(
 
 
 def watch(world: World, case: Case) -> None:
-    """Monitoring of a plain experiment: its champion is checked at even distances until an hour ago.
+    """Monitoring of an experiment of the fleet: its champion is checked at equal intervals until an hour ago.
 
-    Most experiments are calm; in every fourth something drifts now and then.
+    Every fourth experiment has occasional drift.
     """
     made = case.champion
     if made is None or not made.deployments:
@@ -255,7 +255,7 @@ def _measure(world: World, made: ModelCase, deployment: DeploymentCase, moment: 
 
 
 def _retrain(world: World, made: ModelCase, check: Row, run: Row, moment: datetime) -> None:
-    """A retraining that has not replaced anything: it still runs, failed, or its result was not better."""
+    """A retraining without a deployment: it is running, failed, or its result was not better."""
     status = "training" if world.now - moment < timedelta(days=1) else world.pick(("rejected", "failed", "rejected"))
     started = world.after(moment, 20, 60)
     ended = world.after(started, 30, 200) if status != "training" else None
@@ -292,7 +292,7 @@ OTHER_ALERTS = (
 
 
 def every_kind(world: World, case: Case) -> None:
-    """Alerts that are not about drift, in every status and one of them never sent, and runs of every kind and end."""
+    """Alerts on other subjects than drift in every status, one of them not sent, and runs of every kind and status."""
     made = case.champion or case.models[-1]
     for number, (status, _) in enumerate(RECENT):
         alert = OTHER_ALERTS[number % len(OTHER_ALERTS)]
@@ -312,7 +312,7 @@ def _other_alert(
 ) -> None:
     kind, label, title, action = alert
     raised = world.ago(hours=world.rng.randint(2, 400))
-    told: Document = {
+    values: Document = {
         "alert_type": kind,
         "title": f"{title}: {made.name} {made.version}",
         "severity": label,
@@ -329,7 +329,7 @@ def _other_alert(
         "notification_error": None if sent else "SMTP 421: service not available",
         "created_at": raised,
     }
-    world.rows.add(MonitoringAlert, **(told | lifecycle(world, raised, status)))
+    world.rows.add(MonitoringAlert, **(values | lifecycle(world, raised, status)))
 
 
 def _failed_run(world: World, made: ModelCase, run_type: str, *, running: bool) -> None:

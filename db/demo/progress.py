@@ -11,9 +11,10 @@ from db.demo.rows import Progress
 
 
 class ProgressBar:
-    """Draws how far a load is on one line of a terminal; silent where the stream is none.
+    """Draws the progress of a load on one line of a terminal; does nothing if the stream is not a terminal.
 
-    Call it with the table being filled, the rows written so far and the rows expected; no table ends the line.
+    A call passes the current table, the number of rows written so far and the expected total; an empty table ends the
+    line.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -37,5 +38,5 @@ class ProgressBar:
 
 
 def terminal_progress() -> Progress:
-    """A progress bar on the standard error stream; silent where that is no terminal."""
+    """A progress bar on standard error; it does nothing if that is not a terminal."""
     return ProgressBar()

@@ -21,7 +21,7 @@ SUITES = {
 
 
 def feature_store(world: World) -> None:
-    """Every feature with the statistics of its train split; a few have an older version that is out of use."""
+    """Every feature with the statistics of its train split; a few have an older, inactive version."""
     scores = sorted((world.between(0.002, 0.12, 5) for _ in FEATURES), reverse=True)
     for rank, (spec, score) in enumerate(zip(world.rng.sample(FEATURES, len(FEATURES)), scores, strict=True), 1):
         born = world.ago(days=world.rng.randint(300, 600))
@@ -72,7 +72,7 @@ def _statistics(world: World, spec: FeatureSpec) -> Document:
 
 
 def reports(world: World, case: Case) -> None:
-    """Data quality of an experiment's tables and splits, tied to the training runs that they were checked for."""
+    """Data quality reports of an experiment's tables and splits, with the training runs for which they were made."""
     for made in case.models:
         for place, run in enumerate(made.runs[:1]):
             table = list(SUITES)[(place + len(case.models)) % len(SUITES)]
@@ -120,7 +120,7 @@ def _report(world: World, case: Case, table: str, split: str, moment: datetime, 
 
 
 def shap(world: World, case: Case) -> None:
-    """A global analysis of each model; segments, and patients or HCPs, of those that serve."""
+    """A global analysis of each model; for serving models also segments, and patients or HCPs."""
     for made in case.models:
         importance = _importance(world, made)
         _analysis(world, made, "global", importance, {"top_interactions": _interactions(importance)})
@@ -167,7 +167,7 @@ def _analysis(world: World, made: ModelCase, kind: str, importance: dict[str, fl
 
 
 def _local(world: World, made: ModelCase) -> None:
-    """Why one HCP or patient got its prediction: base value and SHAP values add up to it."""
+    """Analyses of single HCPs or patients: base value and SHAP values add up to the prediction."""
     entity = made.case.topic.entity
     number = world.rng.randrange(10_000, 99_999)
     shares = {name: world.between(-0.08, 0.1, 5) for name in world.rng.sample(made.case.features, 6)}

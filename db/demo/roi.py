@@ -1,6 +1,6 @@
-"""ROI calculations: value drivers and costs that sum up to the calculation's own figures.
+"""ROI calculations, whose figures are the sums of their value drivers and costs.
 
-The story is ``Kisqali rep visit targeting``: a first calculation was superseded when the A/B test gave a better figure.
+The story is ``Kisqali rep visit targeting``: a first calculation was superseded by one with the effect of an A/B test.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DRIVERS: dict[str, Document] = {
 
 @dataclass(frozen=True)
 class Cost:
-    """A kind of cost: the range of its units, days or months, and the USD for one."""
+    """A kind of cost: the range of its quantity, in days or months, and the USD per unit."""
 
     category: str
     finer: str
@@ -55,8 +55,8 @@ RISKS = (
 )  # fmt: skip
 
 
-def tell(world: World, case: Case, causal_path: UUID) -> None:
-    """The superseded calculation, and the one in force that rests on a validated causal path."""
+def add_story(world: World, case: Case, causal_path: UUID) -> None:
+    """The superseded calculation, and the current one, which depends on a validated causal path."""
     common: Document = {"brand": case.topic.brand, "experiment_id": case.id, "workstream": "WS1"}
     current = calculate(
         world, "Kisqali rep visit targeting", "new_ml_model", ("trx_lift", "action_rate"), "partial", days=10,
@@ -69,7 +69,7 @@ def tell(world: World, case: Case, causal_path: UUID) -> None:
 
 
 def every_kind(world: World) -> None:
-    """A calculation for every kind of initiative, driver and attribution."""
+    """Calculations for every kind of initiative, driver and attribution."""
     drivers, levels = list(DRIVERS), list(ATTRIBUTION)
     for number, kind in enumerate(INITIATIVES):
         calculate(
@@ -91,7 +91,7 @@ def plain(world: World, case: Case) -> None:
 def calculate(
     world: World, name: str, kind: str, drivers: tuple[str, ...], level: str, *, days: int, **more: Any
 ) -> Row:
-    """A calculation with its details; all figures follow from the quantities and the risks."""
+    """A calculation with its drivers and costs; all figures are computed from quantities and risks."""
     identity = world.rows.uuid()
     moment = world.ago(days=days)
     value = {driver: _driver(world, identity, driver, moment) for driver in drivers}
@@ -148,14 +148,14 @@ def calculate(
 
 
 def _driver(world: World, calculation: UUID, driver: str, moment: datetime) -> Decimal:
-    told = DRIVERS[driver]
-    quantity = world.rng.randint(*told["quantity"])
-    total = Decimal(quantity * told["unit_value"])
+    spec = DRIVERS[driver]
+    quantity = world.rng.randint(*spec["quantity"])
+    total = Decimal(quantity * spec["unit_value"])
     values: Document = {
         "hcp_count": None, "trigger_count": None, "fp_reduction": None, "fn_reduction": None,
         "auc_drop_prevented": None, "baseline_model_value": None,
     }  # fmt: skip
-    values |= told | {"quantity": quantity}
+    values |= spec | {"quantity": quantity}
     world.rows.add(
         RoiValueDriverDetail, calculation_id=calculation, driver_type=driver, total_value=total, uncertainty_std=0.15,
         created_at=moment, **values,

@@ -1,4 +1,4 @@
-"""Demo rows in memory, and how they get into the database by COPY."""
+"""Demo rows in memory, and their transfer into the database by COPY."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Row = dict[str, Any]
 Progress = Callable[[str, int, int], None]
 
 FLUSH_ROWS = 20_000
-"""Rows that one COPY sends before progress is told."""
+"""The number of rows of one COPY, after which progress is reported."""
 STATEMENT_ROWS = 50
-"""Rows with vectors that one statement adds."""
+"""The number of rows with vectors of one INSERT."""
 
 
 class DemoError(SetupError):
@@ -38,12 +38,12 @@ class DemoError(SetupError):
 
 @dataclass(frozen=True)
 class TableShape:
-    """What a row of a table must say, and how its values are written."""
+    """The columns of a table that have defaults in memory, and the conversions of values for the driver."""
 
     columns: frozenset[str]
-    key: str | None  # a UUID key, made up where a row does not give it
+    key: str | None  # a UUID key, generated if a row does not give it
     order: str | None
-    clocks: tuple[str, ...]  # times that the database would fill with the time of loading
+    clocks: tuple[str, ...]  # columns whose default is the current time
     changed: str | None  # the time of the last change
     moments: tuple[str, ...]
     converters: Mapping[str, Callable[[Any], Any]]
@@ -52,7 +52,7 @@ class TableShape:
 
 @cache
 def shape(entity: type[Entity]) -> TableShape:
-    """Derives from the model what a row of its table must say."""
+    """The shape of an entity's table, from its model."""
     columns = list(table_of(entity).columns)
     keys = [column.name for column in columns if column.primary_key and isinstance(column.type, Uuid)]
     names = {column.name for column in columns}
@@ -88,7 +88,7 @@ def _converter(column: Column[Any]) -> Callable[[Any], Any] | None:
 
 
 def written(entity: type[Entity], row: Row, columns: Sequence[str]) -> tuple[Any, ...]:
-    """The row's values as the driver wants them, in the order of the columns."""
+    """The values of a row in the order of ``columns``, converted for the driver."""
     convert = shape(entity).converters
     return tuple(
         convert[name](row[name]) if name in convert and row[name] is not None else row[name] for name in columns
@@ -96,46 +96,53 @@ def written(entity: type[Entity], row: Row, columns: Sequence[str]) -> tuple[Any
 
 
 class RowBuffer:
-    """Rows in memory, by table, until they are written in the order of the foreign keys."""
+    """Rows in memory, by table, until they are written in the order of foreign keys."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self._rows: dict[type[Entity], list[Row]] = {}
         self._by_id: dict[UUID, Row] = {}
         self.raised: list[Row] = []
-        """What becomes of the alerts that the database raises for drift, by drift_history_id."""
+        """The values, with `drift_history_id`, of the alerts that the database's trigger creates for drift records."""
 
     def uuid(self) -> UUID:
         return UUID(int=self._rng.getrandbits(128), version=4)
 
     def add(self, entity: type[Entity], **values: Any) -> Row:
-        """Adds a row and returns it; later changes of it count until it is written.
+        """Adds a row and returns it; it may be changed until it is written.
 
-        An id that is missing is made up. A missing time that the database would set to the time of loading becomes the
-        row's own: the time that its table is ordered by, and for the last change the last time in the row.
+        A missing id is generated. Missing times whose default is the current time are taken from the row: the time that
+        orders the table, and for the time of the last change the latest time of the row.
+
+        Raises:
+            TypeError: The table has no such column.
         """
-        told = shape(entity)
-        unknown = values.keys() - told.columns
+        table_shape = shape(entity)
+        unknown = values.keys() - table_shape.columns
         if unknown:
             raise TypeError(f"{entity.__name__} has no column {', '.join(sorted(unknown))}")
-        if told.key and told.key not in values:
-            values[told.key] = self.uuid()
+        if table_shape.key and table_shape.key not in values:
+            values[table_shape.key] = self.uuid()
         self._rows.setdefault(entity, []).append(values)
-        if told.key:
-            self._by_id[values[told.key]] = values
+        if table_shape.key:
+            self._by_id[values[table_shape.key]] = values
         return values
 
     def row(self, identity: UUID) -> Row:
-        """The row of this id, unless it has been written already."""
+        """The row with this id.
+
+        Raises:
+            KeyError: There is none, or it has been written already.
+        """
         return self._by_id[identity]
 
     def take(self) -> dict[type[Entity], list[Row]]:
-        """Hands over the rows, complete, and forgets them."""
+        """Returns the completed rows, and empties the buffer."""
         taken, self._rows, self._by_id = self._rows, {}, {}
         for entity, rows in taken.items():
-            told = shape(entity)
+            table_shape = shape(entity)
             for row in rows:
-                _set_clocks(told, row)
+                _set_clocks(table_shape, row)
         return taken
 
     def take_raised(self) -> list[Row]:
@@ -143,20 +150,20 @@ class RowBuffer:
         return taken
 
 
-def _set_clocks(told: TableShape, row: Row) -> None:
-    missing = [name for name in told.clocks if row.get(name) is None]
+def _set_clocks(table_shape: TableShape, row: Row) -> None:
+    missing = [name for name in table_shape.clocks if row.get(name) is None]
     if not missing:
         return
-    moments = [row[name] for name in told.moments if row.get(name) is not None]
+    moments = [row[name] for name in table_shape.moments if row.get(name) is not None]
     for name in missing:
-        if name == told.changed:
+        if name == table_shape.changed:
             row[name] = max(moments)
         else:
-            row[name] = row[told.order] if told.order and row.get(told.order) else min(moments)
+            row[name] = row[table_shape.order] if table_shape.order and row.get(table_shape.order) else min(moments)
 
 
 class Writer:
-    """Writes rows in one transaction of an asyncpg connection, counts them and tells the progress."""
+    """Writes rows on an asyncpg connection within its transaction, counts them by table, and reports progress."""
 
     def __init__(
         self,
@@ -176,7 +183,11 @@ class Writer:
         self._place: Callable[[type[Entity]], int] = lambda entity: tables[table_of(entity)]
 
     async def flush(self, rows: RowBuffer) -> None:
-        """Writes what has been added, parents first; alerts that the database raises get their story."""
+        """Writes the rows of a buffer, parents first, and updates the alerts that the database's trigger creates.
+
+        Raises:
+            DemoError: The trigger of alerts is missing.
+        """
         taken = rows.take()
         raised = rows.take_raised()
         for entity in sorted(taken, key=self._place):
@@ -185,7 +196,7 @@ class Writer:
                 await self._follow_up(raised)
 
     async def copy(self, entity: type[Entity], columns: Sequence[str], records: Iterable[tuple[Any, ...]]) -> None:
-        """Streams finished tuples into a table by COPY, in batches."""
+        """Streams tuples into a table by COPY, in batches of `FLUSH_ROWS`."""
         stream = iter(records)
         table = table_of(entity)
         for first in stream:
@@ -196,14 +207,14 @@ class Writer:
             self._count(table.fullname, batch.size)
 
     def finish(self) -> None:
-        """Tells that everything is written, whatever was expected."""
+        """Reports completion with the actual number of rows."""
         if self._progress:
             total = self.counts.total()
             self._progress("", total, total)
 
     async def _write(self, entity: type[Entity], rows: list[Row]) -> None:
         table = table_of(entity)
-        # Rows may leave columns to the defaults of the database, so each set of columns is a COPY of its own.
+        # one COPY per set of columns, since rows may leave columns to their defaults
         for columns, group in _by_columns(rows):
             names = [name for name in columns if (table.fullname, name) not in self._generated]
             records = (written(entity, row, names) for row in group)
@@ -213,9 +224,9 @@ class Writer:
                 await self.copy(entity, names, records)
 
     async def _insert(self, entity: type[Entity], columns: Sequence[str], records: list[tuple[Any, ...]]) -> None:
-        """COPY is binary, and a vector has no binary form that the driver knows; as a parameter it is text.
+        """Inserts rows with vectors as text parameters, since the driver has no binary format of vectors for COPY.
 
-        Not the driver's ``executemany``: cancelled while it sends, it waits for an answer that nobody has asked for.
+        The driver's ``executemany`` is not used: if it is cancelled while it sends, it waits for a response in vain.
         """
         table = table_of(entity)
         kinds = {column.name: column.type for column in table.columns}
@@ -231,7 +242,7 @@ class Writer:
         self._count(table.fullname, len(records))
 
     async def _follow_up(self, raised: list[Row]) -> None:
-        """Gives the alerts that the trigger has just raised the ids, times and lifecycle of the story."""
+        """Sets the ids, times and states of the alerts that the trigger has created."""
         for columns, group in _by_columns(raised):
             names = [name for name in columns if name != "drift_history_id"]
             document = json.dumps(group, default=str)
@@ -256,7 +267,7 @@ class Writer:
 
 
 class _Batch:
-    """The next records of a stream, up to a limit, counted while they are read."""
+    """An iterator over the next records of a stream, at most ``limit``; ``size`` is the number read."""
 
     def __init__(self, first: tuple[Any, ...], rest: Iterator[tuple[Any, ...]], limit: int) -> None:
         self.size = 0

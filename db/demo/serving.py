@@ -1,4 +1,4 @@
-"""Serving metrics: the one table that is large, so its rows are made as tuples and streamed."""
+"""Serving metrics: the largest table; its rows are generated as tuples and streamed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COLUMNS = (
 )  # fmt: skip
 
 DAY = [0.35 + 0.65 * max(0.0, math.sin(math.pi * (hour - 6) / 16)) for hour in range(24)]
-"""Traffic by hour (UTC), relative to its peak."""
+"""Traffic by hour (UTC), as a fraction of its peak."""
 
 
 def serving_metrics(world: World, deployments: list[DeploymentCase]) -> Iterator[tuple[Any, ...]]:
-    """Metrics of the deployments' services up to now, or up to the end of a service; oldest first."""
+    """Metrics of the deployments' services up to now or to the end of a service, oldest first."""
     for deployment in deployments:
         if deployment.status not in {"pending", "deploying"}:
             yield from _of_service(world, deployment)
@@ -32,7 +32,7 @@ def _of_service(world: World, deployment: DeploymentCase) -> Iterator[tuple[Any,
     rng = world.rng
     count, step = world.size.metrics, world.size.metric_minutes
     last = deployment.ended or world.now
-    if deployment.status == "failed":  # it was measured while it tried to start
+    if deployment.status == "failed":  # measured during its start
         last = deployment.started + timedelta(minutes=step * count)
     last = min(last, world.now)
     first = max(last - timedelta(minutes=step * (count - 1)), deployment.started)

@@ -1,4 +1,4 @@
-"""Traces: a question to the orchestrator with the agents and LLM calls below it, and the work of tier 0."""
+"""Traces: questions to the orchestrator with the agents and LLM calls below them, and the work of tier 0."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ERRORS = (
 
 
 def traces(world: World, case: Case) -> None:
-    """Traces of an experiment: most of the last 24 hours, some older; a third is training and deployment."""
+    """Traces of an experiment, most of them of the last 24 hours; a third is of training and deployment."""
     for number in range(world.size.traces):
         hours = world.rng.uniform(0.1, 23) if world.chance(0.6) else world.rng.uniform(24, 24 * 14)
         begun = world.now - timedelta(seconds=round(hours * 3600))
@@ -58,7 +58,7 @@ def _question(world: World, case: Case, begun: datetime) -> None:
 
 
 def _groundwork(world: World, case: Case, begun: datetime) -> None:
-    """Tier 0 at work for one training run, or for one deployment."""
+    """A trace of tier 0 for a training run or a deployment."""
     trace = world.hex(32)
     made = world.pick(case.models)
     run: UUID | None = made.runs[0]
@@ -120,5 +120,5 @@ def _span(
     }
     row = values | common
     world.rows.add(ObservabilitySpan, **row)
-    # The children are placed within the parent's time, even if the parent has no end yet.
+    # children are within the parent's time, even if the parent has no end yet
     return row | {"duration_ms": lasted}

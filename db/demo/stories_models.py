@@ -1,11 +1,11 @@
-"""Stories of models: a champion's way to production, a drift and the new version, a rollback, an optimized study.
+"""Stories of models: a champion, a drift and the new version, a rollback, an optimized study.
 
-- ``Remibrutinib CSU adoption``: version 2.0.0 went from development over staging and a shadow test to production; its
-  service is healthy.
+- ``Remibrutinib CSU adoption``: version 2.0.0 was promoted from development through staging and a shadow test to
+  production; its service is healthy.
 - ``Kisqali NRx propensity``: the payer mix drifted after a formulary change, the alert led to a retraining, and version
   1.4.0 replaced 1.3.0.
-- ``Fabhalta PNH switch``: four deployments in a chain; the third was rolled back, the fourth is the second one's model
-  again.
+- ``Fabhalta PNH switch``: four deployments in a chain; the third was rolled back, the fourth deploys the model of the
+  second again.
 - ``Fabhalta C3G patient finding``: the best trial of the study ``fabhalta-c3g-xgb`` became the training run of 1.0.0.
 """
 
@@ -30,7 +30,7 @@ DRIFTED = "payer_mix_commercial_share"
 
 
 def champion(world: World) -> None:
-    """A champion promoted from development over staging and shadow to production, and served in good health."""
+    """A champion promoted from development through staging and shadow to production, with a healthy service."""
     case = experiment(world, CHAMPION, world.ago(days=150), region=None, minimum_auc=0.78, data_split="train")
     model(world, case, "1.0.0", "archived", world.ago(days=130), auc=0.781, promoted_at=world.ago(days=125))
     before = model(world, case, "1.1.0", "deprecated", world.ago(days=90), auc=0.803, promoted_at=world.ago(days=80))
@@ -68,7 +68,7 @@ def champion(world: World) -> None:
 
 
 def drift_and_retraining(world: World) -> None:
-    """A drift that raised alerts, the retraining that answered them and the version that took over."""
+    """A drift that raised alerts, the retraining that they triggered, and the version that replaced the old one."""
     case = experiment(world, DRIFT, world.ago(days=200), region=None, minimum_auc=0.75)
     case.features[:] = sorted({*case.features, DRIFTED})
     old = model(
@@ -161,7 +161,7 @@ def _resolve(world: World, drifts: list[object], found: datetime, ended: datetim
 
 
 def _performance(world: World, made: ModelCase, values: tuple[float, ...], start: datetime, *, step_days: int) -> None:
-    """ROC AUC in production at even distances; degraded when it lies five points below its baseline."""
+    """ROC AUC in production at equal intervals; degraded if it is more than 0.05 below its baseline."""
     for place, value in enumerate(values):
         delta = value - made.auc
         measured = start + timedelta(days=place * step_days)
@@ -191,7 +191,7 @@ def _performance(world: World, made: ModelCase, values: tuple[float, ...], start
 
 
 def rollback(world: World) -> None:
-    """Four deployments, each replacing the one before; the third was rolled back and the fourth undid it."""
+    """Four deployments, each replacing the one before; the third was rolled back, to the model of the second."""
     case = experiment(world, ROLLBACK, world.ago(days=240), region=None)
     first = model(world, case, "1.0.0", "archived", world.ago(days=160), auc=0.768, promoted_at=world.ago(days=150))
     good = model(world, case, "1.1.0", "production", world.ago(days=60), auc=0.802, promoted_at=world.ago(days=50))
@@ -215,7 +215,7 @@ def rollback(world: World) -> None:
 
 
 def optimized_study(world: World) -> None:
-    """A study of 40 trials whose best one became the training run of a model; two others were trained too."""
+    """A study of 40 trials; the best one became the training run of a model, and two others were trained as well."""
     case = experiment(world, STUDY, world.ago(days=230), region=None)
     study = finished_study(world, case, "fabhalta-c3g-xgb", "XGBClassifier", 40, world.ago(days=30))
     made = model(
@@ -231,8 +231,8 @@ def optimized_study(world: World) -> None:
     deploy(world, made, "staging", "deploying", world.ago(hours=1), previous=tried)
 
 
-def tell(world: World) -> list[Case]:
-    """All stories of models; returns their experiments."""
+def add_stories(world: World) -> list[Case]:
+    """Adds all stories of models; returns their experiments."""
     for story in (champion, drift_and_retraining, rollback, optimized_study):
         story(world)
     return world.cases[-4:]

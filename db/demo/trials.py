@@ -21,7 +21,7 @@ WEEKS = 8
 
 @dataclass(frozen=True)
 class Trial:
-    """An A/B test. ``effect`` is what it finds; None while it runs."""
+    """An A/B test; ``effect`` is its estimated effect, None while it runs."""
 
     case: Case
     unit: str
@@ -31,7 +31,7 @@ class Trial:
 
 
 def run_trial(world: World, trial: Trial) -> Row | None:
-    """All rows of a test; returns its final intention-to-treat result, None while it runs."""
+    """Adds all rows of a test; returns its final intention-to-treat result, None while it runs."""
     running = trial.effect is None
     arms = _assign(world, trial)
     _enroll(world, trial, arms)
@@ -111,7 +111,7 @@ def _deviation(moment: datetime) -> Document:
 def _interim(
     world: World, trial: Trial, arms: dict[str, list[Row]], effect: float, number: int, fraction: float
 ) -> None:
-    """An O'Brien-Fleming analysis: little alpha early, and it goes on unless the effect is beyond doubt or hopeless."""
+    """An O'Brien-Fleming analysis: little alpha is spent early, and the test continues unless it is conclusive."""
     total = sum(map(len, arms.values()))
     seen = round(total * fraction)
     error = 0.032 * math.sqrt(400 / max(seen, 1)) * 0.3
@@ -220,7 +220,7 @@ def _ratio_check(world: World, trial: Trial, arms: dict[str, list[Row]]) -> None
 
 
 def check_ratio(world: World, case: Case, counts: dict[str, int], moment: datetime, **more: object) -> None:
-    """A check for equal arms; statistic, p-value and severity are those of the counts."""
+    """A check for equal arms; statistic, p-value and severity are computed from the counts."""
     expected = sum(counts.values()) / len(counts)
     statistic = sum((count - expected) ** 2 / expected for count in counts.values())
     p_value = math.erfc(math.sqrt(statistic / 2))  # one degree of freedom
@@ -245,7 +245,7 @@ SRM_BOUNDS = (("none", 0.05), ("minor", 0.01), ("moderate", 0.001), ("severe", -
 
 
 def mismatches(world: World, case: Case) -> None:
-    """Sample ratios of every severity: a redirect lost treated units until it was mended."""
+    """Sample ratio checks of every severity: a redirect lost treated units until it was fixed."""
     week = world.ago(days=30)
     for number, counts in enumerate(((570, 500), (590, 500), (700, 512))):
         arms = dict(zip(("control", "treatment_a"), counts, strict=True))
@@ -261,7 +261,7 @@ def mismatches(world: World, case: Case) -> None:
 
 
 def stopped(world: World, cases: list[Case]) -> None:
-    """Third interim analyses, which ended an experiment early or changed it."""
+    """Third interim analyses, which stopped an experiment early or modified it."""
     for case, (decision, why, effect, p_value) in zip(cases, STOPS, strict=False):
         world.rows.add(
             InterimAnalysis,

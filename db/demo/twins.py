@@ -1,9 +1,8 @@
-"""Digital twins: models, simulations, and the real experiments that they foretold.
+"""Digital twins: models, simulations, and the experiments whose effects they predicted.
 
-Of five simulated interventions that advised to deploy, the real A/B tests proved one excellent, one good, one fair and
-one poor; the fifth test still runs, so its prediction is unvalidated. The poor one is the e-mail cadence of
-Remibrutinib (``Remibrutinib email cadence``): it promised 0.120 and got 0.048. Errors and grades
-are the database's own.
+Of five simulations that recommended deployment, the A/B tests graded one excellent, one good, one fair and one poor;
+the fifth test is running, so its prediction is unvalidated. The poor one is the e-mail cadence of Remibrutinib
+(``Remibrutinib email cadence``): predicted 0.120, actual 0.048. The database computes errors and grades.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ INTERVENTIONS = (
 
 @dataclass(frozen=True)
 class TwinCase:
-    """A twin model, as simulations need it."""
+    """The values of a twin model that simulations need."""
 
     id: UUID
     kind: str
@@ -38,7 +37,7 @@ class TwinCase:
 
 @dataclass(frozen=True)
 class Foretold:
-    """A simulation with the real effect, None while the test runs."""
+    """A simulation with the actual effect, None while the test runs."""
 
     intervention: str
     predicted: float
@@ -64,7 +63,7 @@ STORIES = {
 
 
 def twin_models(world: World) -> list[TwinCase]:
-    """A model per population and brand; one is out of service."""
+    """A model per population and brand; one is retired."""
     kinds = (
         ("hcp", REMIBRUTINIB), ("hcp", KISQALI), ("hcp", FABHALTA), ("patient", FABHALTA), ("patient", KISQALI),
         ("territory", "All"),
@@ -105,7 +104,7 @@ def _twin_model(world: World, kind: str, brand: str, number: int, *, retired: bo
     )  # fmt: skip
     world.rows.add(
         TrainingRun,
-        id=UUID(run),  # of the run's own digits: nothing else of the demo changes with it
+        id=UUID(run),  # derived from the run, so that no random number is drawn for it
         run_name=f"{brand}-{kind}-twins".lower(),
         mlflow_run_id=run,
         algorithm="random_forest",
@@ -122,8 +121,8 @@ def _twin_model(world: World, kind: str, brand: str, number: int, *, retired: bo
     return TwinCase(row["model_id"], kind, brand, born)
 
 
-def tell(world: World, twins: list[TwinCase], cases: dict[str, Case]) -> None:
-    """The five simulations and their real experiments; ``cases`` says which experiment tests which."""
+def add_story(world: World, twins: list[TwinCase], cases: dict[str, Case]) -> None:
+    """The five simulations and their experiments; ``cases`` has the experiment of each by grade, or `unvalidated`."""
     for number, (name, story) in enumerate(STORIES.items()):
         case = cases[name]
         started = world.ago(days=30 if story.actual is None else 90 - number)
@@ -141,7 +140,7 @@ def _twin_for(twins: list[TwinCase], case: Case, unit: str) -> TwinCase:
 
 
 def unfinished(world: World, twin: TwinCase) -> None:
-    """Simulations that wait, run, failed, or advised against the experiment."""
+    """Simulations that are pending, running or failed, or recommended against the experiment."""
     for status, minutes in (("pending", 3), ("running", 9), ("failed", 600)):
         simulate(world, twin, status, world.ago(minutes=minutes))
     for advice, effect in (("skip", 0.004), ("refine", 0.021)):
@@ -149,7 +148,7 @@ def unfinished(world: World, twin: TwinCase) -> None:
 
 
 def plain(world: World, twins: list[TwinCase], case: Case) -> None:
-    """Five simulations for an experiment; the one that advised to deploy was followed by a real test."""
+    """Five simulations for an experiment; the one that recommended deployment was followed by an A/B test."""
     twin = _twin_for(twins, case, case.topic.entity)
     asked = world.after(case.created, 600, 4_000)
     for number in range(4):
@@ -183,7 +182,7 @@ def simulate(
     advice: str | None = None,
     case: Case | None = None,
 ) -> Row:
-    """A simulation; without an effect it has no result."""
+    """A simulation; it has no result if ``effect`` is None."""
     error = round((effect or 0) * world.between(0.14, 0.2), 5) or 0.01
     started = None if status == "pending" else asked + timedelta(minutes=1)
     done = status in {"completed", "failed"}
@@ -243,7 +242,7 @@ def _heterogeneity(world: World, effect: float) -> Document:
 
 
 def follow(world: World, case: Case, simulation: Row, story: Foretold, started: datetime) -> None:
-    """The real experiment that a simulation led to, and how the prediction compares with it."""
+    """The A/B test that followed a simulation, and the comparison of its effect with the prediction."""
     trial = Trial(case, story.unit, story.method, started, story.actual)
     result = run_trial(world, trial)
     common: Document = {

@@ -1,10 +1,10 @@
-"""Causal validation: refutation tests of estimates, and the experts' reviews of their DAGs.
+"""Causal validation: refutation tests of estimates, and expert reviews of their DAGs.
 
 - Rep visits on Kisqali TRx (``Kisqali rep visit effect``, an estimate of ``ml_experiments``) passed all: proceed.
 - Speaker programs on Kisqali NRx failed the placebo test, which is required: block.
 - E-mails on Remibrutinib NRx has a warning, so it is in review, and an approved expert review lets it proceed; a
-  quarterly audit superseded the approval before.
-- Copay cards on Fabhalta persistence waits in review: its approval expired.
+  quarterly audit superseded the earlier approval.
+- Copay cards on Fabhalta persistence is in review: its approval has expired.
 - MSL visits on Fabhalta starts was rejected by its reviewer; peers on Remibrutinib starts is still pending.
 """
 
@@ -29,7 +29,7 @@ REVIEWERS = {
 
 @dataclass(frozen=True)
 class Review:
-    """A review: its kind, how it stands, how many days ago it was asked for, and for how many days it is valid."""
+    """A review: its kind, its status, its age in days, and its validity in days."""
 
     kind: str
     status: str
@@ -42,7 +42,7 @@ class Review:
 
 @dataclass(frozen=True)
 class TestedEstimate:
-    """An estimate: what on what, how its tests ended where not passed, and its reviews."""
+    """An estimate: treatment and outcome, the outcomes of tests that did not pass, and its reviews."""
 
     treatment: str
     outcome: str
@@ -51,7 +51,7 @@ class TestedEstimate:
     confidence: float = 0.84
     outcomes: dict[str, str] = field(default_factory=dict)
     reviews: tuple[Review, ...] = ()
-    stored: str | None = None  # the gate as stored, where it is not what the tests say
+    stored: str | None = None  # the stored gate, if it differs from that of the tests
     retried: bool = False
 
 
@@ -81,8 +81,8 @@ STORIES = (
 )  # fmt: skip
 
 
-def tell(world: World, case: Case) -> list[UUID]:
-    """The estimates of the stories; ``case`` is the experiment whose own estimate passes. Returns their ids."""
+def add_story(world: World, case: Case) -> list[UUID]:
+    """The estimates of the stories; ``case`` is the experiment whose estimate passes. Returns their ids."""
     visits = TestedEstimate(
         "rep_visits_90d", "trx_last_90d", KISQALI, 1.42, 0.88, {},
         (Review("dag_approval", "approved", 40, 365, "commercial_ops"),),
@@ -96,7 +96,7 @@ def tell(world: World, case: Case) -> list[UUID]:
 
 
 def plain(world: World, case: Case) -> None:
-    """Two estimates of an experiment: its own, and one of a causal path."""
+    """Two estimates for an experiment: its own, and one of a causal path."""
     for source in ("ml_experiments", "causal_paths"):
         outcomes = {world.pick(TESTS): world.pick(("warning", "failed", "skipped"))} if world.chance(0.4) else {}
         estimate = TestedEstimate(
@@ -109,7 +109,7 @@ def plain(world: World, case: Case) -> None:
 
 
 def gate(estimate: TestedEstimate) -> str:
-    """The gate that the tests of an estimate open."""
+    """The gate decision that follows from the tests of an estimate."""
     if any(estimate.outcomes.get(test) == "failed" for test in REQUIRED):
         return "block"
     return "review" if estimate.outcomes or estimate.confidence < 0.7 else "proceed"
@@ -117,10 +117,10 @@ def gate(estimate: TestedEstimate) -> str:
 
 def suite(world: World, estimate: TestedEstimate, identity: UUID, source: str, moment: datetime) -> None:
     """Five refutation tests of an estimate and the reviews of its DAG."""
-    if estimate.reviews:  # the tests were there before the first expert was asked
+    if estimate.reviews:  # the tests precede the first review
         moment = min(moment, world.ago(days=max(review.age for review in estimate.reviews) + 1))
     dag = sha256(f"{estimate.treatment} -> {estimate.outcome} / {estimate.brand}")
-    told: Document = {
+    common: Document = {
         "estimate_id": identity,
         "estimate_source": source,
         "gate_decision": estimate.stored or gate(estimate),
@@ -132,9 +132,9 @@ def suite(world: World, estimate: TestedEstimate, identity: UUID, source: str, m
         "data_split": world.pick(("train", "validation", "test")),
     }
     if estimate.retried:
-        _test(world, estimate, "random_common_cause", "failed", dag, moment - timedelta(days=1), told)
+        _test(world, estimate, "random_common_cause", "failed", dag, moment - timedelta(days=1), common)
     validations = [
-        _test(world, estimate, test, estimate.outcomes.get(test, "passed"), dag, moment, told) for test in TESTS
+        _test(world, estimate, test, estimate.outcomes.get(test, "passed"), dag, moment, common) for test in TESTS
     ]
     last: UUID | None = None
     for review in estimate.reviews:
@@ -142,7 +142,7 @@ def suite(world: World, estimate: TestedEstimate, identity: UUID, source: str, m
 
 
 def _test(
-    world: World, estimate: TestedEstimate, test: str, status: str, dag: str, moment: datetime, told: Document
+    world: World, estimate: TestedEstimate, test: str, status: str, dag: str, moment: datetime, common: Document
 ) -> UUID:
     effect = estimate.effect
     if status == "skipped":
@@ -165,7 +165,7 @@ def _test(
         test_config={"num_simulations": 100, "random_seed": 42},
         details_json={"refuter": test, "dag_hash": dag, "status": status},
         created_at=moment + timedelta(seconds=40 * TESTS.index(test)),
-        **told,
+        **common,
     )
     identity: UUID = row["validation_id"]
     return identity

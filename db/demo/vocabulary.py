@@ -1,4 +1,4 @@
-"""Words of the field: brands, features, agents and people that the demo rows are made of."""
+"""The vocabulary of the demo rows: brands, features, agents and people."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ TIERS = (
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """A feature: what it is, of whom, and its usual mean and deviation."""
+    """A feature: its description and entity, and the mean and standard deviation of its values."""
 
     name: str
     group: str
@@ -62,7 +62,7 @@ class FeatureSpec:
     doc: str
 
     def within(self, value: float) -> float:
-        """The value, but not below the least that the feature can have."""
+        """The value, raised to the least value of the feature."""
         return round(value if self.name == "trx_trend_6m" else max(0.0, value), 6)
 
 
@@ -115,7 +115,7 @@ FEATURES_BY_NAME = {feature.name: feature for feature in FEATURES}
 
 @dataclass(frozen=True)
 class Topic:
-    """What an experiment is about."""
+    """The subject of an experiment."""
 
     name: str
     brand: str

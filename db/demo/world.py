@@ -1,4 +1,4 @@
-"""The world that the demo rows describe: its one source of randomness, its clock, its size and its cast."""
+"""The shared state of the demo data: random generator, clock, size, and experiments."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Size:
-    """How many rows there are of everything; per experiment where it says so."""
+    """The numbers of rows of a size of the demo data."""
 
-    experiments: int  # beside those of the stories
+    experiments: int  # besides those of the stories
     models: int  # per experiment
     deployments: int  # per model
     metrics: int  # per service
-    metric_minutes: int  # between two metrics of a service
+    metric_minutes: int  # interval between metrics of a service
     monitoring_runs: int  # per model in production
     traces: int  # per experiment
-    trial_units: int  # per A/B test of no story
-    queries: int  # per experiment: classified, some of them composed
-    expected_rows: int  # about, for the progress
+    trial_units: int  # per A/B test outside the stories
+    queries: int  # per experiment: classified queries, some with a composition
+    expected_rows: int  # approximate total, for progress
 
 
 SIZES = {
@@ -40,7 +40,7 @@ SIZES = {
 
 @dataclass(eq=False)
 class DeploymentCase:
-    """A deployment and the service that carries it out."""
+    """A deployment and its service."""
 
     id: UUID
     model: ModelCase
@@ -54,7 +54,7 @@ class DeploymentCase:
 
 @dataclass(eq=False)
 class ModelCase:
-    """A model version."""
+    """A model version with its deployments and training runs."""
 
     id: UUID
     case: Case
@@ -70,14 +70,14 @@ class ModelCase:
 
 @dataclass(eq=False)
 class Case:
-    """An experiment with what hangs below it."""
+    """An experiment with its models."""
 
     id: UUID
     topic: Topic
     name: str
     features: list[str]
     created: datetime
-    calm: bool = True  # whether its data hardly drift
+    calm: bool = True  # whether its data drift little
     models: list[ModelCase] = field(default_factory=list)
 
     @property
@@ -91,7 +91,7 @@ class Case:
 
 @dataclass
 class World:
-    """What every story is given."""
+    """The shared state that every story gets."""
 
     rng: Random
     now: datetime
@@ -100,20 +100,20 @@ class World:
     rows: RowBuffer
     cases: list[Case] = field(default_factory=list)
     alerts: dict[UUID, UUID] = field(default_factory=dict)
-    """Of a drift record that raises an alert: the alert."""
+    """The id of the alert that a drift record raises, by the id of the record."""
 
     def ago(self, days: float = 0, hours: float = 0, minutes: float = 0) -> datetime:
-        """That long before now, to the second."""
+        """A time before ``now``, truncated to seconds."""
         past = self.now - timedelta(days=days, hours=hours, minutes=minutes)
         return past.replace(microsecond=0)
 
     def after(self, start: datetime, low: float, high: float) -> datetime:
-        """Some minutes after a time, but never after now."""
+        """A random time ``low`` to ``high`` minutes after a time, at most ``now``."""
         later = start + timedelta(seconds=round(60 * self.rng.uniform(low, high)))
         return min(later, self.now)
 
     def around(self, middle: float, share: float = 0.1, digits: int = 4) -> float:
-        """Near a number, at most so far off as a share of it."""
+        """A random number within ``share`` (0-1) of ``middle``, rounded to ``digits`` decimals."""
         return round(middle * self.rng.uniform(1 - share, 1 + share), digits)
 
     def between(self, low: float, high: float, digits: int = 4) -> float:
@@ -134,7 +134,7 @@ def sha256(text: str) -> str:
 
 
 def slug(text: str) -> str:
-    """The text as a name that may stand in a URL."""
+    """The text as a name that is valid in a URL."""
     return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
 
 
@@ -143,7 +143,7 @@ def seconds(start: datetime, end: datetime) -> int:
 
 
 def spread(values: Sequence[tuple[T, float]], rng: Random) -> T:
-    """One of the values, each with its weight."""
+    """A random one of the values, which are pairs of value and weight."""
     return rng.choices([value for value, _ in values], [weight for _, weight in values])[0]
 
 
