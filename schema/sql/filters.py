@@ -302,7 +302,7 @@ class Where:
                 checked = applied(partial(known_word, known_words, f"{type_.name}.{leaf.name}", _shown(here)), checked)
             if leaf.kind.labels and not leaf.kind.is_list:
                 if operator.takes == "list":
-                    checked = applied(partial(self._known, leaf.kind), checked)
+                    checked = applied(partial(self._known_labels, leaf.kind), checked)
                 elif isinstance(checked, enum.Enum) and self.lacks_label(leaf.kind, checked.value):
                     yield "true" if name == "ne" else "false"
                     continue
@@ -310,7 +310,7 @@ class Where:
                 self.compared = operand
             yield operator.build(leaf.value_over(row), checked, bind)
 
-    def _known(self, kind: ColumnKind, values: list[Any]) -> list[Any]:
+    def _known_labels(self, kind: ColumnKind, values: list[Any]) -> list[Any]:
         """The values whose labels the database has."""
         return [one for one in values if not self.lacks_label(kind, text_of(one))]
 

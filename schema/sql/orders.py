@@ -16,7 +16,7 @@ Default = Callable[[Type, Collection[str]], tuple[OrderTerm, ...]]
 MAX_TERMS = 8
 MAX_DEPTH = 4
 LEAF = "field"
-SAID_OF_FIELDS = ("direction", "nulls")
+TERM_OPTIONS = ("direction", "nulls")
 
 
 def sortable(leaf: ColumnField) -> bool:
@@ -34,8 +34,10 @@ def order(
     """
     if len(asked) > MAX_TERMS:
         raise bad_argument(path, f"has {len(asked)} terms; pass at most {MAX_TERMS}")
-    unsaid: dict[str, str | None] = dict.fromkeys(SAID_OF_FIELDS)
-    terms = [_term(catalogue, type_, one, f"{path}[{place}]", 0, default, unsaid) for place, one in enumerate(asked)]
+    no_options: dict[str, str | None] = dict.fromkeys(TERM_OPTIONS)
+    terms = [
+        _term(catalogue, type_, one, f"{path}[{place}]", 0, default, no_options) for place, one in enumerate(asked)
+    ]
     names = [term.name for term in terms]
     for place, name in enumerate(names):
         if name in names[:place]:
@@ -43,14 +45,16 @@ def order(
     return (*terms, *type_.key_order(set(names), descending=terms[-1].descending))
 
 
-def _said(asked: Mapping[str, Any], outside: Mapping[str, str | None], path: str) -> dict[str, str | None]:
+def _direction_and_nulls(
+    asked: Mapping[str, Any], inherited: Mapping[str, str | None], path: str
+) -> dict[str, str | None]:
     """The direction and the nulls of a term, which may be given at any level of its nesting.
 
     Raises:
         GatewayError: ``BAD_USER_INPUT``: two levels give different values.
     """
-    found = dict(outside)
-    for name in SAID_OF_FIELDS:
+    found = dict(inherited)
+    for name in TERM_OPTIONS:
         value = asked.get(name)
         if value is not None:
             if found[name] not in {None, value.value}:
@@ -63,12 +67,14 @@ def _said(asked: Mapping[str, Any], outside: Mapping[str, str | None], path: str
 
 def of_field(type_: Type, asked: Mapping[str, Any]) -> OrderTerm:
     """The term for a field of the rows themselves."""
-    return _of_field(type_, asked, {name: asked[name].value for name in SAID_OF_FIELDS if asked.get(name) is not None})
+    return _of_field(type_, asked, {name: asked[name].value for name in TERM_OPTIONS if asked.get(name) is not None})
 
 
-def _of_field(type_: Type, asked: Mapping[str, Any], said: Mapping[str, str | None]) -> OrderTerm:
+def _of_field(type_: Type, asked: Mapping[str, Any], given: Mapping[str, str | None]) -> OrderTerm:
     leaf = type_.columns[asked[LEAF].value]
-    return type_.order_term(leaf, descending=said.get("direction") == "DESC", nulls_first=said.get("nulls") == "FIRST")
+    return type_.order_term(
+        leaf, descending=given.get("direction") == "DESC", nulls_first=given.get("nulls") == "FIRST"
+    )
 
 
 def _term(
@@ -78,19 +84,19 @@ def _term(
     path: str,
     depth: int,
     default: Default,
-    said: Mapping[str, str | None],
+    inherited: Mapping[str, str | None],
 ) -> OrderTerm:
-    named = [name for name in asked if name not in SAID_OF_FIELDS and asked[name] is not None]
+    named = [name for name in asked if name not in TERM_OPTIONS and asked[name] is not None]
     if len(named) != 1:
         raise bad_argument(path, f"names {len(named)} things to order by; name one, a `field` or one relation")
     name = named[0]
-    said = _said(asked, said, path)
+    given = _direction_and_nulls(asked, inherited, path)
     if name == LEAF:
-        return _of_field(type_, asked, said)
+        return _of_field(type_, asked, given)
     if depth >= MAX_DEPTH:
         raise bad_argument(path, f"goes through more than {MAX_DEPTH} relations")
     relation = type_.relations[name]
-    inner = _term(catalogue, catalogue[relation.target], asked[name], f"{path}.{name}", depth + 1, default, said)
+    inner = _term(catalogue, catalogue[relation.target], asked[name], f"{path}.{name}", depth + 1, default, given)
     return _through(catalogue, relation, inner, depth, default)
 
 
