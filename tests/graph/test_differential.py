@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import pytest
@@ -18,17 +19,23 @@ from gateway.operations.service import OperationService
 from schema.catalogue.catalogue import Root
 from schema.catalogue.from_models import catalogue
 from schema.schema import build
+from schema.search.texts import MAX_TEXT
+from schema.search.vector import Similarity
 from schema.sql.filters import filtered
 from tests.support import platform_indexes
 from tests.support.client import Client, same, serving
-from tests.support.databases import Clone, Database, connect
+from tests.support.databases import Clone, Database, connect, connected
+from tests.support.embedding_service import EmbeddingServer, embedding_server
 from tests.support.extremes import make_extreme
 from tests.support.queries import Maker, Query, Samples, smaller
+from tests.support.search_texts import FIXED, SearchTexts, band, folded, matches
 
 pytestmark = pytest.mark.slow
 
 SEED = 20261124
 ON_DEMO, ON_PLATFORM, ON_EXTREMES = 1500, 600, 500
+TEXTS = 150
+"""Search texts that are compared with the oracle."""
 ROUNDING = 1e-9
 BAD_ARGUMENTS = {"BAD_USER_INPUT", "INVALID_CURSOR"}
 
@@ -88,7 +95,7 @@ def problems(answer: dict[str, Any]) -> list[str]:
     return sorted(f"{error.get('path')} {error['extensions']['code']}" for error in answer.get("errors", []))
 
 
-async def samples_of(client: Client) -> Samples:
+async def samples_of(client: Client, service: EmbeddingServer) -> Samples:
     """A few rows of every type, as the loaders answer them."""
     samples = Samples()
     for type_ in catalogue():
@@ -104,28 +111,52 @@ async def samples_of(client: Client) -> Samples:
         samples.values[type_.name] = {
             leaf.name: [node[leaf.name] for node in nodes] for leaf in type_.columns.values() if filtered(leaf)
         }
+        named = [node.get(type_.field_name(column)) for node in nodes for column in (*type_.search, *type_.references)]
+        samples.names += [value for value in (*named, *samples.ids[type_.name][:1]) if isinstance(value, str)]
+    texts = SearchTexts(Random(SEED), [*samples.names, *service.known], [type_.name for type_ in catalogue()])
     for root in catalogue().roots.values():
         if root.nearest:
-            samples.searches[root.name] = await searches_of(client, root, samples.ids[root.target])
+            made = [*sorted(service.known)[:4], *FIXED, *(texts.text() for _ in range(20))]
+            samples.searches[root.name] = await searches_of(client, root, samples.ids[root.target], made)
     return samples
 
 
-async def searches_of(client: Client, root: Root, ids: list[str]) -> list[tuple[dict[str, Any], list[str]]]:
-    """Searches by a row and by a vector, with the cursors of their lists; and some that are refused."""
+async def searches_of(
+    client: Client, root: Root, ids: list[str], texts: list[str]
+) -> list[tuple[dict[str, Any], list[str]]]:
+    """Searches by a row, by a vector and by a text, with the cursors of their lists; and some that are refused."""
     assert root.nearest is not None
     vector, like = camel(root.nearest.vector), camel(root.nearest.like)
     query = f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on {root.target} {{ {vector} }} }} }}"
     vectors = [node[vector] for node in (await client.data(query, ids=ids))["nodes"]]
     asked: list[dict[str, Any]] = [{like: id_} for id_ in ids[:3]]
     asked += [{"embedding": vector} for vector in vectors[:3] if vector]
-    query = f"""query($embedding: [Float!], $like: ID) {{
-        {root.name}(embedding: $embedding, {like}: $like, first: 4) {{ edges {{ cursor }} }} }}"""
+    asked += [{"text": text} for text in texts]
+    query = f"""query($embedding: [Float!], $like: ID, $text: String) {{
+        {root.name}(embedding: $embedding, {like}: $like, text: $text, first: 4) {{ edges {{ cursor }} }} }}"""
     searches: list[tuple[dict[str, Any], list[str]]] = [({}, []), ({"embedding": [1.0]}, [])]
     for what in asked:
-        found = await client.ask(query, embedding=what.get("embedding"), like=what.get(like))
+        found = await client.ask(query, embedding=what.get("embedding"), like=what.get(like), text=what.get("text"))
         page = (found["data"] or {}).get(root.name) or {"edges": []}
         searches.append((what, [edge["cursor"] for edge in page["edges"]]))
     return searches
+
+
+@pytest.fixture(scope="module")
+async def plain_database(demo_template: Database, clone: Clone) -> AsyncIterator[Database]:
+    """The demo data."""
+    async with clone(demo_template) as copy:
+        await tell_apart(copy)
+        yield copy
+
+
+async def tell_apart(database: Database) -> None:
+    """Makes questions differ whose vectors do: a service has one vector of a text."""
+    async with connected(database.admin_url) as sql:
+        await sql.execute("SET session_replication_role = replica")
+        await sql.execute(
+            "UPDATE composer_episodes SET query_text = concat(query_text, ' ', left(episode_id::text, 8))"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +164,7 @@ async def extreme_database(demo_template: Database, clone: Clone) -> AsyncIterat
     """The demo data, of which some rows of every table hold the largest and smallest values of their types."""
     async with clone(demo_template) as copy:
         await make_extreme(copy)
+        await tell_apart(copy)
         yield copy
 
 
@@ -148,26 +180,42 @@ async def turned_database(demo_template: Database, clone: Clone) -> AsyncIterato
                 value = f"CASE WHEN hashtext(ctid::text) % 3 <> 0 THEN date_trunc('month', {column}) END"
                 await connection.execute(f"UPDATE {type_.sql_name} SET {column} = {value}")
         await connection.close()
+        await tell_apart(copy)
         yield copy
 
 
 @pytest.fixture(scope="module", params=["demo", "platform", "extreme", "nulls first"])
 async def pair(
     request: pytest.FixtureRequest,
-    demo_database: Database,
+    plain_database: Database,
     platform_database: Database,
     extreme_database: Database,
     turned_database: Database,
 ) -> AsyncIterator[Pair]:
     databases = {
-        "demo": demo_database,
+        "demo": plain_database,
         "platform": platform_database,
         "extreme": extreme_database,
         "nulls first": turned_database,
     }
-    url = databases[request.param].gateway_url
-    async with serving(url, compiler=True) as compiled, serving(url, compiler=False) as loaders:
-        yield Pair(compiled, loaders, await samples_of(loaders))
+    database = databases[request.param]
+    url = database.gateway_url
+    with embedding_server() as service:
+        await learn(service, database)
+        by = {"embeddings_url": service.url, "embeddings_model": "words", "embeddings_timeout": 60}
+        async with serving(url, compiler=True, **by) as compiled, serving(url, compiler=False, **by) as loaders:
+            yield Pair(compiled, loaders, await samples_of(loaders, service))
+
+
+async def learn(service: EmbeddingServer, database: Database) -> None:
+    """Gives the service the stored vectors of the database's texts: of each text, that of its first row."""
+    async with connected(database.admin_url) as sql:
+        await sql.execute("SET search_path = public, ml, extensions")
+        for root in catalogue().roots.values():
+            if root.nearest:
+                for *texts, vector in await sql.fetch(Similarity(catalogue(), root).sample(), 1000, MAX_TEXT):
+                    for text in texts:
+                        service.known.setdefault(text, json.loads(vector))
 
 
 async def test_both_executors_answer_the_same(pair: Pair, request: pytest.FixtureRequest) -> None:
@@ -199,3 +247,58 @@ async def test_every_extreme_value_is_answered_alike(pair: Pair) -> None:
             assert problems(found) == problems(expected), query
             codes = {error["extensions"]["code"] for error in found.get("errors", [])}
             assert codes <= {"UNREPRESENTABLE_VALUE", "MISSING_IN_DATABASE"}, (query, codes)
+
+
+async def test_similar_rows_are_found_by_a_text(pair: Pair) -> None:
+    """So that what is compared above are rows, and not a refusal for want of vectors."""
+    for root, searches in pair.samples.searches.items():
+        assert any(cursors for what, cursors in searches if "text" in what), root
+
+
+SEARCH = """query($text: String!, $types: [SearchType!]) {
+  search(text: $text, types: $types, first: 100) { complete hits { score field text node { id } } } }"""
+
+
+async def test_words_are_found_as_python_finds_them(pair: Pair) -> None:
+    """Rows with all words, each with a score of its kind, and rows that are called so before all others."""
+    compared = called = 0
+    for type_ in catalogue():
+        rows = await names_of(pair.loaders, type_.plural, [type_.field_name(column) for column in type_.search])
+        if not rows:
+            continue
+        values = [value for texts in rows.values() for value in texts if value]
+        texts = SearchTexts(Random(f"{SEED} {type_.name}"), values, [type_.name])
+        for text in [*values[:3], *(texts.text() for _ in range(TEXTS // 10))]:
+            found = await pair.loaders.ask(SEARCH, text=text, types=[type_.name])
+            if "errors" in found:
+                assert [error["extensions"]["code"] for error in found["errors"]] == ["BAD_USER_INPUT"], (text, found)
+                continue
+            page, wanted = found["data"]["search"], text.strip()
+            by_words = [hit for hit in page["hits"] if hit["score"] >= 0.4 and hit["field"] not in {"__typename", "id"}]
+            expected = {id_ for id_, texts_ in rows.items() if matches(wanted, texts_)}
+            if page["complete"] and len(by_words) == len([hit for hit in page["hits"] if hit["score"] >= 0.4]):
+                assert {hit["node"]["id"] for hit in by_words} == expected, (type_.name, text)
+            for hit in by_words:
+                low, high = band(wanted, hit["text"])
+                labels = {folded(value) for value in rows[hit["node"]["id"]] if value}
+                if matches(wanted, [hit["text"]]) and folded(wanted) not in labels:
+                    assert low <= hit["score"] <= high, (type_.name, text, hit)
+            scores = [hit["score"] for hit in page["hits"]]
+            assert scores == sorted(scores, reverse=True), (type_.name, text)
+            exact = {id_ for id_, (label, *_) in rows.items() if label and folded(label) == folded(wanted)}
+            first = [hit["node"]["id"] for hit in page["hits"] if hit["score"] >= 0.94]
+            assert exact <= set(first) or not page["complete"], (type_.name, text)
+            compared, called = compared + bool(expected), called + bool(exact)
+    assert compared > TEXTS // 2
+    assert called > TEXTS // 10
+
+
+async def names_of(client: Client, plural: str, fields: list[str]) -> dict[str, list[str | None]]:
+    """The searched values of all rows by their ids; nothing where a column lacks, or where rows are too many."""
+    if not fields:
+        return {}
+    answer = await client.ask(f"{{ {plural}(first: 1000) {{ totalCount nodes {{ id {' '.join(fields)} }} }} }}")
+    page = (answer["data"] or {}).get(plural)
+    if "errors" in answer or page is None or page["totalCount"] > len(page["nodes"]):
+        return {}
+    return {node["id"]: [node[field] for field in fields] for node in page["nodes"]}

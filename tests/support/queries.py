@@ -28,6 +28,7 @@ from graphql import (
 
 from schema.catalogue.catalogue import Catalogue, Type
 from schema.graph.inputs import upper_snake
+from tests.support.search_texts import SearchTexts
 
 Row = dict[str, Any]
 
@@ -155,12 +156,14 @@ class Samples:
     """What a database holds of each type: ids, cursors of the default order, and values by leaf.
 
     ``searches`` are similarity searches by root: arguments that say what is searched for, and cursors of their lists.
+    ``names`` are values that `search` finds rows by.
     """
 
     ids: dict[str, list[str]] = field(default_factory=dict)
     cursors: dict[str, list[str]] = field(default_factory=dict)
     values: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     searches: dict[str, list[tuple[dict[str, Any], list[str]]]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
 
 
 class Maker:
@@ -171,6 +174,7 @@ class Maker:
         self._catalogue = catalogue
         self._samples = samples
         self._random = random.Random(seed)
+        self._texts = SearchTexts(self._random, samples.names, [name for t in catalogue for name in (t.name, t.plural)])
         self._budget = 0
         query = schema.query_type
         assert query is not None
@@ -180,7 +184,7 @@ class Maker:
         self._budget = 25
         roots: list[Node] = []
         used: dict[str, Node] = {}
-        names = [*self._catalogue.roots, "node", "nodes", *4 * list(self._samples.searches)]
+        names = [*self._catalogue.roots, "node", "nodes", *4 * ["search", *self._samples.searches]]
         for _ in range(self._random.choice([1, 1, 1, 2, 2, 3])):
             name = self._random.choice(names)
             node = self._field(self._query, name, DEPTH, used)
@@ -336,10 +340,12 @@ class Maker:
             return Var(type_.removesuffix("!"), None, default=_plain(make(), words=True), given=False)
         return Var(type_, _plain(make()), other=_plain(make()))
 
-    def _maker(  # noqa: PLR0911 - a table
+    def _maker(  # noqa: C901, PLR0911 - a table
         self, parent: GraphQLObjectType, name: str, argument: str, taken: Any, type_name: str
     ) -> Callable[[], Any] | None:
         choose = self._random.choice
+        if (parent, name) == (self._query, "search"):
+            return self._search_maker(argument, taken)
         match argument:
             case "first" | "last":
                 return lambda: choose([0, 1, 1, 2, 2, 3, 5])
@@ -364,6 +370,17 @@ class Maker:
         if isinstance(named, GraphQLEnumType):
             return lambda: Word(choose(list(named.values)))
         return None
+
+    def _search_maker(self, argument: str, taken: Any) -> Callable[[], Any]:
+        choose = self._random.choice
+        match argument:
+            case "text":
+                return self._texts.text
+            case "types":
+                return lambda: [self._member(taken) for _ in range(choose([0, 1, 1, 1, 2, 5]))]
+            case "first":
+                return lambda: choose([0, 1, 1, 2, 5, 20, 100, 101])
+        return lambda: choose([True, False])
 
     def _ids(self, type_name: str) -> list[str]:
         if type_name == "Node":
