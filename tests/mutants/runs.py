@@ -73,6 +73,7 @@ class Runner:
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.mutants.server"],
             cwd=self.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            start_new_session=True,  # a signal to the group is ours: it ends, and stops Postgres, when its input does
             env=os.environ | {"PYTHONPATH": os.pathsep.join([str(self.root), str(self.root / "tests")])},
         )  # fmt: skip
         assert self._server.stdout is not None
