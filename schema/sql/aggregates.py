@@ -69,6 +69,7 @@ _FUNCTIONS = {
     "p95": "percentile_cont(0.95) WITHIN GROUP (ORDER BY {v})",
     "p99": "percentile_cont(0.99) WITHIN GROUP (ORDER BY {v})",
 }
+EXTREMES = {"min", "max"}
 PERCENTILES = {"p50", "p95", "p99"}
 """Functions that sort the rows."""
 BY_KIND: dict[str, Any] = {
@@ -128,8 +129,9 @@ class Summary:
         }
         record |= {leaf.name: {} for leaf in self.type.columns.values() if aggregated(leaf) and leaf.name not in record}
         for (leaf, function), value in zip(self.measures, values[keys + 1 :], strict=True):
-            kind = leaf.kind if function in {"min", "max"} else NUMBER
-            record[leaf.name][function] = _checked(kind, value, f"{function} of {column}.{leaf.name}")
+            record[leaf.name][function] = _checked(
+                value_kind(leaf, function), value, f"{function} of {column}.{leaf.name}"
+            )
         return record
 
 
@@ -137,13 +139,17 @@ def _checked(kind: ColumnKind, value: Any, what: str) -> Any:
     return kind.decode(value, what) if kind.decode and value is not None else value
 
 
+def value_kind(leaf: ColumnField, function: str) -> ColumnKind:
+    """The kind of a function's values: the column's for its extremes, if a Float can have it."""
+    return leaf.kind if function in EXTREMES and leaf.kind.graphql != "BigInt" else NUMBER
+
+
 def _measure(leaf: ColumnField, function: str, write: Callable[[ColumnKind, str], str]) -> str:
     value = leaf.value_over("t")
     if function == "count":
         return f"count({value})"
-    if function in {"min", "max"}:
-        return write(leaf.kind, f"{function}({value})")
-    return write(NUMBER, f"({_FUNCTIONS[function].replace('{v}', value)})")
+    measure = f"{function}({value})" if function in EXTREMES else f"({_FUNCTIONS[function].replace('{v}', value)})"
+    return write(value_kind(leaf, function), measure)
 
 
 def summary(type_: Type, selection: Selection) -> Summary:

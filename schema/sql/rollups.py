@@ -25,7 +25,7 @@ from schema.catalogue.catalogue import Type
 from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.selection import Selection
 from schema.sql import aggregates
-from schema.sql.aggregates import NUMBER, Summary
+from schema.sql.aggregates import EXTREMES, NUMBER, Summary, value_kind
 from schema.sql.builder import Binds, conditions
 from schema.sql.filters import Bind
 
@@ -246,8 +246,8 @@ class _Parts:
             part = {name: f"u.p{self._needed.index((leaf.columns[0], name))}" for name in _PARTS[function]}
             if function == "count":
                 values.append(f"coalesce(sum({part['count']}), 0)::bigint")
-            elif function in {"min", "max"}:
-                values.append(write(leaf.kind, f"{function}({part[function]})"))
+            elif function in EXTREMES:
+                values.append(write(value_kind(leaf, function), f"{function}({part[function]})"))
             elif function == "sum":
                 values.append(write(NUMBER, f"(sum({part['sum']}))"))
             else:
