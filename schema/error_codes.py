@@ -391,7 +391,7 @@ class BlockerCode(_Described):
     STILL_REFERENCED = "STILL_REFERENCED", "Other rows refer to this one."
     CHECK_FAILED = "CHECK_FAILED", "A check constraint does not allow the value."
     NOT_EXCLUSIVE = "NOT_EXCLUSIVE", "An exclusion constraint does not allow the row together with another row."
-    VALUE_MISSING = "VALUE_MISSING", "The database requires a value in a column that the gateway does not know."
+    VALUE_MISSING = "VALUE_MISSING", "The database requires a value in a column that the change leaves without one."
     REFUSED_BY_DATABASE = (
         "REFUSED_BY_DATABASE",
         "A trigger refused the change (the message is the trigger's), or a policy of row level security did.",

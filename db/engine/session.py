@@ -27,11 +27,12 @@ VALUES: Mapping[str, str] = {
     "row_security": "on",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
+    "exit_on_error": "off",
     "search_path": "public, extensions",
 }
-"""Settings that determine the format of values, and the rows and objects of a statement. Others are excluded:
-`lc_messages` can be set by superusers only (so no answer depends on a message), and planner and memory settings belong
-to the operator."""
+"""Settings that determine the format of values, the rows and objects of a statement, and what its failure ends. Others
+are excluded: `lc_messages` can be set by superusers only (so no answer depends on a message), and planner and memory
+settings belong to the operator."""
 
 
 def session_settings(statement_timeout: float, lock_timeout: float = 0.0) -> dict[str, str]:

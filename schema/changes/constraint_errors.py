@@ -57,10 +57,9 @@ async def violation(  # noqa: PLR0911 - one line for each kind
             )
         case errors.NOT_NULL:
             by = _fields((said.column,), type_)
-            return (
-                BlockerCode.VALUE_MISSING,
-                f"the database requires a value in {by} of {row}, a column that the gateway does not know",
-            )
+            known = type_ is not None and said.column in type_.table.c
+            why = "which the change leaves without one" if known else "a column that the gateway does not know"
+            return BlockerCode.VALUE_MISSING, f"the database requires a value in {by} of {row}, {why}"
         case errors.INSUFFICIENT_PRIVILEGE:
             return BlockerCode.REFUSED_BY_DATABASE, f"a policy of the database does not let you make {row} so"
         case _:

@@ -120,7 +120,8 @@ class Indexes:
         if not order:  # the database lacks all its columns, or the caller may read none of them
             return order
         served = self.serves(type_, order, equal, walked=walked)
-        many = not (type_.is_view or equal) and order[0].column in self._many_nulls.get(type_.sql_name, ())
+        read = type_.behind if type_.is_view else (type_.sql_name,)  # a view's columns mostly keep their names
+        many = not equal and any(order[0].column in self._many_nulls.get(table, ()) for table in read)
         apart = served.apart if served else many
         return (replace(order[0], apart=True), *order[1:]) if apart else order
 

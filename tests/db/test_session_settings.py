@@ -43,6 +43,7 @@ WRONG = {
     "row_security": "off",
     "default_transaction_isolation": "serializable",
     "default_transaction_deferrable": "on",
+    "exit_on_error": "on",
     "search_path": "pg_catalog",
     "statement_timeout": "777",
     "jit": "on",
@@ -110,6 +111,15 @@ async def test_pages_by_a_number_come_to_an_end(client: Client) -> None:
         if not page["pageInfo"]["hasNextPage"]:
             break
     assert len(seen) == len(set(seen))
+
+
+async def test_a_mistake_of_the_callers_costs_no_connection(client: Client) -> None:
+    """What only the database can find wrong is the caller's error, and whoever shares the connection is answered."""
+    for path in ('$.a ? (@ like_regex "(")', "$.a"):
+        answer = await client.ask(
+            "query($path: String!) { models(where: {hyperparameters: {path: $path}}) { totalCount } }", path=path
+        )
+        assert [error["extensions"]["code"] for error in answer.get("errors", ())] == ["BAD_USER_INPUT"] * ("(" in path)
 
 
 @pytest.mark.parametrize("prepared", [True, False])

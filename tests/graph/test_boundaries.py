@@ -479,6 +479,7 @@ async def test_a_retraining_makes_the_version_of_its_own_model(client: Client, s
     assert found == [{"id": f"Model:{models[name, '2']}"}, None]
 
 
+@pytest.mark.migrated("it allows one instruction out of use")
 async def test_an_instruction_out_of_use_is_so_beside_another(client: Client, sql: asyncpg.Connection) -> None:
     """Nothing here forbids that two are inactive, so that no null has to stand for it."""
     where = {"agent_name": "causal_impact", "predictor_name": f"beside {client.compiles}"}

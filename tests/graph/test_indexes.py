@@ -101,6 +101,16 @@ def test_many_rows_without_a_value_are_read_by_themselves_where_no_index_serves(
     assert Indexes(served).follow(METRICS, NEWEST) == NEWEST, "an index has them in their place"
 
 
+def test_rows_of_a_view_without_a_value_of_their_table_are_read_by_themselves() -> None:
+    champions = catalogue()["ChampionModel"]
+    few, many = (
+        Indexes(Facts(many_nulls={"ml_model_registry": frozenset(columns)})).follow(champions, champions.order)
+        for columns in ((), ("trained_at",))
+    )
+    assert [term.apart for term in few] == [False] * 3
+    assert [term.apart for term in many] == [True, False, False]
+
+
 def test_what_an_index_serves_as_it_is_is_asked_as_before() -> None:
     known = Facts(indexes={TABLE: (PLATFORMS, OURS)})
     for position in (None, ("2026-01-01", "x"), (None, "x")):
