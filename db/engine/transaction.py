@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from db.engine.commits import Proof, Seal, is_committed, new_lock
 from db.engine.connector import Connector, connector_of
 from db.engine.errors import (
     DRIVER_ERRORS,
     ConflictError,
     LockedError,
-    OutcomeUnknownError,
     OverloadedError,
     ReadOnlyError,
     is_of_server,
@@ -37,16 +35,10 @@ from db.engine.readers import (
     locked,
     refuse_ended,
     roll_back,
-    set_local,
     within_share,
 )
 from db.engine.session import setting
 from db.engine.timelines import STANDING, OutdatedServerError, PrimaryPosition
-
-OUTCOME_SECONDS = 5.0
-"""Seconds for which the outcome of an unacknowledged commit is queried."""
-UNDECIDED_SECONDS = 1.0
-"""Seconds after which the server is told to end a transaction whose client has disconnected."""
 
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _READ = "reading"
@@ -54,27 +46,6 @@ _UNREAD = f"ROLLBACK TO SAVEPOINT {_READ}; RELEASE SAVEPOINT {_READ}"
 """Ends the savepoint of a read, and reverts its settings."""
 _NOBODY = "none"
 """The value of ``role`` that restores the gateway's own role."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """A row that exists if and only if a transaction was committed.
-
-    ``where`` is a condition with a placeholder for each of ``values``. A transaction id would be no proof: after a
-    crash or a failover it may be assigned to another transaction.
-    """
-
-    table: str
-    where: str
-    values: Sequence[Any]
-
-
-@dataclass(frozen=True)
-class _CommitProof:
-    """The state of a transaction before its commit: its advisory lock, and the position of its server, if known."""
-
-    lock: int
-    standing: PrimaryPosition | None
 
 
 class Transaction:
@@ -108,7 +79,7 @@ class Transaction:
         """Whether deferred checks may be pending; whether constraints are IMMEDIATE."""
         self._savepoints: dict[str, tuple[bool, bool]] = {}
         """The values of both flags at each savepoint, by name."""
-        self._sealed: _CommitProof | None = None
+        self._sealed: Seal | None = None
         self.is_begun = False
         """Whether the server may have it open."""
         self._begin()
@@ -210,7 +181,7 @@ class Transaction:
         if self._sealed is not None:
             ((id_,),) = await self.run_as_gateway(f"{insert} RETURNING {key}::text", values)
         else:
-            lock = _new_lock()
+            lock = new_lock()
             seal = f"({self._standing} FROM pg_advisory_xact_lock(${len(values) + 1}::text::bigint))"
             returning = f"{insert} RETURNING {key}::text, {seal}"
             ((id_, told),) = await self.run_as_gateway(returning, [*values, str(lock)])
@@ -314,7 +285,7 @@ class Transaction:
             status = await self._driver.execute("COMMIT;")
         except DRIVER_ERRORS as error:
             # after an error of the driver the server may have received the COMMIT or not
-            if is_of_server(error) or not await self._outcome(sealed):
+            if is_of_server(error) or not await is_committed(self._engine, self.proof, sealed):
                 raise translate_change(error) from error
             status = "COMMIT"
         self.is_begun = False
@@ -323,9 +294,9 @@ class Transaction:
         if self.tells_position:
             self.position = await self._committed_at()
 
-    async def _seal(self) -> _CommitProof:
+    async def _seal(self) -> Seal:
         """Takes an advisory lock, which is free once the transaction has ended, and reads the server's position."""
-        lock = _new_lock()
+        lock = new_lock()
         sql = f"{self._standing} FROM pg_advisory_xact_lock($1::text::bigint)"
         return self._see(lock, (await self.run_as_gateway(sql, (str(lock),)))[0][0])
 
@@ -333,7 +304,7 @@ class Transaction:
     def _standing(self) -> str:
         return STANDING if self._connector.timelines.tells else "SELECT NULL::text"
 
-    def _see(self, lock: int, told: str | None) -> _CommitProof:
+    def _see(self, lock: int, told: str | None) -> Seal:
         standing = PrimaryPosition.of(told)
         if standing is not None:
             try:
@@ -341,7 +312,7 @@ class Transaction:
                 self._connector.timelines.see(standing)
             except OutdatedServerError as error:
                 raise translate(error) from error
-        self._sealed = _CommitProof(lock, standing)
+        self._sealed = Seal(lock, standing)
         return self._sealed
 
     async def _committed_at(self) -> int | None:
@@ -358,46 +329,6 @@ class Transaction:
         self._begin()
         if self._reads_only:
             self._driver.terminate()  # a new connection may reach a server that accepts changes
-
-    async def _outcome(self, sealed: _CommitProof) -> bool:
-        """Like `_is_committed`; counts the outcomes of unacknowledged commits."""
-        counts = self._connector.timelines.lost_commits
-        try:
-            made = await self._is_committed(sealed)
-        except OutcomeUnknownError:
-            counts["unknown"] += 1
-            raise
-        counts["made" if made else "not made"] += 1
-        return made
-
-    async def _is_committed(self, sealed: _CommitProof) -> bool:
-        """Whether the transaction was committed, in the current database.
-
-        Raises:
-            OutcomeUnknownError: It cannot be determined in time.
-        """
-        if self.proof is None or sealed.standing is None:
-            raise OutcomeUnknownError("no record of the change, or the server's timeline is unknown")
-        loop = asyncio.get_running_loop()
-        began, found = loop.time(), None
-        while found is None:
-            timeout = began + OUTCOME_SECONDS - loop.time()
-            if timeout < 0:
-                raise OutcomeUnknownError("no server that knows the outcome could be reached in time")
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._connector.look()
-                    found = await _look(
-                        self._engine,
-                        self.proof,
-                        sealed,
-                        ends=loop.time() - began > min(UNDECIDED_SECONDS, timeout / 2),
-                    )
-            except DRIVER_ERRORS:
-                found = None
-            if found is None:
-                await asyncio.sleep(0.05)
-        return found
 
 
 class _TransactionReader(EngineReader):
@@ -420,65 +351,6 @@ class _TransactionReader(EngineReader):
     async def snapshot(self) -> AsyncIterator[Reader]:
         """The reader itself, whose statements see the transaction's changes; not a snapshot of its own."""
         yield self
-
-
-def _new_lock() -> int:
-    return secrets.randbits(63)
-
-
-async def _look(engine: AsyncEngine, proof: Proof, sealed: _CommitProof, *, ends: bool) -> bool | None:
-    """Whether a transaction was committed; None while it is open, or if the current server may lack its commit.
-
-    ``ends``: whether to terminate the backend of an open transaction. The query commits a change of its own, so that
-    its result is valid only on a primary that can commit: not on a standby, nor while synchronous standbys are missing.
-    """
-    connection = engine.connect()
-    await connection.start()
-    try:
-        await connection.execution_options(isolation_level="READ COMMITTED")
-        transaction = await connection.begin()
-        await set_local(connection, {"synchronous_commit": "on"})
-        is_over = (await connection.exec_driver_sql(_IS_OVER, (str(sealed.lock),))).scalar_one()
-        if not is_over:
-            if ends:
-                await connection.exec_driver_sql(_END, (str(sealed.lock),))
-            await transaction.rollback()
-            return None
-        # a statement after the lock sees the commits of earlier holders
-        found: Sequence[Any] = (await connection.exec_driver_sql(_found(proof), tuple(proof.values))).one()
-        await connection.exec_driver_sql(_WRITE)
-        await transaction.commit()
-    except BaseException:
-        if not connection.invalidated:
-            await connection.invalidate()
-        raise
-    finally:
-        await connection.close()
-    there, hidden, told = found
-    standing = PrimaryPosition.of(told)
-    assert sealed.standing is not None  # noqa: S101 - checked before
-    if standing is None or not standing.has_all_of(sealed.standing) or (hidden and not there):
-        return None
-    return bool(there)
-
-
-def _found(proof: Proof) -> str:
-    return (
-        f"SELECT EXISTS (SELECT FROM {proof.table} WHERE {proof.where}), row_security_active('{proof.table}'), "
-        f"({STANDING})"
-    )
-
-
-_IS_OVER = "SELECT pg_try_advisory_xact_lock($1::text::bigint)"
-_END = """
-    SELECT pg_terminate_backend(pid) FROM pg_locks
-    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> pg_backend_pid()
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND (classid::bigint << 32) + objid::bigint = $1::text::bigint
-"""
-"""Terminates the backend that holds the lock: its client has disconnected, and others may wait for its row locks."""
-_WRITE = "SELECT pg_logical_emit_message(true, 'e2i-gateway', '')::text"
-"""A transactional WAL record, so that there is a commit, without a change of any table."""
 
 
 class Transactions:

@@ -115,7 +115,7 @@ async def test_an_outcome_that_nobody_knows_is_said_to_be_unknown_and_the_key_te
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The database cannot be reached after the commit either."""
-    monkeypatch.setattr("db.engine.transaction.OUTCOME_SECONDS", 0.2)
+    monkeypatch.setattr("db.engine.commits.OUTCOME_SECONDS", 0.2)
     proxy, client = behind
     made = moment == "after the commit"
     model = await model_in(sql, "development")
@@ -325,7 +325,7 @@ async def test_what_became_of_a_commit_of_several_changes(
 async def test_an_unknown_outcome_of_several_changes_is_said_of_each(
     behind: tuple[Proxy, Client], sql: asyncpg.Connection, moment: Moment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.engine.transaction.OUTCOME_SECONDS", 0.2)
+    monkeypatch.setattr("db.engine.commits.OUTCOME_SECONDS", 0.2)
     proxy, client = behind
     one, other = await model_in(sql, "staging"), await model_in(sql, "development")
     proxy.lose, proxy.away_then = moment, True

@@ -38,7 +38,7 @@ MINE = "application_name = 'e2i-gateway' AND datname = current_database()"
 
 @pytest.fixture(autouse=True)
 def timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.engine.transaction.OUTCOME_SECONDS", 30.0)
+    monkeypatch.setattr("db.engine.commits.OUTCOME_SECONDS", 30.0)
 
 
 @asynccontextmanager
@@ -111,7 +111,7 @@ async def test_a_commit_that_waits_for_a_standby_is_not_known(
     primary: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is on the disk of the primary alone, and a failover would lose it; who lets it go does not make it safe."""
-    monkeypatch.setattr("db.engine.transaction.OUTCOME_SECONDS", 3.0)
+    monkeypatch.setattr("db.engine.commits.OUTCOME_SECONDS", 3.0)
     async with through(primary) as (_, client, sql):
         await sql.execute("SET synchronous_commit = local")
         model = await model_in(sql, "development")
