@@ -17,7 +17,8 @@ from db.engine.connector import Admit, connector_of
 from db.engine.engine import create_engine
 from db.engine.errors import translate
 from db.engine.log_positions import Changes
-from db.engine.replica import Reads, Standby
+from db.engine.replica import Reads
+from db.engine.servers import Standby
 from db.engine.timelines import Timelines
 from db.engine.url import address_of, target_of
 from db.migrations import setup

@@ -15,7 +15,8 @@ import pytest
 from db.embedded.server import ADMIN_ROLE
 from db.engine import transaction
 from db.engine.log_positions import Changes
-from db.engine.replica import Primary, Reads, Standby
+from db.engine.replica import Reads
+from db.engine.servers import Primary, Standby
 from tests.drills.fixtures import CHANGES, DATABASE, gateway
 from tests.drills.load import SECONDS, Figures, Load, Socket, memory
 from tests.drills.postgres import Postgres

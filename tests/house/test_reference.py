@@ -11,7 +11,8 @@ from sqlalchemy import make_url
 
 from db.base.lineage import LineageKind
 from db.engine.engine import create_engine
-from db.engine.replica import Reads, Standby
+from db.engine.replica import Reads
+from db.engine.servers import Standby
 from gateway import reference
 from gateway.observability.gauges import readings
 from gateway.observability.metrics import Metrics, workers_up
