@@ -11,8 +11,8 @@ from functools import cache
 from graphql import GraphQLInputObjectType, GraphQLSchema, get_named_type, is_required_input_field
 
 from db.base.entity import camel
-from schema.changes.engine import MAX_ITEMS
 from schema.changes.mutations import Actor, mutations
+from schema.changes.rows import MAX_ITEMS
 from schema.names.find import COMMON, FieldFinder, FoundField
 from schema.names.words import words
 from schema.recording.record_types import RecordType, Verb, batch_mutations, entity_mutations, purge_mutations

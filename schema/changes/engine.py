@@ -17,70 +17,20 @@ from db.base.effects import Effect
 from db.base.entity import camel
 from db.base.lifecycles import ACTOR, REASON, Lifecycle, lifecycle_of
 from db.base.vocabulary import Labels
-from db.engine.transaction import Transaction
-from schema.catalogue import exact_json, ids
-from schema.catalogue.catalogue import STATE, Catalogue, ColumnField, Type
-from schema.catalogue.column_types import ColumnKind
+from schema.catalogue import ids
+from schema.catalogue.catalogue import STATE, ColumnField, Type
 from schema.catalogue.records import Missing
 from schema.changes import previews
-from schema.changes.guards import ROW, GuardedRow, Obstacle, obstacles
+from schema.changes.attempts import Attempt
+from schema.changes.guards import GuardedRow, Obstacle, obstacles
 from schema.changes.guards import allowed as possible
+from schema.changes.refusals import Refused, blocked, invalid
 from schema.changes.registry import EFFECTS
-from schema.changes.results import (
-    Blocker,
-    IllegalTransition,
-    InvalidInput,
-    NotFound,
-    PlannedChange,
-    Problem,
-    StaleVersion,
-    TransitionBlocked,
-)
+from schema.changes.results import Blocker, IllegalTransition, NotFound, PlannedChange, StaleVersion
+from schema.changes.rows import Key, Row, Sql, Subject, bound
 from schema.error_codes import BlockerCode, ProblemCode
 from schema.errors import missing_object
 from schema.sql import builder as sql
-from schema.sql.filters import text_of
-
-Key = tuple[str, ...]
-
-MAX_ITEMS = 100
-"""The largest number of subjects of one change."""
-
-
-class Refused(Exception):  # noqa: N818 - not a failure: the result for the client
-    """The change is refused; ``problem`` is the mutation's result."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.message)
-        self.problem = problem
-
-
-def invalid(field_: str, message: str) -> Refused:
-    """An invalid input value; ``field_`` is its path in the input, such as ``items[3].id``."""
-    path = ["input", *field_.replace("[", ".").replace("]", "").split(".")]
-    return Refused(
-        InvalidInput(code=ProblemCode.INVALID_INPUT, message=f"{field_}: {message}", path=path, field=field_)
-    )
-
-
-def check_text(name: str, text: str, length: int) -> None:
-    """Refuses a text that the database cannot store; ``name`` is its path in the input, ``length`` the limit.
-
-    Raises:
-        Refused: `InvalidInput`.
-    """
-    if "\x00" in text:
-        raise invalid(name, "contains NUL, which text in Postgres cannot hold")
-    if len(text) > length:
-        raise invalid(name, f"has {len(text)} characters; at most {length} are kept")
-
-
-def blocked(*blockers: Blocker) -> Refused:
-    """The change is blocked."""
-    message = "; ".join(blocker.message for blocker in blockers)
-    return Refused(
-        TransitionBlocked(code=ProblemCode.TRANSITION_BLOCKED, message=message, path=["input"], blockers=list(blockers))
-    )
 
 
 @dataclass(frozen=True)
@@ -96,40 +46,6 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A row to be changed: its id as given, its key, and its path in the input."""
-
-    id: str
-    key: Key
-    field: str = "id"
-    version: str | None = None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A locked row: its columns as texts, without embeddings."""
-
-    type: Type
-    key: Key
-    version: str
-    values: Mapping[str, str | None]
-
-    @property
-    def id(self) -> str:
-        return ids.encode(self.type.name, self.key)
-
-    def __getitem__(self, column: str) -> str | None:
-        """A column's text.
-
-        Raises:
-            GatewayError: ``MISSING_IN_DATABASE``: the database lacks the column.
-        """
-        if column not in self.values:
-            raise missing_object(f"{self.type.sql_name}.{column}")
-        return self.values[column]
-
-
-@dataclass(frozen=True)
 class Transition:
     """A transition that was made, for its effects."""
 
@@ -138,68 +54,6 @@ class Transition:
     origin: Labels
     to: Labels
     given: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Sql:
-    """A value computed by the database."""
-
-    text: str
-
-
-@dataclass
-class Attempt:
-    """One attempt to execute the changes of a transaction: the state that its steps share."""
-
-    transaction: Transaction
-    catalogue: Catalogue
-    missing: Missing
-    """What the database lacks, regardless of the caller's permissions."""
-    versions: dict[tuple[str, Key], str] = field(default_factory=dict)
-    """Versions of rows when they were first locked, by type and key: clients' expected versions refer to these."""
-    made: set[str] = field(default_factory=set)
-    """Keys, as in ids, of rows that the attempt has inserted with generated keys; a dry run does not return them."""
-    added: set[str] = field(default_factory=set)
-    """Global ids of inserted subjects, including those with ids that the client has given."""
-    outcomes: dict[str, str] = field(default_factory=dict)
-    """Results of steps other than locked rows, by name: texts that must be equal when a preview is applied."""
-
-    async def hold(self, asked: Mapping[str, Sequence[Key]]) -> None:
-        """Locks the subjects of several changes, by type, in an order common to all operations.
-
-        Missing rows are ignored; the step that refers to them reports them.
-        """
-        types = [self.catalogue[name] for name in sorted(asked)]
-        present = [type_ for type_ in types if not self.missing.table(type_)]
-        for type_ in present:
-            if lifecycle := lifecycle_of(type_.name):
-                await self.queue(lifecycle, asked[type_.name])
-        for type_ in present:
-            await self.lock(type_, asked[type_.name])
-            bind = sql.Binds()
-            keys = list(asked[type_.name])
-            for ord_, version in await self.transaction.run(
-                sql.by_keys(type_, ["t.xmin::text"], keys, bind), bind.values
-            ):
-                self.versions.setdefault((type_.name, keys[ord_ - 1]), version)
-
-    async def queue(self, lifecycle: Lifecycle, keys: Iterable[Key]) -> None:
-        """Takes the advisory locks of the lifecycle's ``queue``, which serialize changes of dependent rows."""
-        if lifecycle.queue is None:
-            return
-        type_ = self.catalogue[lifecycle.entity]
-        bind = sql.Binds()
-        rows = sql.by_keys(type_, ["t.*"], list(keys), bind)
-        slots = f"SELECT DISTINCT {lifecycle.queue.replace('{row}', ROW)} FROM ({rows}) {ROW}"
-        locks = f"SELECT pg_advisory_xact_lock(a, b) FROM ({slots} ORDER BY 1, 2) AS s (a, b)"
-        await self.transaction.run(locks, bind.values)
-
-    async def lock(self, type_: Type, keys: Sequence[Key]) -> None:
-        """Locks existing rows, in the order of their keys."""
-        bind = sql.Binds()
-        order = ", ".join(f"t.{column}" for column in type_.key)
-        lock = f"{sql.by_keys(type_, ['true'], list(keys), bind)} ORDER BY {order} FOR NO KEY UPDATE OF t"
-        await self.transaction.run(lock, bind.values)
 
 
 @dataclass
@@ -575,16 +429,3 @@ def blocker(obstacle: Obstacle) -> Blocker:
     """The GraphQL object of an obstacle."""
     guard = obstacle.guard
     return Blocker(code=guard.code, message=obstacle.message, overridable=guard.overridable, node_id=obstacle.node_id)
-
-
-def bound(kind: ColumnKind, value: Any, bind: sql.Binds) -> str:
-    """The SQL of a value: a bind with the cast of a column's kind; `Sql` unchanged, None as NULL."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, Sql):
-        return value.text
-    if kind.graphql == "JSON":
-        return bind(exact_json.dumps(value, text_of).decode(), "text::jsonb")
-    if kind.is_list:
-        return bind([text_of(item) for item in value], f"text[]::{kind.pg_type}")
-    return bind(text_of(value), f"text::{kind.pg_type}")

@@ -19,21 +19,14 @@ from db.engine.transaction import Transaction
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.records import Missing
-from schema.changes.engine import (
-    MAX_ITEMS,
-    Attempt,
-    Key,
-    Refused,
-    Request,
-    Subject,
-    Work,
-    check_text,
-    invalid,
-)
+from schema.changes.attempts import Attempt
+from schema.changes.engine import Request, Work
 from schema.changes.guards import read_by
 from schema.changes.permissions import concerned, concerned_by
+from schema.changes.refusals import Refused, check_text, invalid
 from schema.changes.registry import CHECKS
 from schema.changes.results import Forbidden, TransitionPreview
+from schema.changes.rows import MAX_ITEMS, Key, Subject
 from schema.changes.transactions import ChangeOptions, OperationTransaction, checked_key, make
 from schema.error_codes import ProblemCode
 from schema.scopes import FORCE, PREVIEW

@@ -34,9 +34,11 @@ from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.records import Missing
 from schema.changes import idempotency
+from schema.changes.attempts import Attempt
 from schema.changes.constraint_errors import unable, violation
-from schema.changes.engine import Attempt, Key, Refused, blocked, check_text, invalid
+from schema.changes.refusals import Refused, blocked, check_text, invalid
 from schema.changes.results import Blocker, Problem, StaleVersion, TransactionUndone
+from schema.changes.rows import Key
 from schema.error_codes import ErrorCode, ProblemCode
 from schema.errors import GatewayError
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from schema.changes.engine import Attempt, Key, Work
+from schema.changes.attempts import Attempt
+from schema.changes.engine import Work
+from schema.changes.rows import Key
 from schema.recording.answers import RecordedChildren, differing_rows
 from schema.recording.batches import RowBatch
 from schema.recording.problems import Counts, RowsError, RowViolation, UnwritableError

@@ -14,9 +14,12 @@ from db.attach.facts import Facts
 from db.base.lifecycles import lifecycle_of
 from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
 from schema.catalogue import exact_json, ids
-from schema.changes.engine import Attempt, Key, Refused, Subject, Work, check_text, invalid
+from schema.changes.attempts import Attempt
+from schema.changes.engine import Work
 from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
 from schema.changes.mutations import key as key_of
+from schema.changes.refusals import Refused, check_text, invalid
+from schema.changes.rows import Key, Subject
 from schema.changes.transactions import ChangeOptions, checked_key
 from schema.recording import statements
 from schema.recording.answers import Recorded

@@ -14,8 +14,9 @@ from strawberry import UNSET
 
 from db.engine.errors import FOREIGN_KEY, ConflictError, RefusedByDatabaseError
 from schema.catalogue.scalars import DateTime
-from schema.changes.engine import Attempt, Key, Refused, check_text, invalid
+from schema.changes.attempts import Attempt
 from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
+from schema.changes.refusals import Refused, check_text, invalid
 from schema.changes.results import (
     Forbidden,
     InvalidInput,
@@ -24,6 +25,7 @@ from schema.changes.results import (
     TransactionUndone,
     TransitionBlocked,
 )
+from schema.changes.rows import Key
 from schema.changes.transactions import ChangeOptions, checked_key
 from schema.errors import missing_object
 from schema.graph.types import Info, selection_of

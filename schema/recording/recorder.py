@@ -15,9 +15,12 @@ from db.attach.facts import Facts
 from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseError
 from schema.catalogue import exact_json, ids
 from schema.catalogue.records import Missing
-from schema.changes.engine import Attempt, Key, Refused, Request, Work, invalid
+from schema.changes.attempts import Attempt
+from schema.changes.engine import Request, Work
 from schema.changes.mutations import Actor, Surroundings, dry_run_of
+from schema.changes.refusals import Refused, invalid
 from schema.changes.results import Forbidden, PlannedChange
+from schema.changes.rows import Key
 from schema.changes.transactions import ChangeOptions, ChangeStep, checked_key, make
 from schema.error_codes import ProblemCode
 from schema.execution.time_slices import background

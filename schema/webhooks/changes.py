@@ -15,9 +15,11 @@ from db.models.g07_model_monitoring import DriftSeverity
 from db.models.g07_monitoring_alerts import AlertStatus
 from db.store import webhooks as store
 from db.store.webhooks import Run, WebhookError
-from schema.changes.engine import Attempt, Key, Refused, check_text, invalid
+from schema.changes.attempts import Attempt
 from schema.changes.mutations import Surroundings, dry_run_of
+from schema.changes.refusals import Refused, check_text, invalid
 from schema.changes.results import Forbidden, InvalidInput, Problem, TransactionUndone, TransitionBlocked
+from schema.changes.rows import Key
 from schema.changes.transactions import ChangeOptions, checked_key
 from schema.graph.types import Info, Types, selection_of
 from schema.recording.recorder import check_scopes, run_step

@@ -7,8 +7,9 @@ from typing import Any
 
 from db.models.g04_composer_lifecycles import MEASURE_TOOL
 from db.models.g04_tool_composer import CompositionStatus
-from schema.changes.engine import Row, Sql, Transition, Work
+from schema.changes.engine import Transition, Work
 from schema.changes.registry import check, effect
+from schema.changes.rows import Row, Sql
 
 ROLLING = 100
 """The number of recent measurements in a tool's moving averages."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from db.models.g08_ab_lifecycles import RECORD_DEVIATION, RECORDING_DEVIATION
 from db.models.g09_improvement_lifecycles import RECORD_APPLICATION, RECORDING_APPLICATION
 from schema.catalogue import exact_json
-from schema.changes.engine import Sql, Work
+from schema.changes.engine import Work
 from schema.changes.mutations import mutation
+from schema.changes.rows import Sql
 
 
 @mutation(

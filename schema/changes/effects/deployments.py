@@ -20,9 +20,10 @@ from db.models.g01_mlops_lifecycles import (
 )
 from db.models.g01_mlops_serving import DeploymentStatus
 from db.models.g11_bentoml_lifecycles import HEALTH, REPORT_HEALTH, REPORTING_HEALTH, SERVICE, HealthStatus
-from schema.changes.engine import Row, Subject, Transition, Work
+from schema.changes.engine import Transition, Work
 from schema.changes.mutations import mutation
 from schema.changes.registry import check, effect
+from schema.changes.rows import Row, Subject
 
 ENVIRONMENTS = ("development", "staging", "production")
 DEGRADED_PERCENT, UNHEALTHY_PERCENT = "1", "5"

@@ -15,10 +15,12 @@ from db.models.g01_mlops_lifecycles import (
     SWAPPING_CHAMPION,
     ChampionState,
 )
-from schema.changes.engine import Row, Subject, Transition, Work, blocked, invalid
+from schema.changes.engine import Transition, Work
 from schema.changes.mutations import mutation
+from schema.changes.refusals import blocked, invalid
 from schema.changes.registry import effect
 from schema.changes.results import Blocker
+from schema.changes.rows import Row, Subject
 from schema.error_codes import BlockerCode
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from db.models.g07_monitoring_lifecycles import RETRAINING, TRIGGER_RETRAINING, TRIGGERING_RETRAINING, RetrainingStatus
 from db.models.g08_ab_lifecycles import RECORD_ROOT_CAUSE, RECORDING_ROOT_CAUSE
-from schema.changes.engine import Sql, Work
+from schema.changes.engine import Work
 from schema.changes.mutations import mutation
 from schema.changes.registry import check
+from schema.changes.rows import Sql
 
 
 @check

@@ -28,8 +28,9 @@ from db.models.g10_prompt_lifecycles import (
     TAKE_BACK_INSTRUCTIONS,
     Slot,
 )
-from schema.changes.engine import Row, Transition, Work
+from schema.changes.engine import Transition, Work
 from schema.changes.registry import check, effect
+from schema.changes.rows import Row
 
 
 @check

@@ -16,10 +16,12 @@ from db.models.g02_validation_lifecycles import (
     REVIEW,
     ReviewStatus,
 )
-from schema.changes.engine import Subject, Transition, Work, blocked, invalid
+from schema.changes.engine import Transition, Work
 from schema.changes.mutations import mutation
+from schema.changes.refusals import blocked, invalid
 from schema.changes.registry import check, effect
 from schema.changes.results import Blocker
+from schema.changes.rows import Subject
 from schema.error_codes import BlockerCode
 
 SWEPT = 500

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from db.models.g06_hpo_lifecycles import COUNT_OWN_TRIALS, COUNT_TRIALS
-from schema.changes.engine import Row, Sql, Transition, Work
+from schema.changes.engine import Transition, Work
 from schema.changes.registry import check, effect
+from schema.changes.rows import Row, Sql
 
 
 @check
