@@ -17,7 +17,7 @@ from schema.catalogue.graph_map import graph_map
 from schema.catalogue.scalars import SCALARS
 from schema.changes.lifecycle_field import LifecycleFields
 from schema.changes.mutation_type import Mutations
-from schema.changes.transactions import OperationTransaction, transaction_directive
+from schema.changes.operation_transaction import OperationTransaction, transaction_directive
 from schema.execution.executor import AnswerExecutor, MutationExecutor
 from schema.federation import subgraph_sdl
 from schema.fields.entities import REPRESENTATION, Representation, federated_fields

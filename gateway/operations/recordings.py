@@ -23,7 +23,7 @@ from gateway.operations.planner import Planner
 from gateway.operations.refusals import RefusedError, refuse, request_error
 from gateway.operations.shape import ShapeWatch
 from gateway.settings import Settings
-from schema.changes.mutations import Surroundings
+from schema.changes.mutation_steps import Surroundings
 from schema.changes.refusals import Refused
 from schema.changes.results import Problem
 from schema.error_codes import ErrorCode

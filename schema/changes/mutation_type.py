@@ -16,10 +16,11 @@ from db.base.lifecycles import Given
 from db.base.vocabulary import Labels
 from db.engine.transaction import Transaction
 from schema.catalogue.column_types import kind_of
-from schema.changes.mutations import Actor, Mutation, Surroundings, mutations, run
+from schema.changes.mutation_steps import Surroundings, run
+from schema.changes.mutations import Actor, Mutation, mutations
+from schema.changes.operation_transaction import OperationTransaction
 from schema.changes.results import Results
 from schema.changes.rows import MAX_ITEMS
-from schema.changes.transactions import OperationTransaction
 from schema.graph.types import Info, Types, selection_of
 
 

@@ -16,8 +16,8 @@ from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseErro
 from schema.catalogue import exact_json, ids
 from schema.changes.attempts import Attempt
 from schema.changes.engine import Work
-from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
-from schema.changes.mutations import key as key_of
+from schema.changes.mutation_steps import MAX_REASON, Surroundings, dry_run_of
+from schema.changes.mutation_steps import key as key_of
 from schema.changes.refusals import Refused, check_text, invalid
 from schema.changes.rows import Key, Subject
 from schema.changes.transactions import ChangeOptions, checked_key

@@ -15,7 +15,7 @@ from strawberry import UNSET
 from db.engine.errors import FOREIGN_KEY, ConflictError, RefusedByDatabaseError
 from schema.catalogue.scalars import DateTime
 from schema.changes.attempts import Attempt
-from schema.changes.mutations import MAX_REASON, Surroundings, dry_run_of
+from schema.changes.mutation_steps import MAX_REASON, Surroundings, dry_run_of
 from schema.changes.refusals import Refused, check_text, invalid
 from schema.changes.results import (
     Forbidden,

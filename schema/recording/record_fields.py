@@ -17,7 +17,7 @@ from strawberry import UNSET
 from db.base.recording import RowReference
 from schema.catalogue.from_models import catalogue
 from schema.catalogue.scalars import UUID
-from schema.changes.mutations import Surroundings
+from schema.changes.mutation_steps import Surroundings
 from schema.changes.registry import ROW_CHANGES, RowChange
 from schema.execution.coercions import CONFIDENTIAL, ROWS, SERVER
 from schema.graph.types import Types, selection_of

@@ -17,7 +17,8 @@ from schema.catalogue import exact_json, ids
 from schema.catalogue.records import Missing
 from schema.changes.attempts import Attempt
 from schema.changes.engine import Request, Work
-from schema.changes.mutations import Actor, Surroundings, dry_run_of
+from schema.changes.mutation_steps import Surroundings, dry_run_of
+from schema.changes.mutations import Actor
 from schema.changes.refusals import Refused, invalid
 from schema.changes.results import Forbidden, PlannedChange
 from schema.changes.rows import Key

@@ -16,7 +16,7 @@ from db.models.g07_monitoring_alerts import AlertStatus
 from db.store import webhooks as store
 from db.store.webhooks import Run, WebhookError
 from schema.changes.attempts import Attempt
-from schema.changes.mutations import Surroundings, dry_run_of
+from schema.changes.mutation_steps import Surroundings, dry_run_of
 from schema.changes.refusals import Refused, check_text, invalid
 from schema.changes.results import Forbidden, InvalidInput, Problem, TransactionUndone, TransitionBlocked
 from schema.changes.rows import Key

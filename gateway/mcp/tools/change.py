@@ -34,7 +34,7 @@ from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.step_rows import with_ids
 from gateway.mcp.toolbox import MOST_BYTES, AgentTool, Toolbox
-from schema.changes.mutations import MAX_REASON
+from schema.changes.mutation_steps import MAX_REASON
 from schema.changes.transactions import RowsSeen
 from schema.error_codes import ErrorCode, ProblemCode, ToolCode
 
