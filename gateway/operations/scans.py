@@ -17,9 +17,11 @@ from db.base.vocabulary import OWN_SCHEMA
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
-from schema.sql.filters import DOCUMENTS, MAX_JOINED, ORDER, TEXT, compared_with_usual, few, joins, only_rare
+from schema.sql.conditions import compared_with_usual, few, joins, only_rare
+from schema.sql.filters import MAX_JOINED
 from schema.sql.indexes import Indexes, Served
 from schema.sql.lists import TOTALS
+from schema.sql.operators import DOCUMENTS, ORDER, TEXT
 from schema.sql.orders import LEAF, of_field
 from schema.sql.rollups import reading
 

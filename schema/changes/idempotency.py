@@ -10,7 +10,7 @@ import orjson
 from db.engine.transaction import Transaction
 from schema.catalogue import exact_json
 from schema.changes.refusals import invalid
-from schema.sql.filters import as_sent
+from schema.sql.operators import as_sent
 
 MAX_KEY = 200
 _SWEPT = 100

@@ -11,7 +11,7 @@ from schema.catalogue.catalogue import Type
 from schema.catalogue.column_types import ColumnKind
 from schema.errors import missing_object
 from schema.sql import builder as sql
-from schema.sql.filters import text_of
+from schema.sql.operators import text_of
 
 Key = tuple[str, ...]
 

@@ -20,7 +20,7 @@ from schema.execution.time_slices import BatchLevel, Loader, turns
 from schema.sql import builder as sql
 from schema.sql import cursors
 from schema.sql.arguments import bound, given
-from schema.sql.filters import json_paths
+from schema.sql.conditions import json_paths
 from schema.sql.indexes import Indexes
 from schema.sql.lists import Lists, Slice
 

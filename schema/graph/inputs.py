@@ -14,7 +14,7 @@ from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.scalars import BY_NAME, JSON
 from schema.sql.aggregates import MAX_GROUPS, MAX_KEYS, TimeBucket
-from schema.sql.filters import LISTS, MAX_LIST, Operator, filtered, operators
+from schema.sql.operators import LISTS, MAX_LIST, Operator, filtered, operators
 from schema.sql.orders import MAX_TERMS, sortable
 
 

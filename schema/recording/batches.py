@@ -27,7 +27,7 @@ from schema.recording.problems import MAX_PROBLEMS, Counts, Differing, RowsError
 from schema.recording.references import Key, find_keys, referred_keys
 from schema.recording.refusals import REFUSALS, DroppedError, row_violation
 from schema.recording.row_values import ABSENT, RowValues
-from schema.sql.filters import text_of
+from schema.sql.operators import text_of
 
 log = logging.getLogger("gateway.recording")
 

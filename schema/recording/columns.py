@@ -17,7 +17,7 @@ from db.base.system_catalog import enum_name
 from schema.catalogue import exact_json
 from schema.catalogue.catalogue import Type
 from schema.catalogue.column_types import ColumnKind
-from schema.sql.filters import text_of
+from schema.sql.operators import text_of
 
 NUL = "contains NUL, which text in Postgres cannot hold"
 

@@ -33,7 +33,7 @@ from schema.recording.record_types import RecordType, RowField
 from schema.recording.row_ids import derived_ids
 from schema.recording.row_values import ABSENT, fields_given
 from schema.scopes import PREVIEW, writing
-from schema.sql.filters import as_sent, text_of
+from schema.sql.operators import as_sent, text_of
 
 log = logging.getLogger("gateway.recording")
 

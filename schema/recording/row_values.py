@@ -17,7 +17,7 @@ from schema.recording.columns import PLAIN, Bounds, array_of, bounds_of, wrong_t
 from schema.recording.problems import RowsError, RowViolation, UnwritableError
 from schema.recording.record_types import RecordType, RowField
 from schema.recording.row_ids import derived_ids, random_ids
-from schema.sql.filters import text_of
+from schema.sql.operators import text_of
 
 ABSENT: Any = object()
 """The value of a field that a row omits."""

@@ -10,7 +10,7 @@ from schema.catalogue import ids
 from schema.catalogue.catalogue import ArgumentField, Arguments, Catalogue, Type
 from schema.errors import bad_argument
 from schema.sql.builder import Binds
-from schema.sql.filters import text_of
+from schema.sql.operators import text_of
 from schema.sql.parameters import Parameter, applied
 
 Given = Sequence[tuple[ArgumentField, str | Parameter | None]]

@@ -14,7 +14,8 @@ from schema.errors import GatewayError, bad_argument, missing_object
 from schema.sql import builder as sql
 from schema.sql import cursors, orders
 from schema.sql.arguments import Given, bound, given
-from schema.sql.filters import Where, compared, compared_with_usual, equal_columns, known_word, only_rare
+from schema.sql.conditions import compared, compared_with_usual, equal_columns, only_rare
+from schema.sql.filters import Where, known_word
 from schema.sql.indexes import Indexes
 from schema.sql.parameters import applied
 

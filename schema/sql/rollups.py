@@ -27,7 +27,7 @@ from schema.catalogue.selection import Selection
 from schema.sql import aggregates
 from schema.sql.aggregates import EXTREMES, NUMBER, Summary, value_kind
 from schema.sql.builder import Binds, conditions
-from schema.sql.filters import Bind
+from schema.sql.operators import Bind
 
 _SECONDS = {"hour": 3600, "day": 86400, "week": 86400, "month": 86400}
 """Seconds of the longest unit that each bucket is a multiple of."""

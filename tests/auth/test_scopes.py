@@ -19,7 +19,7 @@ from schema.catalogue.records import Missing
 from schema.graph.inputs import reached, upper_snake
 from schema.scopes import column_scope, expanded, read_scopes, reading, scopes_of, withholding
 from schema.sql.aggregates import aggregated
-from schema.sql.filters import filtered
+from schema.sql.operators import filtered
 from schema.sql.orders import sortable
 from tests.support.callers import JWT, calling, token
 from tests.support.client import Client, serving

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from schema.catalogue.from_models import catalogue
-from schema.sql.filters import only_rare
+from schema.sql.conditions import only_rare
 from tests.support.client import Client, serving
 from tests.support.current_state import fill
 from tests.support.databases import Clone, Database, connect

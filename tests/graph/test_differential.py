@@ -21,7 +21,7 @@ from schema.catalogue.from_models import catalogue
 from schema.schema import build
 from schema.search.texts import MAX_TEXT
 from schema.search.vector import Similarity
-from schema.sql.filters import filtered
+from schema.sql.operators import filtered
 from tests.support import platform_indexes
 from tests.support.client import Client, same, serving
 from tests.support.databases import Clone, Database, connect, connected

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schema.catalogue.catalogue import ColumnField, RelationField, Type
 from schema.catalogue.from_models import catalogue
 from schema.graph.inputs import upper_snake
-from schema.sql.filters import filtered, operators
+from schema.sql.operators import filtered, operators
 from schema.sql.orders import sortable
 from tests.support.client import Client, serving
 from tests.support.databases import Database

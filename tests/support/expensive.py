@@ -15,7 +15,7 @@ from schema.catalogue.catalogue import Type
 from schema.catalogue.from_models import catalogue
 from schema.schema import build
 from schema.sql.aggregates import BY_KIND, aggregated
-from schema.sql.filters import filtered
+from schema.sql.operators import filtered
 from schema.sql.orders import sortable
 
 Ids = Mapping[str, Sequence[str]]

@@ -47,8 +47,8 @@ from schema.search.vector import Similarity, together
 from schema.sql import builder as sql
 from schema.sql import cursors
 from schema.sql.arguments import bound, given, parse_id, type_of
+from schema.sql.conditions import few
 from schema.sql.entities import ENTITIES, REPRESENTATIONS, EntityKey, entity_keys
-from schema.sql.filters import few
 from schema.sql.indexes import Indexes
 from schema.sql.lists import MAX_IDS, NESTED_PAGE, ROOT_PAGE, Lists, few_ids
 from schema.sql.parameters import Parameter, Variables, applied, filled
