@@ -11,9 +11,10 @@ from typing import Any, Literal
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.engine.errors import translated
+from db.engine.lock_shares import refuse_ended, within_share
 from db.engine.locks import LockWaits, lock_waits_of
 from db.engine.pool import limiter_of
-from db.engine.readers import Identity, give_up, refuse_ended, roll_back, within_share
+from db.engine.readers import Identity, give_up, roll_back
 from db.engine.session import setting
 
 Take = Callable[[bytes], Awaitable[None]]

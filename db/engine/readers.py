@@ -5,37 +5,24 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from asyncio import current_task, get_running_loop
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from operator import methodcaller
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import asyncpg
-from sqlalchemy.exc import (
-    DBAPIError,
-)
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from db.engine.errors import (
-    DRIVER_ERRORS,
-    LOCK_NOT_AVAILABLE,
-    LockedError,
-    plan_is_stale,
-    refused_by_driver,
-    sqlstate,
-    translate,
-    translated,
-)
-from db.engine.locks import LOCK_WAITS, LockWaits, Running, lock_waits_of
+from db.engine.errors import DRIVER_ERRORS, LockedError, plan_is_stale, refused_by_driver, translate, translated
+from db.engine.lock_shares import Answer, in_share, locked, refuse_ended, suspect, within_share
+from db.engine.locks import LOCK_WAITS, LockWaits, lock_waits_of
 from db.engine.pool import LIMITER, BorrowedConnection, ConnectionLimiter, limiter_of
 from db.engine.session import setting
 
 NO_SETTINGS: Mapping[str, str] = {}
-
-Answer = TypeVar("Answer")
-
 ROWS_AT_ONCE = 2_000
 """Rows that are converted between two yields to the event loop: some milliseconds."""
 ROLLBACK_SECONDS = 2.0
@@ -82,71 +69,6 @@ class Reader(Protocol):
 
     def snapshot(self) -> AbstractAsyncContextManager[Reader]:
         """A context whose statements see one snapshot; they are counted here, too."""
-
-
-async def within_share(
-    waits: LockWaits,
-    sql: str,
-    run: Callable[[], Awaitable[Answer]],
-    *,
-    can_end: bool = True,
-    change: Running | None = None,
-) -> Answer:
-    """Executes a statement on a connection, unless the limit of statements waiting for one of its tables is reached.
-
-    If it waits for a table while others wait for a connection, or for a row that it is to ``change``, it may be
-    cancelled if it ``can_end``; `LockWaits.why_ended` then tells the caller, who has released the connection.
-
-    Raises:
-        LockedError: The limit is reached.
-    """
-    task = asyncio.current_task() if can_end else None
-    waits.running[task] = sql
-    if change is not None:
-        waits.changes[task] = change
-    try:
-        if waits.known or waits.suspected:
-            return await _in_share(waits, sql, sql if change is None else change.key, run)
-        return await run()
-    except DRIVER_ERRORS as error:
-        _suspect(waits, sql if change is None else change, error)
-        raise
-    finally:
-        waits.running.pop(task, None)
-        waits.changes.pop(task, None)
-
-
-_ENOUGH = "as many statements as may do wait for it already"
-
-
-def refuse_ended(waits: LockWaits) -> None:
-    """Raises the error of a statement that was cancelled because of a lock.
-
-    Raises:
-        LockedError: It was cancelled for that reason.
-    """
-    names = waits.why_ended()
-    if names is not None:
-        raise LockedError(_ENOUGH, names) from None
-
-
-async def _in_share(waits: LockWaits, sql: str, key: Hashable, run: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Executes a statement while some object is known to be locked."""
-    with waits.turn(sql, key) as names:
-        if names is not None:
-            raise LockedError(_ENOUGH, names)
-        return await run()
-
-
-def _suspect(waits: LockWaits, statement: str | Running, error: BaseException) -> None:
-    """Notes a lock timeout, before the statement's connection is passed on."""
-    if isinstance(error, DRIVER_ERRORS) and sqlstate(error) == LOCK_NOT_AVAILABLE:
-        waits.suspect(statement if isinstance(statement, str) else statement.key)
-
-
-async def locked(error: LockedError, engine: AsyncEngine, sql: str) -> LockedError:
-    """The error of a lock timeout, with the locked tables that the statement names."""
-    return LockedError(str(error), error.tables or await lock_waits_of(engine).learn(engine, sql))
 
 
 class EngineReader(ABC):
@@ -289,7 +211,7 @@ class ShortReader(EngineReader):
         running[task] = sql
         try:  # as in `within_share`, without a coroutine of its own
             if waits.known or waits.suspected:
-                answer = await _in_share(waits, sql, sql, partial(read, borrowed.driver))
+                answer = await in_share(waits, sql, sql, partial(read, borrowed.driver))
             else:
                 answer = await read(borrowed.driver)
         except asyncio.CancelledError:
@@ -297,7 +219,7 @@ class ShortReader(EngineReader):
             self._limiter.give(borrowed)
             raise
         except BaseException as error:
-            _suspect(waits, sql, error)
+            suspect(waits, sql, error)
             if isinstance(error, asyncpg.InternalClientError):
                 borrowed.driver.terminate()
             self._limiter.give_back(borrowed)

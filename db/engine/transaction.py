@@ -24,19 +24,10 @@ from db.engine.errors import (
     translate_change,
 )
 from db.engine.limiter import Limiter, NoTurnError
+from db.engine.lock_shares import locked, refuse_ended, within_share
 from db.engine.locks import Running, lock_waits_of
 from db.engine.pool import BorrowedConnection, limiter_of
-from db.engine.readers import (
-    NO_SETTINGS,
-    EngineReader,
-    Identity,
-    Reader,
-    give_up,
-    locked,
-    refuse_ended,
-    roll_back,
-    within_share,
-)
+from db.engine.readers import NO_SETTINGS, EngineReader, Identity, Reader, give_up, roll_back
 from db.engine.session import setting
 from db.engine.timelines import STANDING, OutdatedServerError, PrimaryPosition
 
