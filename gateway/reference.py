@@ -15,6 +15,7 @@ from db.base.lifecycles import MAY_CHANGE, MAY_REVIEW, lifecycle_of
 from db.base.lineage import LineageKind
 from gateway.cli.command_line import parsers
 from gateway.roles import ROLES
+from gateway.setting_groups.group import PREFIX, SettingGroup
 from gateway.settings import Settings
 from schema.changes import diagrams
 from schema.changes.mutations import mutations
@@ -57,13 +58,22 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[s
 
 
 def settings() -> str:
-    """Every setting with its default."""
-    rows = []
-    for name, field in Settings.model_fields.items():
-        default = _default(field.get_default(call_default_factory=True))
-        rows.append((f"`{field.validation_alias or f'GATEWAY_{name.upper()}'}`", default, field.description or ""))
+    """Every setting with its default, by group."""
     words = "Environment variables, checked at the start: what cannot be used is refused with what would be right."
-    return _page("Settings", words, _table(("variable", "default", "meaning"), rows))
+    lines: list[str] = []
+    for group in Settings.__bases__:
+        assert issubclass(group, SettingGroup)  # noqa: S101 - it has no other bases
+        rows = [
+            (
+                f"`{field.validation_alias or f'{PREFIX}{name.upper()}'}`",
+                _default(field.get_default(call_default_factory=True)),
+                field.description or "",
+            )
+            for name, field in group.model_fields.items()
+        ]
+        name = group.__name__.removesuffix("Settings")
+        lines += ["", f"## {name}", "", group.__doc__ or "", "", *_table(("variable", "default", "meaning"), rows)]
+    return _page("Settings", words, lines[1:])
 
 
 def _default(value: Any) -> str:

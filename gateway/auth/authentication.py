@@ -23,7 +23,8 @@ from gateway.auth.jwks import KeysUnavailableError
 from gateway.auth.jwt import InvalidJwtError, Verifier
 from gateway.context import ANONYMOUS, Caller
 from gateway.roles import ROLES, granted
-from gateway.settings import ANON, Settings
+from gateway.setting_groups.access import ANON
+from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 

@@ -33,10 +33,9 @@ ROOMS = {
         "changes", "recording", "lineage", "webhooks", "fields", "subscriptions", "federation", "schema", "runner",
     ),
     "gateway": (
-        "client", "adapters", "roles", "context", "setting_types", "settings", "database", "auth", "subscriptions",
-        "openlineage",
-        "webhooks", "operations", "observability", "http", "websocket", "mcp", "app", "server", "doctor", "cli",
-        "reference",
+        "client", "adapters", "roles", "context", "setting_types", "setting_groups", "settings", "database", "auth",
+        "subscriptions", "openlineage", "webhooks", "operations", "observability", "http", "websocket", "mcp", "app",
+        "server", "doctor", "cli", "reference",
     ),
 }  # fmt: skip
 """The rooms of each floor: a module uses its own room and those before it."""
