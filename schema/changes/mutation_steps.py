@@ -22,7 +22,7 @@ from schema.changes.refusals import Refused, check_text, invalid
 from schema.changes.registry import CHECKS
 from schema.changes.results import Forbidden, TransitionPreview
 from schema.changes.rows import MAX_ITEMS, Key, Subject
-from schema.changes.transactions import ChangeOptions, checked_key, make
+from schema.changes.transactions import ChangeOptions, ChangeStep, checked_key, make
 from schema.error_codes import ProblemCode
 from schema.scopes import FORCE, PREVIEW
 
@@ -116,18 +116,27 @@ async def run(mutation_: Mutation, field_: str, input_: Mapping[str, Any], aroun
         GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT``, or ``MISSING_IN_DATABASE``.
         DatabaseError: The database failed; nothing was changed.
     """
-    together = around.together
     try:
         change = _change(mutation_, input_, around)
         key_ = checked_key(input_.get("idempotencyKey"))
     except Refused as refused:
-        return refused.problem if together is None else await together.join(field_, refused)
-    if together is not None:
-        return await together.join(field_, change)
+        return refused.problem if around.together is None else await around.together.join(field_, refused)
     options = ChangeOptions(around.caller.name, key_, around.key_hours, change.request.dry_run)
-    outcome = await make([change], options, around)
+    return await run_step(change, field_, options, around)
+
+
+async def run_step(step: ChangeStep, field_: str, options: ChangeOptions, around: Surroundings) -> Any:
+    """Executes a step by itself, or in the transaction of the operation. Returns the value of the field ``field_``.
+
+    Raises:
+        GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
+        DatabaseError: The database failed otherwise; nothing was recorded.
+    """
+    if around.together is not None:
+        return await around.together.join(field_, step)
+    outcome = await make([step], options, around)
     if isinstance(outcome.failure, Refused):
-        return change.refused(outcome.failure)
+        return step.refused(outcome.failure)
     if outcome.failure is not None:
         raise outcome.failure
     return outcome.answers[0]

@@ -16,7 +16,7 @@ from db.engine.errors import DataError, InvalidValueError, RefusedByDatabaseErro
 from schema.catalogue import exact_json, ids
 from schema.changes.attempts import Attempt
 from schema.changes.engine import Work
-from schema.changes.mutation_steps import MAX_REASON, Surroundings, dry_run_of
+from schema.changes.mutation_steps import MAX_REASON, Surroundings, dry_run_of, run_step
 from schema.changes.mutation_steps import key as key_of
 from schema.changes.refusals import Refused, check_text, invalid
 from schema.changes.rows import Key, Subject
@@ -27,7 +27,7 @@ from schema.recording.batches import RowBatch
 from schema.recording.children import ChildBatch, GivenChildren, prepare_together
 from schema.recording.problems import Counts, RowsError, RowViolation, UnwritableError
 from schema.recording.record_types import EntityMutation, Verb, child_rows
-from schema.recording.recorder import MAX_ROWS, RecordStep, check_caller, conflict_of, digest_of, run_step, seed_of
+from schema.recording.recorder import MAX_ROWS, RecordStep, check_caller, conflict_of, digest_of, seed_of
 from schema.recording.row_values import ABSENT
 from schema.scopes import column_scope
 

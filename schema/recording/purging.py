@@ -15,7 +15,7 @@ from strawberry import UNSET
 from db.engine.errors import FOREIGN_KEY, ConflictError, RefusedByDatabaseError
 from schema.catalogue.scalars import DateTime
 from schema.changes.attempts import Attempt
-from schema.changes.mutation_steps import MAX_REASON, Surroundings, dry_run_of
+from schema.changes.mutation_steps import MAX_REASON, Surroundings, dry_run_of, run_step
 from schema.changes.refusals import Refused, check_text, invalid
 from schema.changes.results import (
     Forbidden,
@@ -31,7 +31,7 @@ from schema.errors import missing_object
 from schema.graph.types import Info, selection_of
 from schema.recording.old_rows import FOREIGN_KEYS, REFERRED, OldRows, ReferredMeanwhileError, RemovedRows, columns_of
 from schema.recording.record_types import RecordType, purge_mutations
-from schema.recording.recorder import check_scopes, run_step
+from schema.recording.recorder import check_scopes
 from schema.scopes import purging
 
 MAX_PURGED = 5_000

@@ -17,12 +17,12 @@ from schema.catalogue import exact_json, ids
 from schema.catalogue.records import Missing
 from schema.changes.attempts import Attempt
 from schema.changes.engine import Request, Work
-from schema.changes.mutation_steps import Surroundings, dry_run_of
+from schema.changes.mutation_steps import Surroundings, dry_run_of, run_step
 from schema.changes.mutations import Actor
 from schema.changes.refusals import Refused, invalid
 from schema.changes.results import Forbidden, PlannedChange
 from schema.changes.rows import Key
-from schema.changes.transactions import ChangeOptions, ChangeStep, checked_key, make
+from schema.changes.transactions import ChangeOptions, checked_key
 from schema.error_codes import ProblemCode
 from schema.execution.time_slices import background
 from schema.recording.answers import MAX_SHOWN, Recorded, RowProblem, RowsRejected, differing_rows
@@ -333,23 +333,6 @@ def seed_of(field_: str, type_: RecordType, key: str | None, around: Surrounding
     whole = key if together is None else together.key
     place = "" if together is None else field_
     return None if whole is None else f"{around.caller.name}\0{whole}\0{place}\0{type_.name}"
-
-
-async def run_step(step: ChangeStep, field_: str, options: ChangeOptions, around: Surroundings) -> Any:
-    """Executes a step by itself, or in the transaction of the operation. Returns the value of the field ``field_``.
-
-    Raises:
-        GatewayError: ``CHANGES_UNAVAILABLE``, ``CONFLICT`` or ``MISSING_IN_DATABASE``.
-        DatabaseError: The database failed otherwise; nothing was recorded.
-    """
-    if around.together is not None:
-        return await around.together.join(field_, step)
-    outcome = await make([step], options, around)
-    if isinstance(outcome.failure, Refused):
-        return step.refused(outcome.failure)
-    if outcome.failure is not None:
-        raise outcome.failure
-    return outcome.answers[0]
 
 
 def check_scopes(mutation: str, needed: str, own: str | None, caller: Actor, *, dry_run: bool) -> None:

@@ -16,13 +16,13 @@ from db.models.g07_monitoring_alerts import AlertStatus
 from db.store import webhooks as store
 from db.store.webhooks import Run, WebhookError
 from schema.changes.attempts import Attempt
-from schema.changes.mutation_steps import Surroundings, dry_run_of
+from schema.changes.mutation_steps import Surroundings, dry_run_of, run_step
 from schema.changes.refusals import Refused, check_text, invalid
 from schema.changes.results import Forbidden, InvalidInput, Problem, TransactionUndone, TransitionBlocked
 from schema.changes.rows import Key
 from schema.changes.transactions import ChangeOptions, checked_key
 from schema.graph.types import Info, Types, selection_of
-from schema.recording.recorder import check_scopes, run_step
+from schema.recording.recorder import check_scopes
 from schema.scopes import WEBHOOKS
 from schema.webhooks.manager import WebhookManager, check
 from schema.webhooks.types import LIFECYCLE_TYPE, MAX_VALUES, Webhook, WebhookFormat, shown
