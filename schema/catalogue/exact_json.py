@@ -22,6 +22,9 @@ MAX_DIGITS = 400
 TEXTS = 10_000
 """Texts that are scanned before it is decided whether all have to be."""
 
+SHORT = 10_000
+"""Bytes of a text up to which comparing it with its re-encoding is quicker than looking for floats in its value."""
+
 # signs of numbers that a float may change: many digits, an exponent, a zero at the end
 _TELLING = re.compile(rb"[:\[,\s]-?(?:[0-9.]{16,}|[0-9]+(?:\.[0-9]+)?[eE]|[0-9]+\.[0-9]+0(?![0-9]))")
 
@@ -96,7 +99,9 @@ def loads(raw: bytes | str) -> Any:
         written = orjson.dumps(value)
     except orjson.JSONEncodeError:  # nested deeper than can be encoded
         written = None
-    if written == raw or not _holds_float(value) or not _is_telling(raw) or _is_kept(raw, written):
+    if written == raw or (written and type(raw) is bytes and len(raw) < SHORT and _close(written) == _close(raw)):
+        return value
+    if not _holds_float(value) or not _is_telling(raw) or _is_kept(raw, written):
         return value
     try:
         return _exactly(raw)
