@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from db.models.g04_composer_lifecycles import MEASURES_STEPS
+
 
 @dataclass(frozen=True)
 class TriggerKind:
@@ -61,7 +63,7 @@ KNOWN = (
         "it grades comparisons by its own rules, and the graph shows what it stores",
     ),
     TriggerKind(
-        "composition_steps", r"insert\s+into\s+(public\.)?tool_performance",
+        "composition_steps", MEASURES_STEPS,
         theirs="it records the measurement of a step that ends, so `moveStep` adds none",
     ),
     TriggerKind("ml_shap_analyses", r"explanation_id", theirs="it names explanations that have no id"),

@@ -8,6 +8,7 @@ from sqlalchemy import TEXT, Double, Integer
 from sqlalchemy.dialects.postgresql import JSONB
 
 from db.base.effects import Effect, Writes
+from db.base.guards import Guard
 from db.base.lifecycles import NOW, Change, Given, Lifecycle, Step, seconds_since
 from db.base.vocabulary import Labels
 from db.models.g04_tool_composer import CompositionStatus, RoutingPattern
@@ -67,6 +68,22 @@ EPISODE = Lifecycle(
     ),
 )
 
+MEASURES_STEPS = r"insert\s+into\s+(public\.)?tool_performance"
+"""A regular expression, of Python and of Postgres, for the source of a trigger function that measures steps."""
+
+NEVER_STARTED = Guard(
+    "STEP_NEVER_STARTED",
+    "The step has neither a start in the past nor a latency, and a trigger of the database records the latency of steps"
+    " that complete or fail. Pass `latencyMs`.",
+    f"""SELECT 'the step never started, so its latency is not known; pass latencyMs, which a trigger of the database '
+        'records as the latency of its tool', NULL::text
+    WHERE {{row}}.latency_ms IS NULL AND {seconds_since("{row}.started_at")} IS NULL AND EXISTS (
+        SELECT FROM pg_trigger AS g JOIN pg_proc AS f ON f.oid = g.tgfoid
+        WHERE g.tgrelid = 'composition_steps'::regclass AND g.tgenabled IN ('O', 'A')
+            AND f.prosrc ~* '{MEASURES_STEPS}'
+    )""",
+)
+
 _STEP_ENDED = {
     "completed_at": NOW,
     # written with the state, since triggers of this statement may read it
@@ -101,7 +118,15 @@ STEP = Lifecycle(
     },
     entering={
         CompositionStatus.EXECUTING: Step(stamps={"started_at": NOW}),
-        **{end: Step(stamps=_STEP_ENDED, effects=(MEASURE_TOOL,)) for end in _ENDS},
+        **{
+            end: Step(
+                # the platform's trigger leaves steps that time out to the effect
+                guards=() if end is CompositionStatus.TIMEOUT else (NEVER_STARTED,),
+                stamps=_STEP_ENDED,
+                effects=(MEASURE_TOOL,),
+            )
+            for end in _ENDS
+        },
     },
     changes=(
         Change(

@@ -310,19 +310,45 @@ async def test_rows_are_born_out_of_use_where_there_is_room(client: Client, sql:
     assert found == ["Recorded"] * 3
 
 
-async def test_what_a_trigger_of_the_databases_refuses_is_the_callers_to_read(
+async def test_a_step_that_never_started_ends_with_a_latency_where_a_trigger_records_it(
     client: Client, sql: asyncpg.Connection
 ) -> None:
-    """A step that never started has no latency, which the measurement that the trigger writes must have."""
+    """The measurement that the trigger writes must have one: said before a try, and lifted by the input."""
     id_, tool = await step(sql)
     await sql.execute("UPDATE composition_steps SET started_at = NULL WHERE step_id = $1", uuid_of(id_))
+    offered = "{ lifecycle { changes { mutation to blockedBy { code message } } } }"
+    data = await client.data(f'{{ node(id: "{id_}") {{ ... on CompositionStep {offered} }} }}')
+    told = {way["to"]: way["blockedBy"] for way in data["node"]["lifecycle"]["changes"] if way["mutation"] == "moveStep"}
+    assert {to: [one["code"] for one in found] for to, found in told.items()} == {
+        "COMPLETED": ["STEP_NEVER_STARTED"], "FAILED": ["STEP_NEVER_STARTED"], "TIMEOUT": [],
+    }  # fmt: skip
+    assert "pass latencyMs" in told["FAILED"][0]["message"]
     result = await change(client, "moveStep", id=id_, to="FAILED", errorMessage="no")
-    (blocker,) = result["blockers"]
-    assert (blocker["code"], "latencyMs of ToolPerformance" in blocker["message"]) == ("VALUE_MISSING", True)
+    assert [one["code"] for one in result["blockers"]] == ["STEP_NEVER_STARTED"]
     assert (await change(client, "moveStep", id=id_, to="FAILED", errorMessage="no", latencyMs=0.0))[
         "__typename"
     ] == "TransitionApplied"
     assert await sql.fetchval("SELECT count(*) FROM tool_performance WHERE tool_id = $1", tool) == 1
+
+
+async def test_what_a_trigger_of_the_databases_refuses_is_the_callers_to_read(
+    client: Client, sql: asyncpg.Connection
+) -> None:
+    """No guard knows of what a database's own trigger writes."""
+    id_, tool = await step(sql)
+    await sql.execute(
+        "CREATE FUNCTION measures_ends() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO tool_performance (tool_id, tool_name, success) VALUES (NEW.tool_id, NEW.tool_name, false); "
+        "RETURN NEW; END $$; CREATE TRIGGER measures_ends AFTER UPDATE ON composition_steps FOR EACH ROW "
+        "WHEN (NEW.status = 'TIMEOUT') EXECUTE FUNCTION measures_ends()"
+    )
+    try:
+        result = await change(client, "moveStep", id=id_, to="TIMEOUT")
+    finally:
+        await sql.execute("DROP FUNCTION measures_ends CASCADE")
+    (blocker,) = result["blockers"]
+    assert (blocker["code"], "latencyMs of ToolPerformance" in blocker["message"]) == ("VALUE_MISSING", True)
+    assert await sql.fetchval("SELECT count(*) FROM tool_performance WHERE tool_id = $1", tool) == 0
 
 
 async def test_attach_says_what_changes_cannot_fill(own_platform: Database, sql: asyncpg.Connection) -> None:
