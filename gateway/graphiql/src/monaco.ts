@@ -28,5 +28,19 @@ import "monaco-editor/esm/vs/editor/contrib/tokenization/browser/tokenization.js
 import "monaco-editor/esm/vs/editor/contrib/wordHighlighter/browser/wordHighlighter.js";
 import "monaco-editor/esm/vs/editor/contrib/wordOperations/browser/wordOperations.js";
 import "monaco-editor/esm/vs/editor/standalone/browser/quickAccess/standaloneCommandsQuickAccess.js";
+import { editor } from "monaco-editor/esm/vs/editor/editor.api.js";
 
 export * from "monaco-editor/esm/vs/editor/editor.api.js";
+
+/** Colours of Monaco's themes that have too little contrast (WCAG AA: 4.5) to GraphiQL's backgrounds, as they are in its themes. */
+const READABLE: Record<string, Pick<editor.IStandaloneThemeData, "rules" | "colors">> = {
+  vs: { rules: [{ token: "number", foreground: "06704a" }], colors: {} },
+  "vs-dark": { rules: [{ token: "comment", foreground: "82b36c" }], colors: { "editorLineNumber.foreground": "#969fb1" } },
+};
+const define = editor.defineTheme;
+Object.assign(editor, {
+  defineTheme(name: string, theme: editor.IStandaloneThemeData) {
+    const { rules, colors } = READABLE[theme.base] ?? { rules: [], colors: {} };
+    define(name, { ...theme, rules: [...theme.rules, ...rules], colors: { ...theme.colors, ...colors } });
+  },
+});
