@@ -57,10 +57,10 @@ export class Card extends Component<CardProps> {
         {node.stack && <rect class="card under" x="5" y="5" width={WIDTH} height={HEIGHT} rx="7" />}
         <rect class="card" width={WIDTH} height={HEIGHT} rx="7" />
         <rect class="band" x="1" y="1" width="6" height={HEIGHT - 2} rx="3" />
-        <path class="sign" transform={`translate(${WIDTH - 23} 7)`} d={signOf(node.type)} />
+        <path class="sign" transform={`translate(${WIDTH - 23} 5)`} d={signOf(node.type)} />
         {node.stack && <Shares stack={node.stack} />}
-        {label.map((line, at) => <text key={at} class="title" x="15" y={(label.length > 1 ? 17 : 24) + at * 15}>{line}</text>)}
-        <text class="kind" x="15" y={label.length > 1 ? 49 : 43}>{short([!node.stack && typeName(node.type), standing(node)].filter(Boolean).join(" · "), 28)}</text>
+        {label.map((line, at) => <text key={at} class="title" x={TEXT} y={(label.length > 1 ? 17 : 24) + at * 15}>{line}</text>)}
+        <text class="kind" x={TEXT} y={label.length > 1 ? 49 : 43}>{shortened([!node.stack && typeName(node.type), standing(node)].filter(Boolean).join(" · "), BELOW, KIND)}</text>
         {up > 0 && <More count={up} capped={node.degree.capped} cut={cut[0] === "1"} side="UPSTREAM" onClick={() => onOpen(node.id, ["UPSTREAM"])} />}
         {down > 0 && <More count={down} capped={node.degree.capped} cut={cut[1] === "1"} side="DOWNSTREAM" onClick={() => onOpen(node.id, ["DOWNSTREAM"])} />}
       </g>
@@ -70,11 +70,11 @@ export class Card extends Component<CardProps> {
 
 /** The states of many rows as a bar. */
 function Shares({ stack: { members, tones } }: { stack: Stack }) {
-  let x = 15;
+  let x = TEXT;
   return (
     <g class="shares">
       {[...tones].map(([tone, many]) => {
-        const width = (many / members.length) * (WIDTH - 30);
+        const width = (many / members.length) * (WIDTH - 2 * TEXT);
         const bar = <rect key={tone} class={`share-${tone}`} x={x} y={HEIGHT - 8} width={width} height="4" />;
         x += width;
         return bar;
@@ -153,35 +153,57 @@ export function spoken(node: LineageNode, up: number, down: number): string {
   return [node.stack ? "Many rows" : typeName(node.type), node.label, standing(node), unseen(up, down)].filter(Boolean).join(", ");
 }
 
-/** Characters of usual width that a line of a card holds. */
-const LINE = 22;
+type Font = "600 13px" | "400 12px";
+const NAME: Font = "600 13px";
+const KIND: Font = "400 12px";
+/** Where text begins. */
+const TEXT = 15;
+/** Pixels of a line: beside the sign of the type, and below it. */
+const BESIDE = WIDTH - TEXT - 28;
+const BELOW = WIDTH - TEXT - 6;
 
-/** How wide a text is, in characters of usual width. */
-function wide(text: string): number {
-  return text.length + 0.45 * (text.match(/[A-Zmw…_]/g)?.length ?? 0) - 0.35 * (text.match(/[ijlftr.:\- 1]/g)?.length ?? 0);
+const pen = typeof document === "undefined" ? null : document.createElement("canvas").getContext("2d");
+const widths = new Map<string, number>();
+
+/** Pixels of a text; where nothing can be drawn, as in a font of usual width. */
+function wide(text: string, font: Font): number {
+  if (!pen) return 8.6 * (text.length + 0.45 * (text.match(/[A-Zmw…_]/g)?.length ?? 0) - 0.35 * (text.match(/[ijlftr.:\- 1]/g)?.length ?? 0));
+  let sum = 0;
+  for (const sign of text) {
+    let width = widths.get(font + sign);
+    if (width === undefined) {
+      pen.font = `${font} system-ui, sans-serif`;
+      widths.set(font + sign, (width = pen.measureText(sign).width));
+    }
+    sum += width;
+  }
+  return sum;
 }
 
-/** How many characters of a text fit in a line. */
-function fitting(of: (most: number) => string): number {
-  let most = LINE;
-  while (wide(of(most)) > LINE) most--;
+/** How many characters of a text fit in so many pixels. */
+function fitting(of: (most: number) => string, pixels: number, font: Font): number {
+  let most = 48;
+  while (most > 1 && wide(of(most), font) > pixels) most--;
   return most;
+}
+
+function shortened(text: string, pixels: number, font: Font): string {
+  return short(text, fitting((most) => short(text, most), pixels, font));
 }
 
 /** A name in at most two lines, broken between its words. The middle of what is longer is left out. */
 export function lines(label: string): string[] {
   const text = dated(label);
-  if (wide(text) <= LINE) return [text];
-  const first = fitting((most) => text.slice(0, most));
+  if (wide(text, NAME) <= BESIDE) return [text];
+  const first = fitting((most) => text.slice(0, most), BESIDE, NAME);
   const at = Math.max(...[" ", "-", "_", "/"].map((sign) => text.lastIndexOf(sign, first - 1)));
-  const cut = at > LINE / 5 ? at + 1 : first;
-  const rest = text.slice(cut).trimStart();
-  return [text.slice(0, cut).trimEnd(), short(rest, fitting((most) => short(rest, most)))];
+  const cut = at > 3 ? at + 1 : first;
+  return [text.slice(0, cut).trimEnd(), shortened(text.slice(cut).trimStart(), BELOW, NAME)];
 }
 
 /** A name with its middle left out where it is long: versions differ at the end. */
 function short(text: string, most: number): string {
   const told = dated(text);
   const tail = Math.floor(most * 0.35);
-  return told.length > most ? `${told.slice(0, most - tail - 1)}…${told.slice(-tail)}` : told;
+  return told.length > most ? `${told.slice(0, most - tail - 1)}…${told.slice(told.length - tail)}` : told;
 }

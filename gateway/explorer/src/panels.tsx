@@ -177,7 +177,7 @@ function Fields({ fields, onSelect }: { fields: Field[]; onSelect(id: string): v
   const folded = known.filter(({ name, link }) => NAMING.test(name) && !link);
   const line = ({ name, value, description, unit, link }: Field) => (
     <div key={name}>
-      <dt title={description}>{name}</dt>
+      <dt title={description}>{name.split(/(?=[A-Z])/).map((word) => <>{word}<wbr /></>)}</dt>
       <dd>{link ? <button class="link" onClick={() => onSelect(link)}>{link.split(":")[0]}</button> : <Value value={value} unit={unit} />}</dd>
     </div>
   );
@@ -239,12 +239,12 @@ export function PartialAnswer({ graph, live, onSelect }: { graph: Graph; live: b
   for (const cut of graph.cuts.values()) cuts.set(cut.node, (cuts.get(cut.node) ?? 0) + 1);
   const asOf = (
     <>
-      as of <Time at={graph.asOf} />
+      As of <Time at={graph.asOf} />
       {" "}
       {live && <span class="live" title="Changes of states are shown when they are made">live</span>}
     </>
   );
-  if (graph.whole) return <p class="partial whole">Complete answer, {asOf}</p>;
+  if (graph.whole) return <p class="partial whole">Complete answer. {asOf}</p>;
   return (
     <details ref={box} class="partial">
       <summary><b>Partial answer</b>: {graph.reasons[0] ?? "some ids do not exist."} {asOf}</summary>
