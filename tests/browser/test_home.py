@@ -28,7 +28,7 @@ OpenPage = Callable[..., Page]
 PICTURES = ROOT / "gateway" / "docs"
 MAX_PICTURE = 400_000
 LIST_NAMES = [name for name in CONSOLE_PAGES if name != "explorer"]
-SIZES = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
+SIZES = ({"width": 1440, "height": 900}, {"width": 768, "height": 1024}, {"width": 390, "height": 844})
 STICKS_OUT = "() => document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
 """How far a page can be moved sideways."""
 PLAIN_LINKS = """() => [...document.querySelectorAll('main :is(.dim, .changes) a')]
@@ -402,6 +402,11 @@ def test_a_list_is_followed_live_and_acts(open_page: OpenPage, site: Gateway) ->
     expect(page.get_by_role("dialog")).to_contain_text("Done.")
 
 
+MOST_LINES = 3
+LINES = """all => Math.max(...all.map(one => Math.round(
+    one.getBoundingClientRect().height / (1.45 * Number.parseFloat(getComputedStyle(one).fontSize)))))"""
+
+
 @pytest.mark.parametrize("name", LIST_NAMES)
 def test_lists_are_accessible_wide_and_narrow(open_page: OpenPage, violations: Violations, name: str) -> None:
     """With rows, without any, and where reading them fails."""
@@ -412,6 +417,9 @@ def test_lists_are_accessible_wide_and_narrow(open_page: OpenPage, violations: V
         page.set_viewport_size(size)
         assert violations(page) == []
         assert page.evaluate(STICKS_OUT) == 0
+        assert page.locator("tbody th .name").evaluate_all(LINES) <= MOST_LINES
+    names = page.locator("tbody th .name")
+    assert names.evaluate_all("all => all.every(one => one.title === one.textContent)"), "what is cut is told whole"
     if name == "deployments":
         label = page.locator("td.figure").first.get_attribute("data-label")
         assert label == "Latency p95 (ms)", "cards have no headings: the unit stands beside the name"

@@ -245,7 +245,7 @@ function Champions({ champions, scores: all, window, onAct }: { champions: Champ
   if (!champions.length) return <p class="dim">No model is a champion. A model in shadow or in production becomes one by <code>setChampion</code>.</p>;
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Champions, a table">
-      <table>
+      <table class="champions">
         <thead>
           <tr><th scope="col">Champion</th><th scope="col">Health</th><th scope="col">Stage</th><th scope="col">Open alerts</th><th scope="col">Latest metric</th><th scope="col">Drift score, {DAYS} days</th><th scope="col">In production</th></tr>
         </thead>
