@@ -225,6 +225,22 @@ def test_a_narrow_window_hides_no_kind_of_edge_and_no_tool(open_page: OpenPage, 
         expect(tool).to_be_visible()
 
 
+def test_a_link_of_an_older_version_shows_what_it_still_means(open_page: OpenPage, experiment: str) -> None:
+    """Kinds of edges, ways, columns, filters and rows that are no more are left out."""
+    gone = "Gone:00000000-0000-0000-0000-000000000000"
+    page = open_page(
+        link(experiment, direction="SIDEWAYS", kinds="WAS_A_KIND,PRODUCES", layout=3, open=f"up~3~{gone}", select=gone)
+    )
+    settled(page)
+    expect(node(page, experiment)).to_have_class(re.compile("start"))
+    expect(page.locator(".kinds summary")).to_have_text("Edges (1)")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page = open_page("deployments#status=OPEN&team=x&sort=-gone&page=3")
+    expect(page.locator("tbody tr").first).to_be_visible()
+    expect(page.get_by_role("columnheader", name="Deployed")).to_have_attribute("aria-sort", "descending")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_reduced_motion_hides_nothing(open_page: OpenPage, retraining: str) -> None:
     page = open_page("explorer")
     page.emulate_media(reduced_motion="reduce")

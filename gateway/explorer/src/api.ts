@@ -360,10 +360,6 @@ export function canFollow(): Promise<boolean> {
   return send(FOLLOWS, {}).then(({ data }) => data.__schema.subscriptionType !== null, hidesSchema);
 }
 
-export async function kinds(): Promise<{ name: string; description: string }[]> {
-  return (await import("./generated/kinds.json")).default;
-}
-
 const described = new Map<string, Promise<Map<string, string>>>();
 
 /** What the schema says of a type's fields, asked once; nothing where it is not shown. */

@@ -1,8 +1,9 @@
 /** What is around the drawing: how it is walked, where a visitor may start, the token, and the colours. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { kinds, suggestions, type ApiError, type Direction, type Hit } from "./api";
+import { suggestions, type ApiError, type Direction, type Hit } from "./api";
 import { Since } from "./diff";
+import kinds from "./generated/kinds.json";
 import { keepToken } from "./session";
 import { typeName, words } from "./tones";
 import { DEFAULTS, type View } from "./view";
@@ -11,8 +12,6 @@ type Scheme = "light" | "dark";
 
 /** Which way to walk, how far, how many of each kind, and along which kinds of edges. */
 export function Walks({ view, onChange, onSince }: { view: View; onChange(changes: Partial<View>): void; onSince(days: number): void }) {
-  const [known, setKnown] = useState<{ name: string; description: string }[]>([]);
-  useEffect(() => void kinds().then(setKnown, () => undefined), []); // introspection may be off
   const toggle = (kind: string) =>
     onChange({ kinds: view.kinds.includes(kind) ? view.kinds.filter((one) => one !== kind) : [...view.kinds, kind] });
   return (
@@ -24,17 +23,15 @@ export function Walks({ view, onChange, onSince }: { view: View; onChange(change
       <label class="per">Per kind <input type="number" min="1" max="500" value={view.per} onChange={(event) => onChange({ per: Number(event.currentTarget.value) || DEFAULTS.per })} /></label>
       <label title="Rows of one kind that hang at one node alone are one card, which opens as a table"><input type="checkbox" checked={!view.apart} onChange={() => onChange({ apart: !view.apart, open: view.open, shut: view.shut })} /> Stack siblings</label>
       <Since days={view.since} onChange={onSince} />
-      {known.length > 0 && (
-        <details class="kinds">
-          <summary>Edges{view.kinds.length ? ` (${view.kinds.length})` : ""}</summary>
-          <div>
-            {known.map(({ name, description }) => (
-              <label key={name} title={description}><input type="checkbox" checked={view.kinds.includes(name)} onChange={() => toggle(name)} /> {words(name)}</label>
-            ))}
-            <button disabled={!view.kinds.length} onClick={() => onChange({ kinds: [] })}>All kinds</button>
-          </div>
-        </details>
-      )}
+      <details class="kinds">
+        <summary>Edges{view.kinds.length ? ` (${view.kinds.length})` : ""}</summary>
+        <div>
+          {kinds.map(({ name, description }) => (
+            <label key={name} title={description}><input type="checkbox" checked={view.kinds.includes(name)} onChange={() => toggle(name)} /> {words(name)}</label>
+          ))}
+          <button disabled={!view.kinds.length} onClick={() => onChange({ kinds: [] })}>All kinds</button>
+        </div>
+      </details>
     </span>
   );
 }

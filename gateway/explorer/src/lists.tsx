@@ -29,6 +29,8 @@ import { UnitValue } from "./units";
 type RowOf<Query> = Query extends { rows: { nodes: (infer One)[] } | null } ? One : never;
 interface Shown<One> extends Column<One> {
   cell?(row: One): ComponentChildren;
+  /** Whether it is a column of files alone: another cell shows it. */
+  within?: true;
 }
 interface List<One extends { id: string }> {
   title: string;
@@ -164,8 +166,8 @@ const deployments: List<Deployment> = {
     { name: "services", label: "Services", value: (row) => worst(row), cell: (row) => state()(worst(row)) },
     { name: "p95", label: "Latency p95", unit: "MILLISECONDS", value: (row) => row.latencyP95Ms },
     { name: "errors", label: "Errors", field: "ERROR_RATE", unit: "FRACTION", value: (row) => row.errorRate, cell: (row) => <span class={(row.errorRate ?? 0) > HIGH_ERROR_RATE ? "text-bad" : undefined}><UnitValue value={row.errorRate} unit="FRACTION" bare /></span> },
-    { name: "by", label: "By", field: "DEPLOYED_BY", value: (row) => row.deployedBy },
-    { name: "deployed", label: "Deployed", field: "DEPLOYED_AT", value: (row) => row.deployedAt, cell: (row) => time(row.deployedAt) },
+    { name: "by", label: "By", field: "DEPLOYED_BY", within: true, value: (row) => row.deployedBy },
+    { name: "deployed", label: "Deployed", field: "DEPLOYED_AT", value: (row) => row.deployedAt, cell: (row) => <>{time(row.deployedAt)}{row.deployedBy && <small>by {row.deployedBy}</small>}</> },
   ],
   filters: [
     { name: "environment", label: "Environment", values: ["production", "staging", "development"], where: anyOf("environment") },
@@ -191,6 +193,7 @@ type Told = { rows: { id: string }[]; total: Counted; more: boolean; cursor: str
 
 export function Lists({ name }: { name: ListName }) {
   const list = LISTS[name];
+  const columns = list.columns.filter(({ within }) => !within);
   const drawn = useRef(location.hash);
   const [listed, setListed] = useState<Listed>(() => readListed(drawn.current, list));
   const [title, setTitle] = useState(() => titleOf(drawn.current));
@@ -345,7 +348,7 @@ export function Lists({ name }: { name: ListName }) {
             <table>
               <thead>
                 <tr>
-                  {list.columns.map(({ name: column, label, field, unit }) => {
+                  {columns.map(({ name: column, label, field, unit }) => {
                     const way = listed.sort === column ? "ascending" : listed.sort === `-${column}` ? "descending" : "none";
                     const told = <>{label}{unit && <small>{unitName(unit, " ")}</small>}</>;
                     return (
@@ -362,7 +365,7 @@ export function Lists({ name }: { name: ListName }) {
                   const acts = list.acts?.(row);
                   return (
                     <tr key={row.id} data-row={row.id}>
-                      {list.columns.map((column, at) => {
+                      {columns.map((column, at) => {
                         const value = column.value(row);
                         const content = column.cell ? column.cell(row) : column.unit ? <UnitValue value={value} unit={column.unit} bare /> : (value as string | null);
                         const props = { key: column.name, class: column.unit ? "figure" : undefined, "data-label": column.label + (column.unit ? unitName(column.unit, " (", ")") : "") };

@@ -1,6 +1,7 @@
 /** What the URL holds: where the view starts and what was opened since, so that a link shows it again. */
 
 import type { Direction, Side } from "./api";
+import kinds from "./generated/kinds.json";
 
 /** A side of a node that was opened, and how many rows of each kind it shows. */
 export interface Step {
@@ -42,7 +43,9 @@ export const DEFAULTS: View = {
 };
 
 const DIRECTIONS: readonly string[] = ["UPSTREAM", "DOWNSTREAM", "BOTH"];
+const KINDS = new Set(kinds.map(({ name }) => name));
 
+/** What a link asks for; what is not known here (a kind of edge of an older version, say) is left out. */
 export function read(hash: string): View {
   const parameters = new URLSearchParams(hash.replace(/^#/, ""));
   const direction = parameters.get("direction") ?? DEFAULTS.direction;
@@ -51,7 +54,7 @@ export function read(hash: string): View {
     direction: DIRECTIONS.includes(direction) ? (direction as Direction) : DEFAULTS.direction,
     depth: whole(parameters.get("depth"), DEFAULTS.depth, 0, 30),
     per: whole(parameters.get("per"), DEFAULTS.per, 1, 500),
-    kinds: (parameters.get("kinds") ?? "").split(",").filter((kind) => /^[A-Z_]+$/.test(kind)),
+    kinds: (parameters.get("kinds") ?? "").split(",").filter((kind) => KINDS.has(kind)),
     open: parameters.getAll("open").flatMap(step),
     shut: parameters.getAll("shut").flatMap((text) => step(text.replace("~", "~1~")).map(({ node, side }) => ({ node, side }))),
     pins: parameters.getAll("pin").filter(Boolean),
