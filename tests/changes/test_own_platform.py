@@ -318,7 +318,8 @@ async def test_a_step_that_never_started_ends_with_a_latency_where_a_trigger_rec
     await sql.execute("UPDATE composition_steps SET started_at = NULL WHERE step_id = $1", uuid_of(id_))
     offered = "{ lifecycle { changes { mutation to blockedBy { code message } } } }"
     data = await client.data(f'{{ node(id: "{id_}") {{ ... on CompositionStep {offered} }} }}')
-    told = {way["to"]: way["blockedBy"] for way in data["node"]["lifecycle"]["changes"] if way["mutation"] == "moveStep"}
+    moves = [way for way in data["node"]["lifecycle"]["changes"] if way["mutation"] == "moveStep"]
+    told = {way["to"]: way["blockedBy"] for way in moves}
     assert {to: [one["code"] for one in found] for to, found in told.items()} == {
         "COMPLETED": ["STEP_NEVER_STARTED"], "FAILED": ["STEP_NEVER_STARTED"], "TIMEOUT": [],
     }  # fmt: skip
