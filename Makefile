@@ -131,7 +131,8 @@ snapshot: $(VENV)/dev ## Rewrite the committed schema, references, statement cou
 	$(call printed,schema possible-types,schema/possible-types.json)
 	$(call printed,schema client,gateway/client/typed.py)
 	UPDATE_SNAPSHOTS=1 $(BIN)/python -m pytest tests/graph/test_golden.py tests/house/test_reference.py \
-	  tests/recording/test_platform_writes.py tests/graph/test_suggestions.py
+	  tests/recording/test_platform_writes.py tests/graph/test_suggestions.py tests/graph/test_find_fields.py \
+	  tests/operations/test_golden_prices.py
 
 pages: ## Build GraphiQL and the console anew into gateway/static (needs Node.js)
 	cd gateway/graphiql && npm ci && npm run build

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from schema.names.question_words import AnswerKind, asked_for
 from schema.schema import build
 
 QUESTIONS = Path(__file__).parents[1] / "names" / "field_questions.csv"
+FOUND = Path(__file__).parents[1] / "golden" / "found_fields.txt"
 FINDER = build().finder
 
 
@@ -39,6 +41,16 @@ def lost(half: str) -> list[str]:
 def test_the_right_field_is_among_twelve(half: str) -> None:
     """For 85 % of the questions."""
     assert len(lost(half)) <= 0.15 * len(questions(half)), lost(half)
+
+
+def test_what_is_found_is_as_committed() -> None:
+    """The fields for each question, in order: `make snapshot` writes them anew."""
+    with QUESTIONS.open() as file:
+        asked = [row["question"] for row in csv.DictReader(file)]
+    lines = [f"{text}: {', '.join(field.place for field in FINDER.find(text))}" for text in asked]
+    if os.environ.get("UPDATE_SNAPSHOTS") == "1":
+        FOUND.write_text("\n".join(lines) + "\n")
+    assert lines == FOUND.read_text().splitlines(), "run `make snapshot`, read the diff"
 
 
 def test_every_column_of_a_table_has_a_phrasing_and_every_phrasing_a_field() -> None:
