@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.mutants import sql_text, watch
+from tests.mutants.lines import Lines
 from tests.mutants.places import held_by, mutated, stale
 from tests.mutants.quiet import quiet
 from tests.mutants.sample import drawn, refused
@@ -87,6 +88,23 @@ def test_a_place_has_the_tests_of_the_longest_entry() -> None:
     assert meant["schema/catalogue/exact_json.py"][-1] == "test_turns"  # which imports it
     assert meant["schema/lineage/statements.py"][0] == "test_oracle_lineage"  # of its room, whatever others are called
     assert meant["db/models/g11_bentoml_lifecycles.py"] == meant["db/base/lifecycles.py"]
+
+
+def test_the_tests_that_run_a_line_come_first() -> None:
+    """Then what is left of the files that are meant for it; a line that has moved is found by its text."""
+    source = "A = 1\ndef f():\n    return 2\ndef g():\n    return 3\n"
+    contexts = {1: [""], 2: [""], 3: ["b.py::x", "far.py::slow", "far.py::quick"], 4: [""], 5: ["", "far.py::quick"]}
+    seconds = {"a.py::x": 9.0, "b.py::x": 1.0, "b.py::y": 1.0, "far.py::slow": 8.0, "far.py::quick": 2.0}
+    lines = Lines({"m.py": contexts}, {"m.py": source}, seconds)
+    meant = ["a.py", "b.py"]
+    far = ["far.py::quick", "far.py::slow"]
+    assert lines.chosen("m.py", source, 3, meant, 100) == ["b.py::x", *far, *meant]
+    assert lines.chosen("m.py", source, 3, meant, 12) == ["b.py::x", *far]
+    assert lines.chosen("m.py", source, 3, meant, 1) == ["b.py::x"]
+    assert lines.chosen("m.py", source, 5, meant, 100) == [*meant, "far.py::quick"]  # as well before any test
+    assert lines.chosen("m.py", source, 1, meant, 1) == meant
+    assert lines.chosen("m.py", f"# new\n\n{source}", 5, meant, 1) == ["b.py::x"]
+    assert lines.chosen("new.py", source, 3, meant, 1) == meant
 
 
 def test_code_is_changed_in_place_unless_it_has_run() -> None:

@@ -1,15 +1,18 @@
-"""``make mutants``: how many of a random sample of faults the tests that are meant for their place notice.
+"""``make mutants``: how many of a random sample of faults the tests notice.
 
-    python -m tests.mutants [--sample 300] [--seed 1] [--only filters] [--timeout 600] [--report build/mutants]
+    python -m tests.mutants [--sample 300] [--seed 1] [--only filters] [--timeout 600] [--tests 90] [--quick]
+        [--lines build/mutants/lines.sqlite] [--report build/mutants]
 
-Each fault is put into a copy of the tree and meets its tests until one fails. The sample is drawn by place: of several
-faults of one kind at one place only one can be in it, and none that does not parse. Survivors are given to mypy, and
-then listed as patches; those that `equivalents.json` names with a reason are not counted. The time limit is in seconds
-of the processor, so that a busy machine changes no result. A fault that reaches it is killed, as is usual, if the same
-tests end without it in a third of that; where they take longer, it is tried again with three times what they take. One
-of which that cannot be told, since they fail without it as well, is not counted, and the report says so. The report is
-written after every fault, and a run that is ended goes on where it was when it is started again with the same sample,
-seed and tree.
+Each fault is put into a copy of the tree and meets its tests until one fails: those that run its line, by what
+`contexts` knows (``--lines``, measured first where there is no such file), and those that are meant for its file
+(`places`); the share is of what they notice in ``--tests`` seconds of the processor. The sample is drawn by place: of
+several faults of one kind at one place only one can be in it, and none that does not parse. Survivors are given to
+mypy, and then listed as patches; those that `equivalents.json` names with a reason are not counted. The time limit is
+in seconds of the processor, so that a busy machine changes no result. A fault that reaches it is killed, as is usual,
+if the same tests end without it in a third of that; where they take longer, it is tried again with three times what
+they take. One of which that cannot be told, since they fail without it as well, is not counted, and the report says so.
+The report is written after every fault, and a run that is ended goes on where it was when it is started again with the
+same sample, seed and tree.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.mutants import contexts
 from tests.mutants.faults import Fault, changed, diff, faults
+from tests.mutants.lines import Lines
 from tests.mutants.places import find, held_by, is_data, mutated, stale
 from tests.mutants.runs import Run, Runner
 from tests.mutants.sample import Sample, drawn
@@ -52,9 +57,12 @@ def every(root: Path, only: str | None) -> list[Fault]:
 class Campaign:
     """A sample on its way: what became of each fault, kept in ``folder``."""
 
-    def __init__(self, runner: Runner, folder: Path, timeout: float) -> None:
+    def __init__(self, runner: Runner, folder: Path, timeout: float, lines: Lines, most: float) -> None:
+        """``most`` is in seconds of the processor: what the tests of one fault may take where none fails."""
         self.runner = runner
         self.timeout = timeout
+        self._lines = lines
+        self._most = most
         folder.mkdir(parents=True, exist_ok=True)
         self._results = folder / "results.jsonl"
         self._report = folder / "report.md"
@@ -114,7 +122,9 @@ class Campaign:
 
     def _met(self, fault: Fault, text: str) -> Run:
         """A fault and its tests; one that fails without a fault as well is left out from then on."""
-        tests, timeout = held_by(self.runner.copy, fault.path), self.timeout
+        source, timeout = (self.runner.copy / fault.path).read_text(encoding="utf-8"), self.timeout
+        line = source.count("\n", 0, fault.place) + 1
+        tests = self._lines.chosen(fault.path, source, line, held_by(self.runner.copy, fault.path), self._most)
         while True:
             skipped = frozenset(test for test, stands in self._stands.items() if not stands)
             run = self.runner.with_fault(
@@ -198,6 +208,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="a part of the paths of files")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds of the processor that a fault may take")
+    parser.add_argument("--tests", type=float, default=90.0, help="seconds of the processor for the tests of a fault")
+    parser.add_argument("--lines", type=Path, default=ROOT / "build" / "mutants" / "lines.sqlite")
+    parser.add_argument("--quick", action="store_true", help="without tests that are marked as slow")
     parser.add_argument("--report", type=Path, default=ROOT / "build" / "mutants")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # what a run has made is taken away
@@ -210,13 +223,18 @@ def main() -> None:
         asked.seed,
         lambda path: (ROOT / path).read_text(encoding="utf-8"),
     )
-    tests = dict.fromkeys(test for one in sample.faults for test in held_by(ROOT, one.path))
+    if not asked.lines.exists():
+        print(f"runs every test once, to know which lines each runs: {asked.lines}", flush=True)
+        subprocess.run([sys.executable, "-m", "tests.mutants.contexts", str(asked.lines)], cwd=ROOT, check=False)
+    lines = contexts.read(asked.lines)
+    meant = dict.fromkeys(test for one in sample.faults for test in held_by(ROOT, one.path))
+    known = dict.fromkeys(file for test in lines.seconds if (ROOT / (file := test.split("::")[0])).exists())
     control_test = str(find(ROOT, "aggregates"))
-    with Runner(ROOT, list(tests | {control_test: None})) as runner:
+    with Runner(ROOT, list(meant | known | {control_test: None}), quick=asked.quick) as runner:
         control = runner.run([control_test], timeout=asked.timeout, scores={})
         if control.by:
             sys.exit(f"without a fault, tests fail in the copy ({control.by}):\n{control.output}")
-        campaign = Campaign(runner, asked.report, asked.timeout)
+        campaign = Campaign(runner, asked.report, asked.timeout, lines, asked.tests)
         for number, fault in enumerate(sample.faults, 1):
             result = campaign.tell(fault)
             results.append(result)

@@ -1,9 +1,10 @@
-"""A plugin of pytest for one mutant: the tests that have killed its neighbours come first; says what killed it."""
+"""A plugin of pytest for one mutant: its tests, those that have killed its neighbours first; says what killed it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 
 
 class Order:
-    """Runs tests by ``scores``, greatest first, then as files are named, slow ones last; says what came of it."""
+    """Runs ``tests`` (files, or tests of files), by ``scores``, greatest first, then as they are named, slow ones last;
+    says what came of it."""
 
-    def __init__(self, scores: Mapping[str, float], skipped: frozenset[str], told: Path) -> None:
+    def __init__(self, tests: Sequence[str], scores: Mapping[str, float], skipped: frozenset[str], told: Path) -> None:
+        self._places = {name: place for place, name in reversed(list(enumerate(tests)))}
         self._scores = scores
         self._skipped = skipped
         self._told = told
@@ -23,8 +26,11 @@ class Order:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [one for one in items if one.nodeid not in self._skipped]
-        items.sort(key=lambda one: (-self._scores.get(one.nodeid, 0.0), one.get_closest_marker("slow") is not None))
+        items[:] = [one for one in items if self._place(one) < math.inf and one.nodeid not in self._skipped]
+        items.sort(key=lambda one: (-self._scores.get(one.nodeid, 0.0), _is_slow(one), self._place(one)))
+
+    def _place(self, item: pytest.Item) -> float:
+        return self._places.get(item.nodeid, self._places.get(item.nodeid.split("::")[0], math.inf))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.refused = self.refused or report.failed
@@ -37,3 +43,7 @@ class Order:
     def pytest_sessionfinish(self) -> None:
         said: dict[str, Any] = {"durations": self.durations, "failed": self.failed, "refused": self.refused}
         self._told.write_text(json.dumps(said))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None

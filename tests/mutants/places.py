@@ -12,13 +12,19 @@ from pathlib import Path
 from types import MappingProxyType
 
 READS = ("selection", "paging", "bad_input", "values")
-CHANGES = ("special_changes", "boundaries", "changes", "stamps", "lifecycles")
+CHANGES = (
+    "special_changes", "boundaries", "changes", "stamps", "lifecycles", "offered_changes", "declarations",
+    "own_platform", "attached_changes",
+)  # fmt: skip
 QUESTIONS = ("boundaries", "oracle_questions", "oracle_relations", "questions", "views", "causal_gate")
-LINEAGE = ("oracle_lineage", "lineage_answers", "lineage", "lineage_limits", "lineage_links")
-PRICES = ("prices", "costs", "answer_size", "expensive_requests", "bad_input")
+LINEAGE = ("oracle_lineage", "lineage_answers", "lineage", "lineage_limits", "lineage_links", "openlineage")
+PRICES = ("golden_prices", "prices", "costs", "answer_size", "expensive_requests", "bad_input")
 ACCESS = ("scopes", "masking", "withheld")
-LOADERS = ("turns", "golden", "selection", "paging", "oracle")
-RECORDING = ("recording", "entities", "lines", "recordable_types")
+LOADERS = ("turns", "golden", "selection", "paging", "oracle", "differential")
+RECORDING = (
+    "recording", "entities", "lines", "recordable_types", "children", "one_of", "round_trips", "one_bad_row",
+    "unwritable", "own_platform",
+)  # fmt: skip
 
 TESTS: dict[str, tuple[str, ...]] = {
     "schema/": READS,
@@ -33,7 +39,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/catalogue/records": ("withheld", "attach", "scopes"),
     "schema/catalogue/scalars": ("values", "bad_input", "arguments"),
     "schema/catalogue/selection": ("selection", "compiler", "arguments", "every_table"),
-    "schema/catalogue/value_sizes": ("answer_size", "prices"),
+    "schema/catalogue/value_sizes": ("golden_prices", "answer_size", "prices"),
     "schema/changes/": CHANGES,
     "schema/changes/constraint_errors": ("changes", "own_platform", "special_changes"),
     "schema/changes/diagrams": ("architecture", "lifecycles"),
@@ -47,9 +53,18 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/execution/": ("selection", "compiler", "engine"),
     "schema/execution/change_answer": ("changes", "selection", "engine"),
     "schema/execution/coercions": ("recording", "arguments", "bad_input"),
-    "schema/execution/compiler/": ("compiler", "golden", "selection"),
-    "schema/execution/compiler/connections": ("paging", "compiler", "oracle", "selection"),
-    "schema/execution/compiler/statements": ("compiler", "answer_size", "paging"),
+    "schema/execution/compiler/": ("compiler", "golden", "selection", "more", "paging", "differential"),
+    "schema/execution/compiler/connections": (
+        "paging",
+        "compiler",
+        "oracle",
+        "selection",
+        "rollups",
+        "totals",
+        "more",
+        "differential",
+    ),
+    "schema/execution/compiler/statements": ("compiler", "answer_size", "paging", "differential"),
     "schema/execution/explain": ("tool_plan", "costs", "bad_input"),
     "schema/execution/input_errors": ("bad_input", "arguments", "values"),
     "schema/execution/batch_reader": LOADERS,
@@ -58,11 +73,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/execution/plans": ("compiler", "selection", "arguments", "trusted_documents"),
     "schema/execution/relative_literals": ("relative_times",),
     "schema/execution/row_loaders": LOADERS,
-    "schema/execution/similarity": ("similarity",),
+    "schema/execution/similarity": ("similarity", "similarity_by_text", "differential"),
     "schema/execution/tables": ("tables",),
     "schema/execution/time_slices": ("turns", "paging"),
     "schema/federation": ("federation",),
-    "schema/fields/": ("federation", "architecture", "bad_input"),
+    "schema/fields/": ("golden_prices", "federation", "architecture", "bad_input"),
     "schema/fields/clock": ("clock",),
     "schema/fields/search": ("search",),
     "schema/fields/tool_plan": ("tool_plan",),
@@ -76,25 +91,39 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/lineage/paths": ("lineage_answers", "lineage"),
     "schema/names/": ("suggestions", "find_fields"),
     "schema/recording/": RECORDING,
-    "schema/recording/lines": ("lines",),
+    "schema/recording/children": ("children", *RECORDING),
+    "schema/recording/lines": ("lines", "recording"),
+    "schema/recording/old_rows": ("retention", "purging"),
+    "schema/recording/purging": ("purging", "retention"),
+    "schema/recording/retention": ("retention", "purging"),
     "schema/runner": ("selection", "compiler", "engine"),
     "schema/scopes": ACCESS,
     "schema/search/": ("search", "similarity"),
-    "schema/search/text": ("search", "ended"),
-    "schema/search/vector": ("similarity",),
-    "schema/sql/": ("oracle", "paging", "values", "bad_input"),
+    "schema/search/text": ("search", "ended", "differential"),
+    "schema/search/vector": ("similarity", "similarity_by_text", "differential"),
+    "schema/sql/": ("oracle", "paging", "values", "bad_input", "differential"),
     "schema/sql/aggregates": ("aggregates", "oracle"),
     "schema/sql/arguments": ("arguments", "bad_input", "values"),
     "schema/sql/builder": ("aggregates", "paging", "oracle", "platform_plans"),
     "schema/sql/conditions": ("prices", "indexes", "oracle", "current_state"),
     "schema/sql/cursors": ("paging", "oracle", "bad_input"),
     "schema/sql/entities": ("federation",),
-    "schema/sql/filters": ("oracle", "values", "bad_input", "filters", "filter_plans"),
+    "schema/sql/filters": (
+        "oracle",
+        "values",
+        "bad_input",
+        "filters",
+        "filter_plans",
+        "oracle_relations",
+        "prices",
+        "differential",
+    ),
     "schema/sql/indexes": ("indexes", "platform_plans", "paging", "oracle"),
     "schema/sql/list_statements": ("attach", "doctor", "indexes", "platform_plans"),
-    "schema/sql/lists": ("paging", "selection", "more", "oracle"),
+    "schema/sql/lists": ("paging", "selection", "more", "oracle", "totals", "platform_plans", "differential"),
     "schema/sql/operators": ("oracle", "values", "bad_input", "filters", "filter_plans"),
     "schema/sql/orders": ("paging", "oracle", "bad_input", "indexes"),
+    "schema/sql/rollups": ("rollups", "aggregates", "oracle", "differential"),
     "schema/subscriptions": ("live", "scopes", "websocket"),
     "schema/webhooks/": ("webhook_changes", "webhooks"),
     "db/models/": (*QUESTIONS, "migrations"),
@@ -138,6 +167,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "db/engine/locks": ("locks", "lost_connections"),
     "gateway/operations/budgets": ("budgets",),
     "gateway/operations/cost": PRICES,
+    "gateway/operations/scans": PRICES,
     "gateway/operations/deadline": ("deadline", "deadlines"),
     "gateway/operations/limiter": ("limiter", "budgets", "resilience"),
 }
@@ -149,7 +179,7 @@ def mutated(root: Path) -> Iterator[str]:
     yield from (str(path.relative_to(root)) for path in sorted((root / "schema").rglob("*.py")))
     yield from (str(path.relative_to(root)) for path in sorted((root / "db").rglob("*.sql")))
     yield from (str(path.relative_to(root)) for path in sorted((root / "db" / "models").rglob("*.py")))
-    limits = [f"gateway/**/{name}.py" for name in ("cost", "limiter", "budgets", "deadline")]
+    limits = [f"gateway/**/{name}.py" for name in ("cost", "scans", "limiter", "budgets", "deadline")]
     for name in ("db/**/lifecycles.py", "db/**/locks.py", *limits):
         yield from (str(path.relative_to(root)) for path in sorted(root.glob(name)))
 

@@ -58,9 +58,10 @@ class Run:
 class Runner:
     """The copy, the Postgres and the forks."""
 
-    def __init__(self, root: Path, tests: Sequence[str]) -> None:
-        """``tests`` are the files that runs may ask for."""
+    def __init__(self, root: Path, tests: Sequence[str], *, quick: bool = False) -> None:
+        """``tests`` are the files that runs may ask for, ``quick`` without those that are marked as slow."""
         self.root = root
+        self._quick = quick
         self.tests = tests
         self._folder = Path(tempfile.mkdtemp(prefix="e2i-mutants-"))
         self.copy = self._folder / "tree"
@@ -153,8 +154,9 @@ class Runner:
         """A run in a process that reads our own code anew."""
         pid = os.fork()
         if pid == 0:
-            order = Order(asked.scores, frozenset(asked.skipped), Path(asked.told))
-            self._child(asked.tests, [order], Path(asked.output), builds=builds)
+            order = Order(asked.tests, asked.scores, frozenset(asked.skipped), Path(asked.told))
+            files = list(dict.fromkeys(one.split("::")[0] for one in asked.tests))
+            self._child(files, [order], Path(asked.output), builds=builds)
         return waited(pid, asked, lambda: time.sleep(0.05))
 
     def _start_warm(self) -> None:
@@ -203,6 +205,7 @@ class Runner:
                 del os.environ["TEST_TEMPLATES"]
             warned = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
             arguments = [*tests, "-p", "no:cacheprovider", "--tb=short", "-x", "-s", *warned]
+            arguments += ["-m", "not slow"] if self._quick else []
             code = int(pytest.main(arguments, plugins=list(plugins)))
         except BaseException:  # noqa: BLE001 - the fork must not go on as its parent
             traceback.print_exc()

@@ -34,7 +34,7 @@ Place = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class Asked:
-    """Tests to be run with another text in a file of ours, or without one."""
+    """Tests (files, or tests of files) to be run with another text in a file of ours, or without one."""
 
     path: str | None
     source: str
@@ -179,12 +179,8 @@ class Forks:
             os.dup2(file.fileno(), 2)
         for function, code in made:
             function.__code__ = code
-        order = Order(asked.scores, frozenset(asked.skipped), Path(asked.told))
-        places = {name: place for place, name in enumerate(asked.tests)}
-        chosen = [one for one in session.items if one.nodeid in places or one.nodeid.split("::")[0] in places]
-        chosen.sort(key=lambda one: places.get(one.nodeid.split("::")[0], 0))
-        order.pytest_collection_modifyitems(chosen)
-        session.items[:] = chosen
+        order = Order(asked.tests, asked.scores, frozenset(asked.skipped), Path(asked.told))
+        order.pytest_collection_modifyitems(session.items)
         session.config.pluginmanager.register(order)
 
 

@@ -1,0 +1,102 @@
+"""Which tests run which line, by coverage.py's contexts: ``python -m tests.mutants.contexts FILE [FOLDER ...]``.
+
+Every test that is not slow is a context. The file is made once and kept: lines that have moved since are found again by
+their text, and a test that it does not know is met with its file. What runs before the first test (modules,
+declarations, the catalogue) is in no test's context, and neither is SQL in files.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import coverage
+import pytest
+
+from tests.mutants.lines import Lines
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = (
+    "graph", "changes", "lineage", "recording", "operations", "db", "auth", "live", "mcp", "http", "webhooks", "house"
+)  # fmt: skip
+"""The folders of tests that are asked; the others start processes and browsers, or look at no answer."""
+SOURCES, SECONDS = ".sources.json", ".seconds.json"
+"""The suffixes of what is kept beside the contexts."""
+
+
+class Contexts:
+    """A plugin of pytest: each test is a context of coverage; what it takes of the processor is noted."""
+
+    def __init__(self, measured: coverage.Coverage, told: Path) -> None:
+        self._measured = measured
+        self._told = told
+        self._seconds: dict[str, float] = json.loads(told.read_text()) if told.exists() else {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        started = time.process_time()
+        self._measured.switch_context(item.nodeid)
+        try:
+            return (yield)
+        finally:
+            self._measured.switch_context("")
+            self._seconds[item.nodeid] = round(time.process_time() - started, 3)
+            self._told.write_text(json.dumps(self._seconds))
+
+
+class ByFile(Mapping[str, Mapping[int, Sequence[str]]]):
+    """The contexts of the lines of each file, read when they are looked at."""
+
+    def __init__(self, data: coverage.CoverageData) -> None:
+        self._data = data
+        self._files = {str(Path(name).relative_to(ROOT)): name for name in data.measured_files()}
+
+    def __getitem__(self, path: str) -> Mapping[int, Sequence[str]]:
+        return self._data.contexts_by_lineno(self._files[path])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def read(file: Path) -> Lines:
+    """What is known by a file of ours; nothing, where there is none."""
+    if not file.exists():
+        return Lines()
+    data = coverage.CoverageData(str(file))
+    data.read()
+    sources, seconds = (json.loads(file.with_suffix(name).read_text()) for name in (SOURCES, SECONDS))
+    return Lines(ByFile(data), sources, seconds)
+
+
+def main() -> None:
+    file, *folders = sys.argv[1:]
+    data = Path(file).resolve()
+    data.parent.mkdir(parents=True, exist_ok=True)
+    sources = {
+        str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+        for room in ("schema", "db", "gateway")
+        for path in (ROOT / room).rglob("*.py")
+    }
+    data.with_suffix(SOURCES).write_text(json.dumps(sources))
+    measured = coverage.Coverage(
+        str(data), config_file=False, source=[str(ROOT / room) for room in ("schema", "db", "gateway")],
+        concurrency=["thread", "greenlet"], messages=False,
+    )  # fmt: skip
+    told = Contexts(measured, data.with_suffix(SECONDS))
+    measured.start()
+    importlib.import_module("schema.schema").build()  # in no test's context
+    tests = [str(ROOT / "tests" / room) for room in folders or ROOMS]
+    pytest.main([*tests, "-p", "no:cacheprovider", "-m", "not slow", "--tb=line"], plugins=[told])
+    measured.stop()
+    measured.save()
+
+
+if __name__ == "__main__":
+    main()
