@@ -29,7 +29,7 @@ def paths(
     """All paths of at most ``longest`` edges in the order of their lengths; ``away`` are distances to the target.
 
     Raises:
-        GivenUpError: The limit of tried edges was reached.
+        SearchLimitError: The limit of tried edges was reached.
     """
     if start not in away:
         return
