@@ -165,6 +165,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "db/sql/g14_cohort_constructor": ("sql_behaviour", "questions"),
     "db/sql/own": ("attached_changes", "own_tables", "live", "audit"),
     "db/base/lifecycles": (*CHANGES, "reference"),
+    "db/engine/limiter": ("limiter", "pool", "lanes"),
     "db/engine/locks": ("locks", "lost_connections"),
     "gateway/operations/budgets": ("budgets",),
     "gateway/operations/cost": PRICES,
@@ -181,7 +182,7 @@ def mutated(root: Path) -> Iterator[str]:
     yield from (str(path.relative_to(root)) for path in sorted((root / "db").rglob("*.sql")))
     yield from (str(path.relative_to(root)) for path in sorted((root / "db" / "models").rglob("*.py")))
     limits = [f"gateway/**/{name}.py" for name in ("cost", "scans", "limiter", "budgets", "deadline")]
-    for name in ("db/**/lifecycles.py", "db/**/locks.py", *limits):
+    for name in ("db/**/lifecycles.py", "db/**/locks.py", "db/**/limiter.py", *limits):
         yield from (str(path.relative_to(root)) for path in sorted(root.glob(name)))
 
 

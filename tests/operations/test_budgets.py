@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.operations.budgets import account
+from gateway.operations.budgets import Budgets, OwnBuckets, RemainingBudget, account, used
+from gateway.operations.refusals import RefusedError
 from tests.support.callers import JWT, calling, token
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
@@ -143,6 +144,90 @@ async def test_behind_a_proxy_the_clients_address_counts(demo_database: Database
                 for _ in range(2)
             ]
             assert statuses == [200, 429], client
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "seconds", "points"),
+    [
+        (0, 0, 0.0, 1), (7, 0, 1.0, 7), (7, 3_999, 1.0, 7), (7, 4_000, 1.0, 8), (0, 499, 0.5, 1), (0, 1_000, 0.5, 2),
+        (7, 0, 1.0001, 7), (7, 0, 1.5, 10_000), (12_000, 0, 1.5, 12_000), (7, 0, 3.0, 40_000),
+    ],
+)  # fmt: skip
+def test_what_was_used_is_the_most_of_rows_bytes_and_time(rows: int, size: int, seconds: float, points: int) -> None:
+    """A row, 500 bytes, and beyond the first second each part of 20,000."""
+    assert used(rows, size, seconds) == points
+
+
+def test_a_bucket_holds_a_minutes_points(clock: list[float]) -> None:
+    """To the point: what is there can be taken, and one more cannot; it fills by a sixtieth a second up to that."""
+    buckets = OwnBuckets(120)
+    assert buckets.take("a", 121) == (False, 120)
+    assert buckets.take("a", 120) == (True, 0)
+    assert buckets.take("a", 1) == (False, 0)
+    clock[0] += 0.5
+    assert buckets.take("a", 1) == (True, 0)
+    clock[0] += 30
+    assert buckets.take("a", 61) == (False, 60)
+    assert buckets.take("b", 20) == (True, 100)  # of its own
+    clock[0] += 59
+    assert buckets.take("a", 20) == (True, 100)
+
+
+def test_a_settlement_fills_no_bucket_beyond_its_limit_and_none_into_more_than_a_minutes_debt(
+    clock: list[float],
+) -> None:
+    buckets = OwnBuckets(60)
+    buckets.settle("nobody", 10)
+    assert buckets.take("nobody", 60) == (True, 0)
+    buckets.take("a", 20)
+    buckets.settle("a", 15)
+    assert buckets.take("a", 0) == (True, 55)
+    buckets.settle("a", 15)
+    assert buckets.take("a", 0) == (True, 60)
+    buckets.settle("a", -70)
+    assert buckets.take("a", 0) == (False, -10)
+    buckets.settle("a", -500)
+    assert buckets.take("a", 1) == (False, -60)
+    clock[0] += 61
+    assert buckets.take("a", 1) == (True, 0)
+
+
+def test_the_bucket_that_was_not_used_longest_is_dropped(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.operations.budgets.CALLERS", 2)
+    buckets = OwnBuckets(10)
+    for name in ("a", "b", "a", "c"):
+        buckets.take(name, 3)
+    assert [buckets.take(name, 1) for name in ("a", "c")] == [(True, 3), (True, 6)]
+    assert buckets.take("b", 1) == (True, 9)
+
+
+async def test_when_to_try_again(clock: list[float]) -> None:
+    """When the bucket has what the request costs, a second at the least; never, if it is more than the bucket holds."""
+    budgets = Budgets(30)
+    assert await budgets.take("a", 0) == RemainingBudget(30, 29)
+    assert await budgets.take("a", 28) == RemainingBudget(30, 1)
+    for points, seconds in ((2, 2), (3, 4), (30, 58)):
+        with pytest.raises(RefusedError) as refusal:
+            await budgets.take("a", points)
+        assert refusal.value.headers == {"retry-after": str(seconds)}, points
+    clock[0] += 1.9
+    with pytest.raises(RefusedError) as refusal:
+        await budgets.take("a", 2)
+    assert refusal.value.headers == {"retry-after": "1"}
+    with pytest.raises(RefusedError, match="never fits") as refusal:
+        await budgets.take("a", 31)
+    assert not refusal.value.headers
+
+
+def test_what_is_left_is_told_in_whole_points_with_the_time_at_which_the_bucket_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.operations.budgets.time.time", lambda: 1_700_000_000.0)
+    told = RemainingBudget(60, 20.9).public(5)
+    assert told == {"limit": 60, "remaining": 25, "resetAt": "2023-11-14T22:13:54Z"}
+    assert RemainingBudget(60, 50.5).public(20)["remaining"] == 60
+    assert RemainingBudget(60, -3.5).public() == {"limit": 60, "remaining": 0, "resetAt": "2023-11-14T22:14:23Z"}
+    assert [RemainingBudget(60, there).remaining for there in (-1.5, 0.9, 3.0)] == [0, 0, 3]
 
 
 # -- shared ------------------------------------------------------------------------------------------------------------
