@@ -11,10 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import db.models  # noqa: F401 - maps all tables
-from db.attach.spreads import Spread, spreads
+from db.attach.spreads import Spreads, spreads
 from db.attach.vector_indexes import VectorIndex
 from db.attach.vector_indexes import indexes as indexes_of_vectors
-from db.base.system_catalog import relation_name, schemas
+from db.base.system_catalog import STORED, relation_name, schemas
 from db.base.vocabulary import Entity
 
 BYTES_PER_ROW = 200
@@ -81,14 +81,14 @@ class Facts:
     many_nulls: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Columns with more null rows than most pages have rows; for analyzed columns."""
     vector_indexes: Mapping[tuple[str, str], VectorIndex] = field(default_factory=dict)
-    spreads: Mapping[str, Mapping[str, Spread]] = field(default_factory=dict)
+    spreads: Mapping[str, Mapping[str, Spreads]] = field(default_factory=dict)
     """How the times of a column are spread; for analyzed columns."""
-    unseen: Mapping[str, int] = field(default_factory=dict)
-    """Rows of a table that were written since it was analyzed."""
     rollups: frozenset[str] = frozenset()
     """The tables of which sums by units of time are kept, and up to date."""
     columns: Mapping[str, Mapping[str, StoredColumn]] = field(default_factory=dict)
     """All columns of a table, including those outside the models."""
+    partitioned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The columns by which a table is partitioned, an empty name for an expression; unique indexes have them all."""
     settled: frozenset[str] = frozenset()
     """Tables of which all is checked at once that a new row must fulfil: no constraint of theirs can be deferred, and
     no trigger or rule does anything else."""
@@ -121,12 +121,15 @@ class Facts:
 
 _NAME = relation_name()
 _OURS = "n.nspname = ANY (:schemas) AND c.relname = ANY (:names)"
+_ROWS = f"CASE WHEN p.reltuples >= 0 THEN p.reltuples ELSE pg_relation_size(p.oid) / {BYTES_PER_ROW} END"
+_WEIGHT = "greatest(p.reltuples, 1)"
 _FACTS = text(f"""
-    SELECT {_NAME},
-        CASE WHEN c.reltuples >= 0 THEN c.reltuples ELSE pg_relation_size(c.oid) / {BYTES_PER_ROW} END::bigint::text
+    SELECT {_NAME}, coalesce(sum({_ROWS}), 0)::bigint::text
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT {STORED}
     WHERE c.relkind IN ('r', 'p', 'm', 'f') AND {_OURS}
+    GROUP BY 1
     UNION ALL
     SELECT '', extversion FROM pg_extension WHERE extname = 'vector'
 """)
@@ -173,23 +176,35 @@ _SETTLED = text(f"""
     )
 """)  # 4 is the bit of INSERT
 _WIDTHS = text(f"""
-    SELECT {relation_name("schemaname", "tablename")}, attname::text,
-        ceil(avg_width * (1 - null_frac))::int, null_frac::float8
-    FROM pg_stats WHERE schemaname = ANY (:schemas) AND tablename = ANY (:names)
+    SELECT {_NAME}, s.attname::text,
+        ceil(sum(s.avg_width * (1 - s.null_frac) * {_WEIGHT}) / sum({_WEIGHT}))::int,
+        (sum(s.null_frac * {_WEIGHT}) / sum({_WEIGHT}))::float8
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    {STORED}
+    JOIN pg_namespace AS m ON m.oid = p.relnamespace
+    JOIN pg_stats AS s ON s.schemaname = m.nspname AND s.tablename = p.relname AND NOT s.inherited
+    WHERE {_OURS} GROUP BY 1, 2
 """)
 _APART = text(f"""
-    SELECT {_NAME}, (pg_relation_size(c.reltoastrelid) / c.reltuples)::bigint
+    SELECT {_NAME}, (sum(pg_relation_size(p.reltoastrelid)) / sum(p.reltuples))::bigint
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE {_OURS} AND c.reltuples > 0 AND c.reltoastrelid <> 0
+    {STORED}
+    WHERE {_OURS} AND p.reltuples > 0 AND p.reltoastrelid <> 0
+    GROUP BY 1
 """)
 
-_UNSEEN = text(f"""
-    SELECT {_NAME}, CASE c.relkind WHEN 'r' THEN pg_stat_get_mod_since_analyze(c.oid) ELSE c.reltuples / 10 END::bigint
+_PARTITIONED = text(f"""
+    SELECT {_NAME}, ARRAY(
+        SELECT coalesce(a.attname, '')::text FROM unnest(k.partattrs::smallint[]) AS u (place)
+        LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = u.place AND u.place > 0
+    )
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE {_OURS} AND c.relkind IN ('r', 'p') AND c.reltuples > 0
-""")  # Postgres does not count what is written to the parts of a partitioned table
+    JOIN pg_partitioned_table AS k ON k.partrelid = c.oid
+    WHERE {_OURS}
+""")
 
 _HAS_ROLLUPS = text("""
     SELECT to_regnamespace('gateway') IS NOT NULL AND has_schema_privilege('gateway', 'USAGE')
@@ -236,8 +251,8 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
                 many_nulls[table] = many_nulls.get(table, frozenset()) | {column}
         apart = {row[0]: row[1] for row in await connection.execute(_APART, known)}
         times = await spreads(connection, known)
-        unseen = {row[0]: row[1] for row in await connection.execute(_UNSEEN, known)}
         settled = frozenset(row[0] for row in await connection.execute(_SETTLED, known))
+        partitioned = {row[0]: tuple(row[1]) for row in await connection.execute(_PARTITIONED, known)}
         rollups = await connection.scalars(_ROLLUPS) if await connection.scalar(_HAS_ROLLUPS) else ()
         rolled_up = frozenset(rollups)
     version = found.pop("", None)
@@ -253,8 +268,8 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         many_nulls,
         vectors,
         times,
-        unseen,
         rolled_up,
         described,
+        partitioned,
         settled,
     )

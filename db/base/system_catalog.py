@@ -29,6 +29,18 @@ def relation_name(schema: str = "n.nspname", name: str = "c.relname") -> str:
     return f"CASE {schema} WHEN 'public' THEN '' ELSE {schema} || '.' END || {name}"
 
 
+STORED = """
+    JOIN LATERAL (
+        SELECT p.* FROM pg_class AS p WHERE p.oid = c.oid AND c.relkind <> 'p'
+        UNION ALL
+        SELECT p.* FROM pg_partition_tree(c.oid) AS t JOIN pg_class AS p ON p.oid = t.relid
+        WHERE t.isleaf AND c.relkind = 'p'
+    ) AS p ON true
+""".strip()
+"""SQL that joins the tables ``p`` that store the rows of a table ``c``: itself, or its partitions. Postgres has
+statistics of these alone: autovacuum does not analyze partitioned tables."""
+
+
 def enum_name(labels: type[Labels]) -> str:
     """An enum's SQL name."""
     return f"{labels.pg_schema}.{labels.pg_name}" if labels.pg_schema else str(labels.pg_name)

@@ -102,7 +102,6 @@ class Scans:
         self._count_up_to = count_up_to
         self._rows = facts.rows
         self._spreads = facts.spreads
-        self._unseen = facts.unseen
         self._indexes = Indexes(facts)
         self._keeps = True
         """Whether all relations of the current filter are joins: their targets are read once then."""
@@ -288,9 +287,10 @@ class Scans:
     def _alike(self, type_: Type, column: str, rows: int, *, single: bool) -> int | None:
         """The approximate number, of ``rows``, with one value of a column; None if it is unknown.
 
-        It is known for references and, if ``single``, for a column with a unique index.
+        It is known for the type's key, for references and, if ``single``, for a column with a unique index. In a
+        partitioned table the index of the key has the time too.
         """
-        if single and self._indexes.leading(type_).get(column):
+        if type_.key == (column,) or (single and self._indexes.leading(type_).get(column)):
             return min(rows, 1)
         for relation in type_.relations.values():
             join = relation.join
@@ -301,8 +301,7 @@ class Scans:
     def _between(self, type_: Type, column: str, value: Mapping[str, Any], rows: int) -> int:
         """The approximate number, of ``rows``, in a range of a column.
 
-        For times it follows from statistics; a range past their latest time also contains all rows inserted since. For
-        other columns the selectivity is assumed.
+        For times it follows from statistics; for other columns the selectivity is assumed.
         """
         spread = self._spreads.get(type_.sql_name, {}).get(column)
         if spread is None:
@@ -311,8 +310,8 @@ class Scans:
         last = min((_seconds(value[name]) for name in ("lt", "lte") if value.get(name) is not None), default=None)
         if first is None and last is None:
             return rows
-        unseen = self._unseen.get(type_.sql_name, 0) * rows // max(self.rows(type_), 1)
-        return min(rows, round(rows * spread.share(first, last)) + 1 + (unseen if spread.is_beyond(last) else 0))
+        all_rows = max(self.rows(type_), 1)
+        return min(rows, spread.rows(all_rows, first, last) * rows // all_rows + 1)
 
     def _is_narrow(self, type_: Type, where: Mapping[str, Any]) -> bool:
         """Whether the filter has an equality on a column that leads an index."""

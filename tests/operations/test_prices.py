@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from db.attach.spreads import Spread
+from db.attach.spreads import Spread, Spreads
 from gateway.operations.service import OperationService
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect, connected
@@ -300,8 +300,7 @@ async def huge(demo_database: Database) -> AsyncIterator[Client]:
         believed = replace(
             facts,
             rows={**facts.rows, MILLION: ROWS, "ml_bentoml_services": SERVICES},
-            spreads={MILLION: {"recorded_at": spread}},
-            unseen={MILLION: UNSEEN},
+            spreads={MILLION: {"recorded_at": Spreads(((1.0, spread),), UNSEEN)}},
         )
         endpoint.planner.learn_facts(believed)
         yield client
@@ -358,4 +357,4 @@ async def test_the_spread_of_times_is_read_off_the_statistics(demo: Client, demo
         there = await connection.fetchval(
             f"SELECT count(*) FROM {MILLION} WHERE recorded_at BETWEEN $1 AND $2", first, last
         )
-    assert rows * spread.share(first.timestamp(), last.timestamp()) == pytest.approx(there, rel=0.3)
+    assert spread.rows(rows, first.timestamp(), last.timestamp()) == pytest.approx(there, rel=0.3)
