@@ -10,7 +10,7 @@ AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-caches test-federation test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
+.PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-partitioned test-caches test-federation test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
   bench-lineage bench-recording bench-tables bench-growth bench-pages bench-frames drill drill-ha hostile mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
@@ -47,6 +47,9 @@ test-platform: $(VENV)/dev ## Run what reads and changes on a database of the pl
 
 test-platform-ci: $(VENV)/dev
 	TEST_PLATFORM=1 $(BIN)/python -m pytest $(AGAIN) $(SPREAD) $(call named,$(PLATFORM_CI))
+
+test-partitioned: $(VENV)/dev ## Run what reads, records and removes rows on tables that are partitioned by month
+	TEST_PARTITIONED=1 $(BIN)/python -m pytest $(AGAIN) $(SPREAD) $(call named,golden every_table paging recording lines recordings purging retention)
 
 lint: $(VENV)/dev ## Check style and types
 	$(BIN)/ruff check

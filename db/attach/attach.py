@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.attach import vector_indexes
 from db.attach.catalog import DatabaseCatalog, read
-from db.attach.compare import FUNCTIONS, differences
+from db.attach.compare import FUNCTIONS, NO_VERSIONS, VERSION, differences
 from db.attach.compare_columns import computed, unreadable
+from db.attach.compare_indexes import in_partitions
 from db.attach.differences import Difference, Severity
 from db.attach.facts import known_tables
 from db.attach.own_tables import make_own
@@ -36,7 +37,7 @@ class Differences:
 
     missing_tables: frozenset[str] = frozenset()
     missing_columns: frozenset[tuple[str, str]] = frozenset()
-    """Missing columns, and columns of an unrelated type, which no field can read."""
+    """Missing columns, and columns of an unrelated type, which no field can read; with those of versions of rows."""
     missing_labels: frozenset[tuple[str, str]] = frozenset()
     """Enums by SQL name, with the labels that they lack."""
     words: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
@@ -86,11 +87,13 @@ async def inspect(
     opened: AbstractAsyncContextManager[AsyncConnection]
     opened = source.connect() if isinstance(source, AsyncEngine) else nullcontext(source)
     async with opened as connection:
-        found = _judge(await read(connection, list(FUNCTIONS)))
+        there = await read(connection, list(FUNCTIONS))
+        found = _judge(there)
         explained = [] if explain is None else await explain(connection, found)
         weak = await vector_indexes.weak(connection, known_tables()) if measures else []
         closed = await unwritable(connection)
-    return replace(found, notes=(*found.notes, *closed, *explained, *weak))
+    notes = (in_partitions(note, there) for note in (*found.notes, *closed, *explained, *weak))
+    return replace(found, notes=tuple(notes))
 
 
 def _judge(found: DatabaseCatalog) -> Differences:
@@ -104,7 +107,8 @@ def _judge(found: DatabaseCatalog) -> Differences:
             if name in tables
             for column, wanted in tables[name].columns.items()
             if column not in there.columns or unreadable(wanted, there.columns[column])
-        ),
+        )
+        | {(name, VERSION) for name, there in found.tables.items() if name in tables and there.kind in NO_VERSIONS},
         missing_labels=frozenset(
             (name, member.value)
             for labels in enum_types()

@@ -32,7 +32,8 @@ class FoundColumn:
 
 @dataclass(frozen=True)
 class FoundIndex:
-    """An index: its method and its columns in order, with an empty name for an expression."""
+    """An index: its method and its columns in order, with an empty name for an expression. That of a partitioned table
+    has all of its partitions."""
 
     method: str
     columns: tuple[str, ...]
@@ -45,6 +46,12 @@ class FoundTable:
     """A table or view, by its name in the models."""
 
     readable: bool
+    kind: str = "r"
+    """As in ``pg_class.relkind``: ``r`` and ``p`` are tables, ``v`` and ``m`` views, ``f`` foreign tables."""
+    partitioned_by: tuple[str, ...] = ()
+    """The columns by which it is partitioned, an empty name for an expression."""
+    parts: tuple[str, ...] = ()
+    """Its partitions as SQL, if rows are in these and not in partitions of theirs."""
     columns: dict[str, FoundColumn] = field(default_factory=dict)
     indexes: list[FoundIndex] = field(default_factory=list)
     foreign_keys: set[frozenset[str]] = field(default_factory=set)
@@ -75,7 +82,7 @@ class DatabaseCatalog:
 _NAME = relation_name()
 _RELATIONS = text(f"""
     SELECT {_NAME}, has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'),
-        a.attname, CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
+        c.relkind::text, a.attname, CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
             ELSE format_type(a.atttypid, a.atttypmod) END, a.attnotnull, coalesce(e.typtype, t.typtype) = 'e',
         a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL, a.attgenerated <> '' OR a.attidentity = 'a'
     FROM pg_class AS c
@@ -85,6 +92,7 @@ _RELATIONS = text(f"""
     LEFT JOIN pg_type AS t ON t.oid = a.atttypid
     LEFT JOIN pg_type AS e ON e.oid = t.typelem AND t.typcategory = 'A'
     WHERE n.nspname = ANY (:schemas) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND NOT (c.relispartition AND {_NAME} <> ALL (:known))
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
     ORDER BY c.oid, a.attnum
 """)
@@ -103,6 +111,23 @@ _INDEXES = text(f"""
     JOIN pg_class AS x ON x.oid = i.indexrelid
     JOIN pg_am AS m ON m.oid = x.relam
     WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND i.indisvalid
+""")
+_PARTITIONED = text(f"""
+    SELECT {_NAME}, ARRAY(
+            SELECT coalesce(a.attname, '')::text
+            FROM unnest(k.partattrs::smallint[]) WITH ORDINALITY AS u (attnum, place)
+            LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = u.attnum AND u.attnum > 0
+            ORDER BY u.place
+        ),
+        CASE WHEN NOT EXISTS (SELECT FROM pg_partition_tree(c.oid) WHERE level > 1) THEN ARRAY(
+            SELECT format('%I.%I', m.nspname, p.relname) FROM pg_inherits AS i
+            JOIN pg_class AS p ON p.oid = i.inhrelid JOIN pg_namespace AS m ON m.oid = p.relnamespace
+            WHERE i.inhparent = c.oid AND p.relkind = 'r' ORDER BY 1
+        ) ELSE '{{}}' END
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_partitioned_table AS k ON k.partrelid = c.oid
+    WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known)
 """)
 _CONSTRAINTS = text(f"""
     SELECT {_NAME}, k.contype::text, k.conname::text,
@@ -142,12 +167,12 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Databas
     known = {"known": list(Entity.metadata.tables), "schemas": list(SCHEMAS)}
     tables: dict[str, FoundTable] = {}
     others = []
-    for name, readable, column, *kind in await connection.execute(_RELATIONS, known):
+    for name, readable, relation, column, *kind in await connection.execute(_RELATIONS, known):
         if name not in Entity.metadata.tables:
             if not name.startswith(f"{OWN_SCHEMA}."):
                 others.append(name)
             continue
-        table = tables.setdefault(name, FoundTable(readable))
+        table = tables.setdefault(name, FoundTable(readable, relation))
         if column is not None:
             table.columns[column] = FoundColumn(*kind)
     await _read_around(connection, known, tables)
@@ -168,7 +193,9 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Databas
 async def _read_around(
     connection: AsyncConnection, known: Mapping[str, Sequence[str]], tables: Mapping[str, FoundTable]
 ) -> None:
-    """Reads indexes, constraints, triggers and view definitions."""
+    """Reads indexes, constraints, triggers, partitions and view definitions."""
+    for name, columns, parts in await connection.execute(_PARTITIONED, known):
+        tables[name].partitioned_by, tables[name].parts = tuple(columns), tuple(parts)
     for name, method, unique, partial, columns in await connection.execute(_INDEXES, known):
         tables[name].indexes.append(FoundIndex(method, tuple(columns), unique, partial))
     for name, kind, what, columns, check in await connection.execute(_CONSTRAINTS, known):

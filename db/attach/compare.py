@@ -16,6 +16,11 @@ from db.base.vocabulary import Entity, Labels, entities, enum_types, is_own, tab
 FUNCTIONS = {"get_validation_gate": 1, "is_dag_approved": 2, "can_use_estimate": 2}
 """The functions of the data dictionary, with the numbers of their arguments. No answer depends on them."""
 
+VERSION = "xmin"
+"""The system column by which Postgres tells versions of a row apart."""
+NO_VERSIONS = {"v": "a view", "f": "a foreign table"}
+"""The relations without it, by their kind."""
+
 
 def differences(found: DatabaseCatalog) -> Iterator[Difference]:
     """All differences, in the order of the models."""
@@ -40,6 +45,12 @@ def differences(found: DatabaseCatalog) -> Iterator[Difference]:
                 f"GRANT SELECT ON {table.fullname} TO {found.role}",
             )  # fmt: skip
         else:
+            if there.kind in NO_VERSIONS:
+                yield Difference(
+                    Severity.BREAKS, "no versions", table.fullname,
+                    f"{table.fullname} is {NO_VERSIONS[there.kind]}, whose rows have no version: "
+                    f"{failing([f'{entity.__name__}.rowVersion'])}, and no row of it can be changed",
+                )  # fmt: skip
             yield from columns_of(entity, there, found.role)
             yield from unfilled(entity, there)
             yield from computed_by_the_database(table, there)

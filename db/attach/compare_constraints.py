@@ -14,8 +14,16 @@ def constraints_of(table: Table, there: FoundTable) -> Iterator[Difference]:
     key = [column.name for column in table.primary_key.columns]
     unique = [key, *(list(c.columns.keys()) for c in table.constraints if isinstance(c, UniqueConstraint))]
     for columns in sorted(unique):
-        if set(columns) <= there.columns.keys() and not is_unique(there, columns):
-            what = f"{table.fullname} ({', '.join(columns)})"
+        if not set(columns) <= there.columns.keys() or is_unique(there, columns):
+            continue
+        what = f"{table.fullname} ({', '.join(columns)})"
+        if is_unique(there, columns, given=there.partitioned_by):
+            yield Difference(
+                Severity.INFORMS, "partitioned", what,
+                f"{what} is unique within partitions alone, with {', '.join(there.partitioned_by)}, as in every "
+                f"partitioned table: rows of other times may have the same",
+            )  # fmt: skip
+        else:
             yield Difference(
                 Severity.COSTS, "missing constraint", what,
                 f"nothing keeps {what} unique, and no unique index serves it: where one row is expected there may be "

@@ -3,12 +3,13 @@
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Index, Table
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.schema import CreateIndex
 
-from db.attach.catalog import FoundTable
+from db.attach.catalog import DatabaseCatalog, FoundTable
 from db.attach.differences import Difference, Severity, joined
 from db.base.vocabulary import SERVES, Entity, key_columns, table_of
 
@@ -40,6 +41,28 @@ def unserved_order(entity: type[Entity], columns: Sequence[str], fields: Sequenc
         f"no index of {name} has rows in the order of {by}: {all_rows} sorted for a page of {joined(fields)}",
         _create_index(entity, columns) if costs else "",
     )  # fmt: skip
+
+
+_CONCURRENTLY = re.compile(r"CREATE INDEX CONCURRENTLY (\S+) ON (\S+) (.+)")
+
+
+def in_partitions(note: Difference, found: DatabaseCatalog) -> Difference:
+    """The difference, with the index of a partitioned table created in each partition: Postgres creates none
+    concurrently on all of them. Where partitions have partitions, the index is created at once."""
+    created = _CONCURRENTLY.fullmatch(note.remedy)
+    there = found.tables.get(created[2]) if created else None
+    if created is None or there is None or not there.partitioned_by:
+        return note
+    name, table, rest = created.groups()
+    if not there.parts:
+        return replace(note, remedy=f"CREATE INDEX {name} ON {table} {rest}")
+    statements = [f"CREATE INDEX {name} ON ONLY {table} {rest}"]
+    for part in there.parts:
+        schema, _, _ = part.rpartition(".")
+        own = INDEX_PREFIX + hashlib.sha256(f"{name} {part}".encode()).hexdigest()[:16]
+        statements.append(f"CREATE INDEX CONCURRENTLY {own} ON {part} {rest}")
+        statements.append(f"ALTER INDEX {schema}.{name} ATTACH PARTITION {schema}.{own}")
+    return replace(note, remedy=";\n".join(statements))
 
 
 def _create_index(entity: type[Entity], lookup: Sequence[str]) -> str:

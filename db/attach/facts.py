@@ -14,7 +14,7 @@ import db.models  # noqa: F401 - maps all tables
 from db.attach.spreads import Spreads, spreads
 from db.attach.vector_indexes import VectorIndex
 from db.attach.vector_indexes import indexes as indexes_of_vectors
-from db.base.system_catalog import STORED, relation_name, schemas
+from db.base.system_catalog import ANALYZED, STORED, relation_name, schemas
 from db.base.vocabulary import Entity
 
 BYTES_PER_ROW = 200
@@ -181,9 +181,7 @@ _WIDTHS = text(f"""
         (sum(s.null_frac * {_WEIGHT}) / sum({_WEIGHT}))::float8
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    {STORED}
-    JOIN pg_namespace AS m ON m.oid = p.relnamespace
-    JOIN pg_stats AS s ON s.schemaname = m.nspname AND s.tablename = p.relname AND NOT s.inherited
+    {ANALYZED}
     WHERE {_OURS} GROUP BY 1, 2
 """)
 _APART = text(f"""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.base.system_catalog import STORED, relation_name
+from db.base.system_catalog import ANALYZED, STORED, relation_name
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Spread:
 
     @property
     def pace(self) -> float:
-        """The share of the rows per second within the last bound before the end of the histogram: of the newest rows."""
+        """The share of all rows that a second has, in the last part of the histogram: of the newest rows."""
         lasted = self.bounds[-1] - self.bounds[-2]
         return self.divided / (len(self.bounds) - 1) / max(lasted, 1e-6)
 
@@ -134,11 +134,9 @@ _SPREADS = text(f"""
         )
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    {STORED}
-    JOIN pg_namespace AS m ON m.oid = p.relnamespace
-    JOIN pg_stats AS s ON s.schemaname = m.nspname AND s.tablename = p.relname AND NOT s.inherited
+    {ANALYZED}
     JOIN pg_attribute AS a ON a.attrelid = p.oid AND a.attname = s.attname
-    WHERE n.nspname = ANY (:schemas) AND c.relname = ANY (:names) AND p.relkind = 'r' AND s.histogram_bounds IS NOT NULL
+    WHERE n.nspname = ANY (:schemas) AND c.relname = ANY (:names) AND s.histogram_bounds IS NOT NULL
         AND a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype)
 """)
 
@@ -149,7 +147,8 @@ async def spreads(connection: AsyncConnection, known: Mapping[str, Any]) -> dict
     for table, part, *written in await connection.execute(_WRITTEN, known):
         found.setdefault(table, _Parts()).written[part] = _Written(*written)
     for table, part, column, valued, times, shares, bounds in await connection.execute(_SPREADS, known):
-        if len(bounds) > 1 and part in found[table].written:
+        if len(bounds) > 1 and table in found:
+            found[table].written.setdefault(part, _Written(1.0, 0, 0.0))  # statistics of a whole that has partitions
             frequent = tuple(zip(times, shares or (), strict=True))
             spread = Spread(tuple(bounds), max(0.0, valued - sum(shares or ())), frequent)
             found[table].spreads.setdefault(column, {})[part] = spread

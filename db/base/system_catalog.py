@@ -29,16 +29,25 @@ def relation_name(schema: str = "n.nspname", name: str = "c.relname") -> str:
     return f"CASE {schema} WHEN 'public' THEN '' ELSE {schema} || '.' END || {name}"
 
 
-STORED = """
-    JOIN LATERAL (
+_STORES = """
         SELECT p.* FROM pg_class AS p WHERE p.oid = c.oid AND c.relkind <> 'p'
         UNION ALL
         SELECT p.* FROM pg_partition_tree(c.oid) AS t JOIN pg_class AS p ON p.oid = t.relid
         WHERE t.isleaf AND c.relkind = 'p'
+"""
+STORED = f"JOIN LATERAL ({_STORES}) AS p ON true"
+"""SQL that joins the tables ``p`` that store the rows of a table ``c``: itself, or its partitions."""
+ANALYZED = f"""JOIN LATERAL ({_STORES}
+        UNION ALL
+        SELECT p.* FROM pg_class AS p WHERE p.oid = c.oid AND c.relkind = 'p' AND NOT EXISTS (
+            SELECT FROM pg_partition_tree(c.oid) AS t WHERE t.isleaf AND has_any_column_privilege(t.relid, 'SELECT')
+        )
     ) AS p ON true
-""".strip()
-"""SQL that joins the tables ``p`` that store the rows of a table ``c``: itself, or its partitions. Postgres has
-statistics of these alone: autovacuum does not analyze partitioned tables."""
+    JOIN pg_namespace AS m ON m.oid = p.relnamespace
+    JOIN pg_stats AS s ON s.schemaname = m.nspname AND s.tablename = p.relname AND s.inherited = (p.relkind = 'p')"""
+"""SQL that joins the statistics ``s`` of a table ``c``: of the tables ``p`` that store its rows, since autovacuum
+analyzes these alone; those of a partitioned table, if somebody has analyzed it, where the role may read no partition.
+"""
 
 
 def enum_name(labels: type[Labels]) -> str:

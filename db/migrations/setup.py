@@ -28,7 +28,7 @@ from db.store.grants import OWN_RIGHTS, grants
 
 __all__ = [
     "MIGRATIONS", "SetupError", "connect", "finish_own", "has_rows", "is_empty", "lock_building", "migrate",
-    "platform_tables", "platform_views", "prepare_embedded", "upgrade_tables",
+    "platform_tables", "platform_views", "prepare_embedded", "run_definitions", "upgrade_tables",
 ]  # fmt: skip
 
 _FOLDER = Path(__file__).parents[1]
@@ -112,11 +112,18 @@ async def migrate(url: str | URL) -> None:
             await lock_building(connection)
             if await _is_up_to_date(connection):
                 return
-            await _run_script(connection, "\n".join([*_sql_files().values(), _own_sql(), *_comments(), _BUILT]))
+            await _run_script(connection, _BUILT)
+            granted = await run_definitions(connection)
             await seed_tools(connection)
-            granted = await _grant(connection)
             values = {"fingerprint": _fingerprint(), "granted": granted}
             await connection.execute(text("INSERT INTO gateway.built VALUES (:fingerprint, :granted)"), values)
+
+
+async def run_definitions(connection: AsyncConnection) -> bool:
+    """Makes functions, triggers and views anew, and gives the gateway's role its rights on them; returns whether there
+    is that role."""
+    await _run_script(connection, "\n".join([*_sql_files().values(), _own_sql(), *_comments()]))
+    return await _grant(connection)
 
 
 async def upgrade_tables(connection: AsyncConnection) -> None:

@@ -315,6 +315,13 @@ ROLLUPS = Table(
     Column("measures", ARRAY(TEXT()), nullable=False, comment="Its columns that are."),
     Column("state", TEXT(), nullable=False, comment="building, ready, or broken: rows were written unmarked."),
     Column("since", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it was begun."),
+    Column(
+        "stores",
+        ARRAY(TEXT()),
+        nullable=False,
+        server_default="{}",
+        comment="The table and its partitions, whose writes are marked.",
+    ),
     CheckConstraint("state IN ('building', 'ready', 'broken')", name="ck_rollups_state"),
     schema=OWN_SCHEMA,
     comment="Tables of which sums by units of time are kept, made and removed by the command line.",

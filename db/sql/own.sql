@@ -165,15 +165,33 @@ $$;
 
 COMMENT ON FUNCTION gateway.mark_rollup() IS 'Marks the units of time of the rows that a statement writes.';
 
--- Partitions, and tables that inherit, are written past the triggers of their parent.
+-- A statement that names a partition is not seen by its parent's triggers: each has its own.
+CREATE OR REPLACE FUNCTION gateway.stores_of(rows_of regclass) RETURNS text[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN bool_and(c.relkind = 'p' OR (c.relkind = 'r' AND NOT c.relhassubclass))
+        THEN array_agg(c.oid::regclass::text ORDER BY c.oid::regclass::text) END
+    FROM pg_class AS c
+    WHERE c.oid IN (SELECT rows_of UNION SELECT relid FROM pg_partition_tree(rows_of))
+$$;
+
+COMMENT ON FUNCTION gateway.stores_of(regclass) IS
+    'A table with all of its partitions; null where others inherit from one of them, or one is no table.';
+
 CREATE OR REPLACE FUNCTION gateway.is_rolled_up(rows_of regclass) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT c.relkind = 'r' AND NOT c.relhassubclass AND NOT c.relispartition AND NOT row_security_active(c.oid)
-        AND (SELECT count(*) = 4 FROM pg_trigger AS t
-             WHERE t.tgrelid = c.oid AND t.tgfoid = 'gateway.mark_rollup'::regproc AND t.tgenabled = 'A')
-    FROM pg_class AS c WHERE c.oid = rows_of
+    SELECT NOT c.relispartition AND NOT row_security_active(c.oid) AND r.stores = gateway.stores_of(c.oid)
+        AND (SELECT count(*) = 4 * cardinality(r.stores) FROM pg_trigger AS t
+             WHERE t.tgrelid = ANY (r.stores::regclass[]) AND t.tgfoid = 'gateway.mark_rollup'::regproc
+                 AND t.tgenabled = 'A')
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN gateway.rollups AS r
+        ON r.name = CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname
+    WHERE c.oid = rows_of
 $$;
 
 COMMENT ON FUNCTION gateway.is_rolled_up(regclass) IS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Table, text
@@ -22,8 +23,8 @@ SETTLED = "1 minute"
 """Delay after the end of a unit before it is aggregated; until then its rows are read."""
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('e2i gateway rollups'))")
 _TABLE_STATE = text("""
-    SELECT c.relkind = 'r' AND NOT c.relhassubclass AND NOT c.relispartition AS plain,
-        EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = c.oid) AS subscribed,
+    SELECT s.stores IS NOT NULL AND NOT c.relispartition AS plain,
+        EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = ANY (s.stores::regclass[])) AS subscribed,
         ARRAY(
             SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
         ) AS names,
@@ -36,7 +37,7 @@ _TABLE_STATE = text("""
             WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL AND a.attname = :time
         ) AS indexed,
         row_security_active(c.oid) AS hidden
-    FROM pg_class AS c WHERE c.oid = to_regclass(:name)
+    FROM pg_class AS c CROSS JOIN LATERAL gateway.stores_of(c.oid) AS s (stores) WHERE c.oid = to_regclass(:name)
 """)
 
 
@@ -70,10 +71,12 @@ async def _make(connection: AsyncConnection, table: Table, rollup: Rollup) -> st
     if await connection.scalar(is_current, {"name": name, "measures": summed}):
         return f"{name}: sums are kept {by}"
     await _drop(connection, table)
-    for sql in _triggers(table, rollup):  # waits for concurrent writers, so that every later write is marked
-        await connection.execute(text(sql))
+    await _mark_writes(connection, table, rollup)
     await connection.execute(
-        text(f"INSERT INTO {OWN_SCHEMA}.rollups (name, measures, state) VALUES (:name, :measures, 'building')"),
+        text(
+            f"INSERT INTO {OWN_SCHEMA}.rollups (name, measures, state, stores) "
+            f"VALUES (:name, :measures, 'building', {OWN_SCHEMA}.stores_of(to_regclass(CAST(:name AS text))))"
+        ),
         {"name": name, "measures": summed},
     )
     time, unit = identifier(rollup.time), rollup.unit
@@ -94,7 +97,7 @@ def _refusals(there: Mapping[str, Any], rollup: Rollup) -> Iterator[str]:
         if column not in there["names"]:
             yield f"it has no column {column}"
     if not there["plain"]:
-        yield "it is no plain table: partitions, and tables that inherit, are written past its triggers"
+        yield "it is no table of its own: a partition, one that others inherit from, or one with foreign partitions"
     if there["subscribed"]:
         yield "a subscription writes it, past its triggers"
     if not there["timed"]:
@@ -117,14 +120,59 @@ async def drop(connection: AsyncConnection) -> list[str]:
 
 
 async def _drop(connection: AsyncConnection, table: Table) -> None:
-    if await connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": table.fullname}):
+    for store in await connection.scalars(_MARKED_STORES, {"name": table.fullname}):
         for event in _EVENTS:
-            await connection.execute(text(f"DROP TRIGGER IF EXISTS {TRIGGER}_{event.lower()} ON {table.fullname}"))
+            await connection.execute(text(f"DROP TRIGGER IF EXISTS {TRIGGER}_{event.lower()} ON {store}"))
     await connection.execute(text(f"TRUNCATE {_sums(table)}"))
     for own in ("rollups", "rollup_marks"):
         await connection.execute(text(f"DELETE FROM {OWN_SCHEMA}.{own} WHERE name = :name"), {"name": table.fullname})
 
 
+async def adopt(connection: AsyncConnection, table: Table, partitions: Sequence[str]) -> None:
+    """Adds the triggers to new partitions, SQL of their names, of a table that has a rollup, in the transaction that
+    makes them."""
+    rollup = next((one for known, one in rollups() if known is table), None)
+    if rollup is None or not await _has_rollups(connection):
+        return
+    if await connection.scalar(_FOLLOW, {"name": table.fullname, "added": list(partitions), "gone": []}):
+        for partition in partitions:
+            await _mark_writes(connection, table, rollup, partition)
+
+
+async def forget(connection: AsyncConnection, table: Table, gone: str, since: datetime, until: datetime) -> None:
+    """Marks the units of a range of times, half-open, whose partition ``gone`` is dropped, in the same transaction."""
+    rollup = next((one for known, one in rollups() if known is table), None)
+    if rollup is None or not await _has_rollups(connection):
+        return
+    if await connection.scalar(_FOLLOW, {"name": table.fullname, "added": [], "gone": [gone]}):
+        await connection.execute(
+            text(
+                f"INSERT INTO {OWN_SCHEMA}.rollup_marks (name, at) SELECT DISTINCT :name, at FROM {_sums(table)} "
+                f"WHERE unit = '{rollup.unit.interval}' AND at >= :since - interval '{rollup.unit.interval}' "
+                "AND at < :until"
+            ),
+            {"name": table.fullname, "since": since, "until": until},
+        )
+
+
+async def _has_rollups(connection: AsyncConnection) -> bool:
+    return bool(await connection.scalar(text(f"SELECT to_regclass('{OWN_SCHEMA}.rollups') IS NOT NULL")))
+
+
+# where other partitions than these have come or gone unnoticed, the rollup is inexact, and stays so
+_FOLLOW = text(f"""
+    UPDATE {OWN_SCHEMA}.rollups SET stores = {OWN_SCHEMA}.stores_of(to_regclass(name))
+    WHERE name = :name AND {OWN_SCHEMA}.stores_of(to_regclass(name)) = ARRAY(
+        SELECT unnest(stores || CAST(:added AS text[])) EXCEPT SELECT unnest(CAST(:gone AS text[])) ORDER BY 1
+    )
+    RETURNING true
+""")
+_MARKED_STORES = text(f"""
+    SELECT t.tgrelid::regclass::text FROM pg_trigger AS t
+    WHERE t.tgfoid = '{OWN_SCHEMA}.mark_rollup'::regproc AND starts_with(t.tgname, '{TRIGGER}_')
+        AND encode(t.tgargs, 'escape') LIKE :name || '\\000%'
+    GROUP BY 1
+""")
 _EVENTS: Mapping[str, str] = {
     "INSERT": "REFERENCING NEW TABLE AS new_rows",
     "UPDATE": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
@@ -133,17 +181,26 @@ _EVENTS: Mapping[str, str] = {
 }
 
 
-def _triggers(table: Table, rollup: Rollup) -> Sequence[str]:
-    """The statements that create the triggers; enabled ALWAYS, so that they also fire with ``session_replication_role``
-    set to replica, as a restore sets it.
+async def _mark_writes(connection: AsyncConnection, table: Table, rollup: Rollup, *stores: str) -> None:
+    """Creates the triggers on a table and its partitions, or on ``stores`` alone; waits for concurrent writers, so that
+    every later write is marked. What a statement writes by its parent's name, the parent's triggers alone see."""
+    all_stores = text(f"SELECT unnest({OWN_SCHEMA}.stores_of(to_regclass(:name)))")
+    for store in stores or await connection.scalars(all_stores, {"name": table.fullname}):
+        for sql in _triggers(table, rollup, store):
+            await connection.execute(text(sql))
+
+
+def _triggers(table: Table, rollup: Rollup, store: str) -> Sequence[str]:
+    """The statements that create the triggers on ``store``, the table or one of its partitions; enabled ALWAYS, so that
+    they also fire with ``session_replication_role`` set to replica, as a restore sets it.
     """
     given = literals([table.fullname, rollup.time, rollup.unit.interval, sums_table(table.name)])
     made = []
     for event, rows in _EVENTS.items():
         name = f"{TRIGGER}_{event.lower()}"
         marks = f"FOR EACH STATEMENT EXECUTE FUNCTION {OWN_SCHEMA}.mark_rollup({given})"
-        made.append(f"CREATE TRIGGER {name} AFTER {event} ON {table.fullname} {rows} {marks}")
-        made.append(f"ALTER TABLE {table.fullname} ENABLE ALWAYS TRIGGER {name}")
+        made.append(f"CREATE TRIGGER {name} AFTER {event} ON {store} {rows} {marks}")
+        made.append(f"ALTER TABLE {store} ENABLE ALWAYS TRIGGER {name}")
     return made
 
 

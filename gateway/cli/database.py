@@ -11,16 +11,21 @@ from db.attach import detach as detaching
 from db.attach.report import attach_and_tell
 from db.embedded.server import GATEWAY_ROLE
 from db.engine.url import database_url
+from db.migrations import partition as partitioning
 from db.migrations import setup
 from db.store import rollups as rollup_store
 from db.store.grants import role_sql
+from db.store.partitions import AHEAD
 from gateway.cli.areas import Areas
 from gateway.cli.connection import own_table, say, with_owner
 from gateway.cli.signals import SIGNALS
 from gateway.database import load_demo
 from gateway.settings import Settings
 from schema.execution.explain import explain
-from schema.recording.retention import Policy, RetentionRun
+from schema.recording.retention import Policy, RetentionRun, table_of_list
+
+MOST_AHEAD = 120
+"""The largest number of months to come that have a partition."""
 
 
 def add(areas: Areas) -> None:
@@ -45,6 +50,10 @@ def add(areas: Areas) -> None:
     one = parsers.add_parser("rollups", help="keep sums of large tables by units of time, for GATEWAY_ROLLUPS=on")
     one.add_argument("--drop", action="store_true", help="keep none any more, and remove those that there are")
     one.set_defaults(run=rollups)
+    one = parsers.add_parser("partition", help="keep large tables by month, and add the months to come")
+    one.add_argument("lists", nargs="*", help="lists whose tables are partitioned, such as servingMetrics")
+    one.add_argument("--ahead", type=int, default=AHEAD, help=f"months after this one to have; {AHEAD} by default")
+    one.set_defaults(run=partition)
     one = parsers.add_parser("role", help="print the SQL that makes a role with the least rights to serve with")
     one.add_argument("--name", default=GATEWAY_ROLE, help=f"{GATEWAY_ROLE} if not said")
     one.set_defaults(run=role)
@@ -112,6 +121,19 @@ def rollups(options: argparse.Namespace, settings: Settings) -> int:
                 say(f"No sums are kept any more; there were of: {', '.join(dropped) or 'none'}.")
             else:
                 say("\n".join(await rollup_store.make(connection)))
+        return 0
+
+    return with_owner(settings, run)
+
+
+def partition(options: argparse.Namespace, settings: Settings) -> int:
+    """Partitions the tables of lists by month, and adds the coming months to every table that is partitioned."""
+    tables = [table_of_list(name) for name in options.lists]
+    if not 0 <= options.ahead <= MOST_AHEAD:
+        raise setup.SetupError(f"--ahead {options.ahead}: pass 0 to {MOST_AHEAD} months")
+
+    async def run(url: str) -> int:
+        say("\n".join(await partitioning.partition(url, tables, options.ahead)))
         return 0
 
     return with_owner(settings, run)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,6 +32,26 @@ Node = dict[str, Any]
 Key = tuple[str, tuple[str, ...]]
 """A type and columns of its table."""
 
+Parts = Mapping[str, tuple[str, str | None]]
+"""The names of partitions and of their indexes, with those of the whole table, and an index's first column."""
+FIRST = "First Column"
+_PARTS = text("""
+    SELECT p.relname::text, c.relname::text, a.attname::text
+    FROM pg_class AS t
+    JOIN pg_namespace AS n ON n.oid = t.relnamespace
+    CROSS JOIN LATERAL pg_partition_tree(t.oid) AS part
+    JOIN pg_class AS s ON s.oid = part.relid AND part.isleaf
+    CROSS JOIN LATERAL (
+        SELECT s.oid AS oid, t.oid AS of, NULL::smallint AS first
+        UNION ALL
+        SELECT i.indexrelid, coalesce(pg_partition_root(i.indexrelid)::oid, i.indexrelid), i.indkey[0]
+        FROM pg_index AS i WHERE i.indrelid = s.oid
+    ) AS each
+    JOIN pg_class AS p ON p.oid = each.oid
+    JOIN pg_class AS c ON c.oid = each.of
+    LEFT JOIN pg_attribute AS a ON a.attrelid = s.oid AND a.attnum = each.first
+    WHERE t.relkind = 'p' AND n.nspname = ANY (:schemas) AND t.relname = ANY (:names)
+""")
 _DISCOURAGED = {"enable_seqscan": "off", "enable_sort": "off"}
 _TOLD_OTHERWISE = ("42", "3F", "22", "55", "HV")
 """SQLSTATE classes that `db.attach.attach` reports itself (missing rights; a missing or different column, table,
@@ -45,6 +66,7 @@ async def explain(connection: AsyncConnection, found: Differences) -> list[Diffe
     """
     missing = Missing(found.missing_tables, found.missing_columns)
     lists = Lists(catalogue(), missing, Indexes(await facts.read(connection)))
+    parts = {row[0]: tuple(row[1:]) for row in await connection.execute(_PARTS, facts.known_tables())}
     looked_up: dict[Key, list[str]] = {}
     sorted_: dict[Key, list[ListStatement]] = {}
     async with connection.begin_nested() as savepoint:
@@ -53,15 +75,15 @@ async def explain(connection: AsyncConnection, found: Differences) -> list[Diffe
             key = one.type.name, one.equal
             if set(one.type.key) <= set(one.equal):  # the index of its key finds the row
                 continue
-            if one.lookup and not _finds(await _plan(connection, one.lookup), one, lists):
+            if one.lookup and not _finds(await _plan(connection, one.lookup, parts), one, lists):
                 looked_up.setdefault(key, []).append(one.field)
-            elif one.page and _sorts(await _plan(connection, one.page), one, lists):
+            elif one.page and _sorts(await _plan(connection, one.page, parts), one, lists):
                 sorted_.setdefault(key, []).append(one)
         await savepoint.rollback()
     known = entities()
     notes = [unserved_lookup(known[name], columns, fields) for (name, columns), fields in looked_up.items()]
     for (name, columns), found_ in sorted_.items():
-        rows = await _expected(connection, found_[0])
+        rows = await _expected(connection, found_[0], parts)
         notes.append(unserved_order(known[name], columns, [one.field for one in found_], rows))
     return notes
 
@@ -75,25 +97,32 @@ def _statements(lists: Lists) -> Iterator[ListStatement]:
             yield list_statements.of_relation(lists, parent, relation)
 
 
-async def _expected(connection: AsyncConnection, one: ListStatement) -> int:
+async def _expected(connection: AsyncConnection, one: ListStatement, parts: Parts) -> int:
     """The number of rows that Postgres expects in a list of one parent."""
-    nodes = await _plan(connection, one.lookup) if one.lookup else ()
-    return max((round(scan["Plan Rows"]) for scan in _scans(nodes[0], one)), default=0) if nodes else 0
+    nodes = await _plan(connection, one.lookup, parts) if one.lookup else ()
+    return sum(round(scan["Plan Rows"]) for scan in _scans(nodes[0], one)) if nodes else 0
 
 
-async def _plan(connection: AsyncConnection, statement: tuple[str, Sequence[Any]]) -> list[Node]:
-    """The nodes of a statement's plan, outermost first; empty if it cannot be planned."""
-    text, values = statement
+async def _plan(connection: AsyncConnection, statement: tuple[str, Sequence[Any]], parts: Parts) -> list[Node]:
+    """The nodes of a statement's plan, outermost first; empty if it cannot be planned. Those that read partitions and
+    their indexes name the whole table and its index."""
+    sql, values = statement
     try:
         async with connection.begin_nested():
-            result = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {text}", tuple(values))
+            result = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", tuple(values))
             answer: Any = result.scalar_one()
     except DBAPIError as error:
         if not sqlstate(error).startswith(_TOLD_OTHERWISE):
             raise
         return []
     (tree,) = json.loads(answer) if isinstance(answer, str) else answer
-    return list(_nodes(tree["Plan"]))
+    nodes = list(_nodes(tree["Plan"]))
+    for node in nodes:
+        for name in ("Relation Name", "Index Name"):
+            if node.get(name) in parts:
+                node[name], first = parts[node[name]]
+                node.update({FIRST: first} if first else {})
+    return nodes
 
 
 def _nodes(node: Node) -> Iterator[Node]:
@@ -110,7 +139,7 @@ def _scans(node: Node, one: ListStatement) -> Iterator[Node]:
 def _uses(scan: Node, one: ListStatement, lists: Lists) -> bool:
     """Whether an index finds the rows of one parent: a column that leads the index is compared with it."""
     for each in _nodes(scan):
-        first = lists.indexes.first_column(one.type, each.get("Index Name", ""))
+        first = each.get(FIRST) or lists.indexes.first_column(one.type, each.get("Index Name", ""))
         if first in one.equal and re.search(rf"\b{first}\b", each.get("Index Cond", "")):
             return True
     return False

@@ -120,7 +120,7 @@ class RowBatch(RowValues):
             DatabaseError: The database fails otherwise.
         """
         groups = await self._groups()
-        arbiter = self.arbiter()
+        arbiter = self._given_arbiter()
         counts = Counts()
         self.transaction.savepoint("batch")
         try:
@@ -160,12 +160,18 @@ class RowBatch(RowValues):
 
     async def there(self) -> list[Key]:
         """The keys of existing rows that conflict with rows of the batch; empty if every conflict is an error."""
-        arbiter = self.arbiter()
+        arbiter = self._given_arbiter()
         if not arbiter:
             return []
         arrays = self._arrays(arbiter, list(range(len(self.rows))))
         found = await find_keys(self.transaction, self.table, arbiter, arrays)
         return list(dict.fromkeys(key for keys in found.values() for key in keys))
+
+    def _given_arbiter(self) -> tuple[str, ...]:
+        """The arbiter; none for generated ids if the database fills another column of the index: a repeated request is
+        then recognized by its idempotency key alone."""
+        arbiter = self.arbiter()
+        return () if any(one not in self.values or one in self.partial for one in arbiter) else arbiter
 
     async def change(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """Runs a statement that changes a row, after `prepare_changes`; values of columns are arrays of one item.
@@ -220,8 +226,9 @@ class RowBatch(RowValues):
     def _insertion(self, columns: Sequence[str], arbiter: Sequence[str]) -> statements.Insertion:
         conflict = statements.KEEP if self.derived else self.conflict
         changeable = None if self.type.is_fact else frozenset(self.type.plan.updates)
+        partitioned = self.table.sql_name in self.facts.partitioned
         return statements.Insertion(
-            self.table, tuple(columns), tuple(self.constants), tuple(arbiter), conflict, changeable
+            self.table, tuple(columns), tuple(self.constants), tuple(arbiter), conflict, changeable, partitioned
         )
 
     def _arrays(self, columns: Iterable[str], places: Sequence[int]) -> list[list[Any]]:
@@ -333,10 +340,11 @@ class RowBatch(RowValues):
     async def _duplicates(self) -> dict[int, RowViolation]:
         """Problems of rows whose key exists already, by index; of keys that the rows give and a unique index covers."""
         found: dict[int, RowViolation] = {}
-        keys = [set(self.type.key), set(self.table.key)]
+        by = self.facts.partitioned.get(self.table.sql_name, ())
+        keys = [set(self.type.key).difference(by), set(self.table.key).difference(by)]
         for index in self.facts.indexes.get(self.table.sql_name, ()):
             columns = [one.name for one in index.columns]
-            is_key = index.unique and index.predicate is None and set(columns) in keys
+            is_key = index.unique and index.predicate is None and set(columns).difference(by) in keys
             if not is_key or any(column not in self.values for column in columns):
                 continue
             fields = self.named(columns)

@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.engine.errors import FOREIGN_KEY, QUERY_CANCELED, diagnostics
-from db.store import own_rows
+from db.engine.errors import FOREIGN_KEY, INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, QUERY_CANCELED, diagnostics
+from db.store import own_rows, partitions
+from db.store.partitions import MonthlyTable, Partition
 from schema.catalogue.catalogue import Type
 from schema.recording.old_rows import FOREIGN_KEYS, OldRows, ReferredMeanwhileError, RemovedRows, columns_of
 from schema.recording.purging import AUDIT, audit
@@ -75,6 +76,21 @@ def _mutation(name: str) -> str:
         near = get_close_matches(name, kept, n=1)
         meant = f"did you mean {near[0]}?" if near else f"they are {', '.join(sorted(kept))}"
         raise PolicyError(f"keep.{name}: no such rows can be purged; {meant}")
+    return kept[name]
+
+
+def table_of_list(name: str) -> str:
+    """The table of a list of rows that can be partitioned by month.
+
+    Raises:
+        PolicyError: There is no such list; the message names those that there are.
+    """
+    monthly = {one.table.fullname for one in partitions.monthly_tables()}
+    kept = {one.type.plural: one.type.sql_name for one in purge_mutations().values() if one.type.sql_name in monthly}
+    if name not in kept:
+        near = get_close_matches(name, kept, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"they are {', '.join(sorted(kept))}"
+        raise PolicyError(f"{name}: no such rows can be partitioned; {meant}")
     return kept[name]
 
 
@@ -138,6 +154,9 @@ class RetentionRun:
         referred = 0 if old.referred is None else await self._counted(old.referred, before)
         found = None if self.applies else await self._counted(old.count, before)
         gone, more, idle = 0, self.applies, 0
+        monthly = next((one for one in partitions.monthly_tables() if one.table.fullname == type_.type.sql_name), None)
+        if self.applies and monthly and old.referred is None:
+            gone = await self._whole_months(name, type_, monthly, before, actor)
         while more and idle < TRIES and not self._is_over:
             removed = await self._slice(name, type_, old, before, actor, last=idle == TRIES - 1)
             gone, more = gone + removed.purged, removed.more
@@ -173,6 +192,43 @@ class RetentionRun:
                 raise
             return RemovedRows(0, None, None, None, more=True)
         return removed
+
+    async def _whole_months(self, name: str, type_: RecordType, monthly: MonthlyTable, before: str, actor: str) -> int:
+        """Drops the partitions whose rows are all older; returns how many rows they had.
+
+        Older rows that are left, as those of a partition that is in use or of another owner, go in slices.
+        """
+        gone, oldest = 0, datetime.fromisoformat(before)
+        async with self.connection.begin():
+            whole = [one for one in await partitions.partitions(self.connection, monthly) if one.until <= oldest]
+        for partition in whole:
+            if self._is_over:
+                break
+            try:
+                async with self.connection.begin():
+                    await self._bound()
+                    gone += await self._drop(name, type_, monthly, partition, before, actor)
+            except DBAPIError as error:
+                if diagnostics(error).state not in {LOCK_NOT_AVAILABLE, INSUFFICIENT_PRIVILEGE, QUERY_CANCELED}:
+                    raise
+                self.tell(f"{type_.type.plural}: {partition.name} was not dropped: {diagnostics(error).words}")
+        return gone
+
+    async def _drop(
+        self, name: str, type_: RecordType, monthly: MonthlyTable, partition: Partition, before: str, actor: str
+    ) -> int:
+        await self.connection.exec_driver_sql(f"LOCK TABLE {partition.name} IN SHARE ROW EXCLUSIVE MODE")
+        shown = "to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+        times = ", ".join(shown % f"{one}({monthly.by})::timestamptz" for one in ("min", "max"))
+        ((rows, first, last),) = await self._rows(f"SELECT count(*), {times} FROM {partition.name}")
+        await partitions.drop(self.connection, monthly, partition)
+        if rows:
+            reason = f"retention policy: {partition.name} was dropped"
+            await self._rows(
+                f"{AUDIT} RETURNING recording_id::text",
+                *audit(name, type_, actor, self._id, before, rows, first, last, reason),
+            )
+        return int(rows)
 
     async def _counted(self, sql: str, *values: str) -> int | None:
         """The result of a counting statement; None after `SLICE_SECONDS`."""

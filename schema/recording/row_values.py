@@ -127,18 +127,23 @@ class RowValues:
     def arbiter(self) -> tuple[str, ...]:
         """The columns of the unique index that detects conflicts; empty if every conflict is an error.
 
+        Those of a partitioned table have its time too: a row with the same key at another time does not conflict.
+
         Raises:
             UnwritableError: The connected database lacks such an index.
         """
-        if self.derived:
-            return self.table.key
-        if self.conflict == "ERROR":
+        wanted = self.table.key if self.derived else self.type.key or self.table.key
+        if self.conflict == "ERROR" and not self.derived:
             return ()
-        wanted = self.type.key or self.table.key
+        by = self.facts.partitioned.get(self.table.sql_name, ())
+        if self.derived and not by:
+            return wanted
         for index in self.facts.indexes.get(self.table.sql_name, ()):
             columns = {column.name for column in index.columns}
-            if index.unique and index.predicate is None and columns == set(wanted):
-                return wanted
+            if index.unique and index.predicate is None and set(wanted) <= columns <= {*wanted, *by}:
+                return (*wanted, *(column for column in by if column in columns.difference(wanted)))
+        if self.derived:
+            return ()
         names = " and ".join(self.table.field_name(column) for column in wanted)
         raise UnwritableError(
             f"onConflict: {self.conflict} needs a unique index over {names}, which the connected database lacks"
@@ -258,8 +263,9 @@ class RowValues:
         """Notes missing values of the natural key where a conflict is allowed."""
         if self.conflict == "ERROR":
             return
-        for column in set(self.type.key) - set(self.type.demanded):
-            name = self.type.by_column[column].name
+        by = self.facts.partitioned.get(self.table.sql_name, ())
+        for column in {*self.type.key, *by} - set(self.type.demanded):
+            name = self.field_of(column)
             for place, value in enumerate(self.values.get(column, [ABSENT] * len(self.rows))):
                 if value is None or value is ABSENT:
                     self.note(RowCode.VALUE_MISSING, place, f"is needed for onConflict: {self.conflict}", name)

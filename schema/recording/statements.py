@@ -27,16 +27,26 @@ class Insertion:
     conflict: str = "ERROR"
     changeable: frozenset[str] | None = None
     """The columns that an update of an existing row may write; None for all given ones."""
+    partitioned: bool = False
+    """Whether the table is partitioned: Postgres returns no system columns of its new rows."""
 
     @property
     def sql(self) -> str:
         """Returns the number of inserted rows, and of inserted or updated rows."""
         written = ", ".join((*self.columns, *self.constants))
-        made = "xmax = 0" if self.conflict == UPDATE else "true"
+        made = self._made if self.conflict == UPDATE else "true"
         return (
             f"WITH w AS (INSERT INTO {self.type.sql_name} AS t ({written}) {self._select()}{self._on_conflict()} "
             f"RETURNING {made} AS made) SELECT count(*) FILTER (WHERE made), count(*) FROM w"
         )
+
+    @property
+    def _made(self) -> str:
+        """Whether a row is new; in a partitioned table, whether the statement's snapshot has none with its key."""
+        if not self.partitioned:
+            return "xmax = 0"
+        same = " AND ".join(f"o.{column} = t.{column}" for column in self.arbiter)
+        return f"NOT EXISTS (SELECT FROM {self.type.sql_name} AS o WHERE {same})"
 
     def _select(self) -> str:
         arrays = [array_of(self.type, column) for column in self.columns]

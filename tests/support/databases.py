@@ -3,7 +3,8 @@
 With TEST_DATABASE_ADMIN_URL (a superuser's URL of any Postgres with pgvector) that server is used instead of an
 embedded one; TEST_POSTGRES_VERSION says which version the embedded one has. With TEST_TEMPLATES as well, templates are
 built once there, under names that begin with it, and are kept for the runs after. With TEST_PLATFORM=1 the databases
-are of the platform's shape (`platform_shaped`). DATABASE_URL is never read.
+are of the platform's shape (`platform_shaped`); with TEST_PARTITIONED=1 what can be is partitioned by month.
+DATABASE_URL is never read.
 """
 
 import os
@@ -23,12 +24,16 @@ from db.demo import load
 from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE, start
 from db.engine.url import database_url
 from db.migrations import setup
+from db.migrations.partition import partition
+from db.store.partitions import Month, add_months, monthly_tables
 from tests.support import platform_db, platform_shaped
 from tests.support.client import Client, serving
 from tests.support.doubling import double
 from tests.support.folders import data_folder
 from tests.support.plans import Statement, recording
 from tests.support.platform_shaped import IS_PLATFORM
+
+IS_PARTITIONED = os.environ.get("TEST_PARTITIONED") == "1"
 
 DEMO_NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 """The moment that the demo data end at."""
@@ -209,6 +214,14 @@ async def template_database(
     yield Database(server, kept)
 
 
+async def partitioned(database: Database) -> None:
+    """Partitions every table that can be, with the months that the demo data are of."""
+    await partition(database.owner_url, [one.table.fullname for one in monthly_tables()])
+    async with setup.connect(database.owner_url) as connection, connection.begin():
+        for one in monthly_tables():
+            await add_months(connection, one, [Month(2026, 6).after(months) for months in range(-12, 2)])
+
+
 @pytest.fixture(scope="session")
 async def migrated_template(server: Server) -> AsyncIterator[Database]:
     """The database as the migrations build it, with the default tools in it. Do not connect: clone it."""
@@ -216,8 +229,10 @@ async def migrated_template(server: Server) -> AsyncIterator[Database]:
     async def build(database: Database) -> None:
         await execute(database.admin_url, "CREATE EXTENSION vector")
         await setup.migrate(database.owner_url)
+        if IS_PARTITIONED:
+            await partitioned(database)
 
-    async with template_database(server, "template", build) as database:
+    async with template_database(server, "partitioned_template" if IS_PARTITIONED else "template", build) as database:
         yield database
 
 
@@ -282,7 +297,8 @@ async def migrated_demo_template(server: Server, migrated_template: Database) ->
             await load(connection, size="small", seed=1, now=DEMO_NOW)
         await execute(copy.owner_url, "ANALYZE")
 
-    async with template_database(server, "demo", build, template=migrated_template.name) as copy:
+    name = "partitioned_demo" if IS_PARTITIONED else "demo"
+    async with template_database(server, name, build, template=migrated_template.name) as copy:
         yield copy
 
 
