@@ -170,7 +170,7 @@ _FOLLOW = text(f"""
 _MARKED_STORES = text(f"""
     SELECT t.tgrelid::regclass::text FROM pg_trigger AS t
     WHERE t.tgfoid = '{OWN_SCHEMA}.mark_rollup'::regproc AND starts_with(t.tgname, '{TRIGGER}_')
-        AND encode(t.tgargs, 'escape') LIKE :name || '\\000%'
+        AND starts_with(encode(t.tgargs, 'escape'), :name || chr(92) || '000')
     GROUP BY 1
 """)
 _EVENTS: Mapping[str, str] = {
