@@ -50,6 +50,8 @@ _MISSING = {"42P01", "42703", "42704", "42883", "3F000", "42804", "42809", "4284
 """A missing table, column, type, function or schema; the last three: an object of another kind than expected."""
 _UNREADABLE = {"22P02", "22007", "22008", "22003", "22021", "22P05", "2201B", "54001"}
 """A text that is not a value of its type, or is nested too deeply to be parsed."""
+_UNPLANNABLE = ("42", "3F", "22", "55", "HV")
+"""Classes: rights, and missing or different objects, schemas, values of enums; states of objects; foreign tables."""
 
 
 # -- meanings ----------------------------------------------------------------------------------------------------------
@@ -270,6 +272,11 @@ def translate_change(error: BaseException, statement: str = "") -> Exception:
     if isinstance(meaning, NotPermittedError | MissingObjectError):
         meaning.statement = statement
     return meaning
+
+
+def cannot_be_planned(error: BaseException) -> bool:
+    """Whether a statement has no plan because of the database's objects or rights, which `db.attach` reports."""
+    return sqlstate(error).startswith(_UNPLANNABLE)
 
 
 def _is_connection_error(error: BaseException, cause: BaseException | None) -> bool:

@@ -35,6 +35,7 @@ from graphql.validation import (
 
 from gateway.operations.refusals import SHALLOWER, RefusedDocumentError, refuse
 from gateway.settings import Settings
+from schema.adapters.graphql_core import has_too_many_tokens, is_nested_too_deeply
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.execution.coercions import holds_rows
@@ -164,10 +165,10 @@ class Documents:
         try:
             return parse(text, max_lexical_tokens=limits.max_tokens, max_comments=limits.max_tokens)
         except GraphQLSyntaxError as error:
-            if f"more than {limits.max_tokens} " in error.message:
+            if has_too_many_tokens(error):
                 advice = "Split the document, or pass values as variables."
                 raise RefusedDocumentError(refuse(ErrorCode.TOKEN_LIMIT, limits.max_tokens, None, advice)) from None
-            if "nested too deeply" in error.message:
+            if is_nested_too_deeply(error):
                 raise RefusedDocumentError(self._too_deep(None)) from None
             raise RefusedDocumentError(_with_code(error, ErrorCode.GRAPHQL_PARSE_FAILED)) from None
 

@@ -19,7 +19,7 @@ from db.attach import facts
 from db.attach.attach import Difference, Differences
 from db.attach.compare_indexes import unserved_lookup, unserved_order
 from db.base.vocabulary import entities, is_own
-from db.engine.errors import sqlstate
+from db.engine.errors import cannot_be_planned
 from db.engine.readers import set_local
 from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Missing
@@ -53,9 +53,6 @@ _PARTS = text("""
     WHERE t.relkind = 'p' AND n.nspname = ANY (:schemas) AND t.relname = ANY (:names)
 """)
 _DISCOURAGED = {"enable_seqscan": "off", "enable_sort": "off"}
-_TOLD_OTHERWISE = ("42", "3F", "22", "55", "HV")
-"""SQLSTATE classes that `db.attach.attach` reports itself (missing rights; a missing or different column, table,
-schema, type or label), and those of foreign tables that cannot be planned."""
 
 
 async def explain(connection: AsyncConnection, found: Differences) -> list[Difference]:
@@ -112,7 +109,7 @@ async def _plan(connection: AsyncConnection, statement: tuple[str, Sequence[Any]
             result = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", tuple(values))
             answer: Any = result.scalar_one()
     except DBAPIError as error:
-        if not sqlstate(error).startswith(_TOLD_OTHERWISE):
+        if not cannot_be_planned(error):
             raise
         return []
     (tree,) = json.loads(answer) if isinstance(answer, str) else answer

@@ -18,7 +18,15 @@ import asyncpg
 import pytest
 import strawberry
 import uvicorn
-from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, graphql_sync, parse, validate
+from graphql import (
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OperationDefinitionNode,
+    build_schema,
+    graphql_sync,
+    parse,
+    validate,
+)
 from graphql.execution import Executor
 from graphql.execution.values import VariableValues, get_variable_values
 from packaging.requirements import Requirement
@@ -30,7 +38,13 @@ from gateway.adapters import uvicorn as adapter
 from gateway.server import http_protocol
 from gateway.websocket import transport
 from schema.adapters import graphql_core
-from schema.adapters.graphql_core import FieldDetailsList, VariableValueSource, get_variable_signature
+from schema.adapters.graphql_core import (
+    FieldDetailsList,
+    VariableValueSource,
+    get_variable_signature,
+    has_too_many_tokens,
+    is_nested_too_deeply,
+)
 from schema.adapters.strawberry import StrawberrySchema
 from schema.execution.executor import AnswerExecutor, MutationExecutor
 from tests.support.databases import Database, connect
@@ -350,3 +364,17 @@ def test_what_validation_says_of_unknown_names_is_read(pattern: str, query: str,
     matches = [match for message in messages if (match := getattr(graphql_core, pattern).match(message))]
     assert matches, messages
     assert matches[0].groupdict() == found
+
+
+def test_why_a_document_was_not_parsed_is_read() -> None:
+    with pytest.raises(GraphQLSyntaxError) as many:
+        parse("{ a b c }", max_lexical_tokens=3)
+    with pytest.raises(GraphQLSyntaxError) as comments:
+        parse("#\n" * 5 + "{ a }", max_comments=3)
+    with pytest.raises(GraphQLSyntaxError) as deep:
+        parse("{a" * 5_000 + "}" * 5_000)
+    with pytest.raises(GraphQLSyntaxError) as other:
+        parse("{ a ")
+    raised = [many.value, comments.value, deep.value, other.value]
+    assert [has_too_many_tokens(error) for error in raised] == [True, True, False, False]
+    assert [is_nested_too_deeply(error) for error in raised] == [False, False, True, False]
