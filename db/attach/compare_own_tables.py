@@ -26,6 +26,9 @@ _CAN_DO_WITHOUT = {
 }
 """Own tables that changes and subscriptions do not need, with the consequence if they are missing."""
 
+_MAKE = "run `e2i-gateway db migrate` (or `db attach`, on the platform's own database)"
+"""What makes the gateway's own tables, and brings them up to date."""
+
 
 def own_tables(found: DatabaseCatalog) -> Iterator[Difference]:
     """Differences of the gateway's own tables."""
@@ -41,8 +44,7 @@ def own_tables(found: DatabaseCatalog) -> Iterator[Difference]:
     elif lacks := [name for name in own if name not in found.tables]:
         yield Difference(
             Severity.BREAKS, "missing own table", ", ".join(lacks),
-            f"the gateway's own schema lacks {joined(lacks)}: {without}; run `e2i-gateway db attach` as the schema's "
-            f"owner",
+            f"the gateway's own schema lacks {joined(lacks)}: {without}; {_MAKE} as the schema's owner",
         )  # fmt: skip
     elif closed := [name for name in own if not found.tables[name].readable]:
         yield Difference(
@@ -53,8 +55,7 @@ def own_tables(found: DatabaseCatalog) -> Iterator[Difference]:
         for name in lacks:
             yield Difference(
                 Severity.INFORMS, "missing own table", name,
-                f"the gateway's own schema lacks {name}: {_CAN_DO_WITHOUT[name]}; run `e2i-gateway db attach` as the "
-                f"schema's owner",
+                f"the gateway's own schema lacks {name}: {_CAN_DO_WITHOUT[name]}; {_MAKE} as the schema's owner",
             )  # fmt: skip
     else:
         yield from _older_own_tables(found)
@@ -73,5 +74,5 @@ def _older_own_tables(found: DatabaseCatalog) -> Iterator[Difference]:
         yield Difference(
             Severity.BREAKS, "older own table", ", ".join(older),
             f"the gateway's own tables are an earlier version's, without {joined(older)}: what uses {them} is "
-            f"refused; run `e2i-gateway db migrate` (or `db attach`, on the platform's own database) as their owner",
+            f"refused; {_MAKE} as their owner",
         )  # fmt: skip

@@ -117,7 +117,7 @@ def _did(before: _State, after: _State) -> str:
 def _made(before: _State, after: _State) -> str:
     there, ours, tables, _ = after
     if ours:
-        return "The gateway's migrations built it: there was nothing to attach."
+        return "The gateway built it: there was nothing to attach, and `e2i-gateway db migrate` brings it up to date."
     if not there:
         return (
             "Nothing was made: this role may not make the schema gateway here. None of the database's own was changed."
