@@ -28,7 +28,7 @@ LOCK_NOT_AVAILABLE = "55P03"
 QUERY_CANCELED = "57014"
 INSUFFICIENT_PRIVILEGE = "42501"
 NOT_IN_THIS_STATE = "55000"
-"""Among others, raised by a view for rows that it cannot update."""
+"""Among others, raised by a view for rows that it cannot update, and by a materialized one that was never filled."""
 SYNTAX_ERROR = "42601"
 READ_ONLY_TRANSACTION = "25006"
 SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
@@ -44,10 +44,20 @@ PROTOCOL_VIOLATION = "08P01"
 _UNAVAILABLE = ("08", "57P", "53", "28", "3D")
 """Classes: connection, operator intervention, resources, authorization, and a missing database."""
 _LOGIN_REFUSED = ("28", "3D")
-_REFUSED = ("23", "P0")
-"""Classes: integrity constraints, and errors raised by PL/pgSQL."""
-_MISSING = {"42P01", "42703", "42704", "42883", "3F000", "42804", "42809", "42846"}
-"""A missing table, column, type, function or schema; the last three: an object of another kind than expected."""
+CARDINALITY = "21000"
+"""Several rows where a key should have found one."""
+_REFUSED = ("23", "P0", CARDINALITY)
+"""Classes: integrity constraints, errors raised by PL/pgSQL, and keys that are not unique."""
+_MISSING = {
+    "42P01", "42703", "42704", "42883", "3F000", "42804", "42809", "42846", "42725", "42P17", "42P22",
+    NOT_IN_THIS_STATE,
+}  # fmt: skip
+"""A missing table, column, type, function or schema; then objects of another kind than expected, ambiguous functions,
+policies that lead to themselves, columns without one collation, and materialized views that were never filled."""
+_OF_DATA = ("21", "22", "38", "39", "58", "P0", "XX001", "XX002")
+"""Classes of what is stored, and of functions over it: cardinality, values, routines, files, PL/pgSQL, damaged rows."""
+_FOREIGN = "HV"
+"""The class of foreign data wrappers."""
 _UNREADABLE = {"22P02", "22007", "22008", "22003", "22021", "22P05", "2201B", "54001"}
 """A text that is not a value of its type, or is nested too deeply to be parsed."""
 _UNPLANNABLE = ("42", "3F", "22", "55", "HV")
@@ -104,7 +114,7 @@ class InvalidValueError(DatabaseError):
 
 
 class DataError(DatabaseError):
-    """Stored data make a statement fail: a division by zero in a view, an overflow."""
+    """Stored data make a statement fail: a division by zero in a view, an overflow, two rows with one key."""
 
 
 class ConflictError(DatabaseError):
@@ -238,7 +248,7 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
         return LockedError(str(cause))
     if state == QUERY_CANCELED:
         return StatementTimeoutError(str(cause))
-    if state in _MISSING or isinstance(cause, asyncpg.InvalidCachedStatementError):
+    if state in _MISSING or state.startswith(_FOREIGN) or isinstance(cause, asyncpg.InvalidCachedStatementError):
         return MissingObjectError(str(cause))
     if state == INSUFFICIENT_PRIVILEGE:
         return NotPermittedError(str(cause))
@@ -248,7 +258,7 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
         or (state == SYNTAX_ERROR and not getattr(cause, "position", None))
     ):
         return InvalidValueError(str(cause))
-    if state.startswith("22"):
+    if state.startswith(_OF_DATA):
         return DataError(str(cause))
     if state.startswith(_UNAVAILABLE) or (not state and _is_connection_error(error, cause)):
         advice = "; where a pooler refuses a startup parameter, set GATEWAY_PREPARED_STATEMENTS=false"

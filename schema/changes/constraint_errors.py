@@ -60,6 +60,11 @@ async def violation(  # noqa: PLR0911 - one line for each kind
             known = type_ is not None and said.column in type_.table.c
             why = "which the change leaves without one" if known else "a column that the gateway does not know"
             return BlockerCode.VALUE_MISSING, f"the database requires a value in {by} of {row}, {why}"
+        case errors.CARDINALITY:
+            return (
+                BlockerCode.REFUSED_BY_DATABASE,
+                "several rows of the database share a key that only one should have; `e2i-gateway db check` names it",
+            )
         case errors.INSUFFICIENT_PRIVILEGE:
             return BlockerCode.REFUSED_BY_DATABASE, f"a policy of the database does not let you make {row} so"
         case _:

@@ -508,7 +508,7 @@ def test_what_a_caller_may_not_read_is_said_where_it_would_stand(
 ) -> None:
     page = visit("read:model_monitoring")
     expect(card(page, "Champions")).to_contain_text("read:mlops_core")
-    expect(card(page, "Alerts to work on")).to_contain_text("Every alert has been resolved or dismissed.")
+    expect(card(page, "Alerts to work on")).to_contain_text("No alert is open.")
     expect(card(page, "Twins and experiments")).to_contain_text("read:ab_testing")
     assert violations(page) == []
 
@@ -537,7 +537,7 @@ def test_a_gateway_that_comes_back_to_half_of_its_tables(
         page.get_by_role("button", name="Try again").click()
         expect(page.get_by_role("alert")).to_have_count(0)
         expect(card(page, "Champions")).to_contain_text("ml_model_registry")
-        expect(card(page, "Alerts to work on")).to_contain_text("Every alert has been resolved or dismissed.")
+        expect(card(page, "Alerts to work on")).to_contain_text("No alert is open.")
         expect(page.locator(".live")).to_be_visible()
         assert violations(page) == []
         for path, told in (("models", "ml_model_registry"), ("alerts", "There is no alert yet.")):

@@ -219,7 +219,7 @@ function More({ of, noun, href }: { of: (Counted & { nodes: unknown[] }) | null;
 }
 
 function Alerts({ alerts, onAct }: { alerts: Alert[]; onAct: Act }) {
-  if (!alerts.length) return <p class="dim">Every alert has been resolved or dismissed.</p>;
+  if (!alerts.length) return <p class="dim">No alert is open.</p>;
   return (
     <ul class="alerts">
       {alerts.map((alert) => (

@@ -58,7 +58,7 @@ async def record_actual_effect(work: Work) -> None:
         simulation["simulation_id"],
         order="t.created_at DESC NULLS LAST, t.tracking_id DESC",
     )
-    await work.find("TwinModel", "t.model_id = $1::text::uuid", simulation["model_id"])  # which the trigger changes
+    models = await work.find("TwinModel", "t.model_id = $1::text::uuid", simulation["model_id"])
     if open_:
         row = open_[0]
         await work.write(row, outcome)
@@ -66,6 +66,7 @@ async def record_actual_effect(work: Work) -> None:
         predicted = {name: simulation[name] for name in ("simulated_ate", "simulated_ci_lower", "simulated_ci_upper")}
         row = await work.insert("TwinFidelity", {"simulation_id": simulation["simulation_id"], **predicted, **outcome})
     work.touched(row.id)
-    work.touched(f"TwinModel:{simulation['model_id']}")
+    for model in models:  # which the trigger changes
+        work.touched(model.id)
     after = await work.again(row)
     await work.record(row.id, "fidelity", "UNVALIDATED", (after["fidelity_grade"] or "unvalidated").upper())
