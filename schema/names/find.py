@@ -45,7 +45,7 @@ ALIKE = 3
 
 COMMON = frozenset(
     """a an the of in on at to for by with from and or is are was were be been it its this that which what who how
-    why when do does did can could should i we you my our there has have had much many as per than into about any all
+    why when do does did can could i we you my our there has have had much many as per than into about any all
     some often not no find show give get list me""".split()  # noqa: SIM905 - a text is read more easily
 )
 """Stop words."""

@@ -22,7 +22,7 @@ from graphql import (
 )
 
 from db.base.column_facts import Unit
-from schema.catalogue.catalogue import Catalogue, ColumnField
+from schema.catalogue.catalogue import Catalogue, ColumnField, Type
 from schema.names.shapes import FEW, listed, ordered_by, shape
 from schema.names.words import LONGEST, similarity, stem, words
 
@@ -38,8 +38,14 @@ ALIAS, RELATED, DESCRIBED = 0.96, 0.85, 0.7
 """Factors of a match with an alias, with an alias of the related type, and with the description."""
 SAID = 0.75
 """The similarity of a field that has the name as a value: ``psi`` is a value of `testType`."""
-IN_USE = "isActive"
-"""The flag that is suggested for ``status`` and ``state`` on types without a field of that name."""
+STATUS = frozenset({"status", "state", "stage"})
+"""Words for the state of a row."""
+VERDICTS = frozenset("decision severity verdict grade recommendation winner".split())  # noqa: SIM905
+"""Last words of columns that judge a row: they are suggested for a status that its type lacks."""
+FLAGS = frozenset(
+    "active correct converged degraded detected eligible improved match passed significant success valid".split()  # noqa: SIM905
+)
+"""Words of booleans that do."""
 LIST = 0.02
 """The bonus of root fields of lists over those of single rows."""
 
@@ -173,7 +179,7 @@ class Suggestions:
         if not ranked or ranked[0][0] < SURE:
             elsewhere = tuple(self._elsewhere(type_, name, asked))
         elif type_ is self._schema.query_type:
-            elsewhere = tuple(self._with_field(name))
+            elsewhere = tuple(Elsewhere(f"{owner}.{name}") for owner in self._having(name)[:MOST])
         else:
             elsewhere = tuple(self._one_step_away(type_, name))
         return Suggestion(names, elsewhere)
@@ -195,7 +201,10 @@ class Suggestions:
                 if nearness >= SURE and (place not in found or (-nearness, many) < found[place][:2]):
                     found[place] = (-nearness, many, through)
         best = [Elsewhere(place, found[place][2]) for place in sorted(found, key=lambda one: found[one][:2])[:MOST]]
-        yield from best or self._with_field(name)
+        having = [] if best else self._having(name)
+        if len(having) <= MOST or type_ is self._schema.query_type:  # what many types have leads nowhere
+            best = best or [Elsewhere(f"{owner}.{name}") for owner in having[:MOST]]
+        yield from best
 
     def _one_step_away(self, type_: GraphQLObjectType | GraphQLInterfaceType, name: str) -> Iterator[Elsewhere]:
         """Fields of related types with exactly this name, if the name contains that of the relation."""
@@ -206,10 +215,8 @@ class Suggestions:
             if name in self._schema.type_map[target].fields:  # type: ignore[attr-defined]  # they are objects
                 yield Elsewhere(f"{target}.{name}", through)
 
-    def _with_field(self, name: str) -> Iterator[Elsewhere]:
-        having = (type_.name for type_ in self._catalogue if name in self._schema.type_map[type_.name].fields)  # type: ignore[attr-defined]  # they are objects
-        for _, owner in zip(range(MOST), having, strict=False):
-            yield Elsewhere(f"{owner}.{name}")
+    def _having(self, name: str) -> list[str]:
+        return [type_.name for type_ in self._catalogue if name in self._schema.type_map[type_.name].fields]  # type: ignore[attr-defined]  # they are objects
 
     def _argument(self, owner: str, field: str, name: str) -> Suggestion:
         type_ = self._schema.type_map.get(owner)
@@ -326,8 +333,8 @@ class Suggestions:
             facts = {name: (*leaf.facts.aliases, *_by_unit(leaf)) for name, leaf in known.columns.items()}
             facts |= {name: one.aliases for name, one in known.relations.items() if one.aliases}
             said = {name: _values(leaf) for name, leaf in known.columns.items()}
-            if IN_USE in facts and not known.columns.keys() & {"status", "state"}:
-                facts[IN_USE] = (*facts[IN_USE], "status", "state")
+            for name, alias in _in_other_words(known):
+                facts[name] = (*facts[name], alias)
         is_query = type_ is self._schema.query_type
         made = []
         for name, field in type_.fields.items():  # type: ignore[attr-defined]  # they are objects
@@ -338,6 +345,7 @@ class Suggestions:
                 worth = ALIAS if is_query else RELATED
                 aliases += [(worth, words(alias)) for alias in self._catalogue[target].aliases]
             text = self._catalogue[target].description if target and is_query else field.description or ""
+            text = "" if name == "id" else text  # it says what every id looks like
             bonus = LIST if is_query and many else 0.0
             values = said.get(name, frozenset())
             made.append(NameCandidate(name, words(name), tuple(aliases), _stems(text), bonus, values))
@@ -363,6 +371,24 @@ def _by_unit(leaf: ColumnField) -> tuple[str, ...]:
     """An alias of a number from its unit: the name with ``ratio`` or ``count``."""
     word = _BY_UNIT.get(leaf.facts.unit) if leaf.facts.unit else None
     return () if word is None or word in words(leaf.name) else (f"{leaf.name} {word}",)
+
+
+def _in_other_words(type_: Type) -> Iterator[tuple[str, str]]:
+    """Columns with aliases that other types have as names: what judges a row where there is no status, what a row is
+    called where there is no name.
+    """
+    said = {name: set(words(name)) for name in type_.columns}
+    is_named = any(parts & {"name", "title"} for parts in said.values())
+    has_status = any(parts & STATUS for parts in said.values())
+    for name, leaf in type_.columns.items():
+        is_flag = leaf.kind.graphql == "Boolean" and bool(said[name] & FLAGS)
+        judges = is_flag or words(name)[-1] in VERDICTS
+        if judges and (not has_status or (name == "isActive" and not {"status", "state"} & type_.columns.keys())):
+            yield from ((name, "status"), (name, "state"))
+        if words(name)[-1] in {"status", "state"}:
+            yield name, "success"
+        if not is_named and not judges and set(leaf.columns) & set(type_.label) and leaf.kind.graphql != "DateTime":
+            yield name, "name"
 
 
 def _in_filters(type_: GraphQLInputObjectType, name: str) -> Iterator[Elsewhere]:

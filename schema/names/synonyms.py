@@ -118,6 +118,21 @@ vote voted agree agreement
 twin simulator replica
 """
 
+IN_FULL = {
+    "stat": "statistic",
+    "msg": "message",
+    "cfg": "config",
+    "cnt": "count",
+    "num": "number",
+    "qty": "quantity",
+    "src": "source",
+    "dst": "target",
+    "err": "error",
+    "ver": "version",
+    "semver": "version",
+}
+"""Abbreviations that are no prefix of what they stand for, or the prefix of another word as well."""
+
 
 def _groups() -> dict[str, frozenset[int]]:
     found: dict[str, set[int]] = {}

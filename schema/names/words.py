@@ -7,13 +7,15 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-from schema.names.synonyms import BY_WORD
+from schema.names.synonyms import BY_WORD, IN_FULL
 
 _PARTS = re.compile(r"[A-Z]?[a-z]+\d*|[A-Z]+(?![a-z])\d*|\d+[a-z]*")
-_KEPT = ("ss", "us", "is", "as")
+_KEPT = ("ss", "us", "is", "ias", "atlas", "canvas")
+"""Endings of singulars."""
 _ENDINGS = (
     "ization", "isation", "ations", "ation", "ments", "ment", "ness", "ings", "ing", "ions", "ion", "ance", "ence",
-    "able", "ical", "ally", "ated", "ates", "ate", "ized", "izes", "ize", "ers", "ed", "al", "ly", "er", "es", "e",
+    "able", "ical", "ally", "ively", "ive", "ated", "ates", "ate", "ized", "izes", "ize", "ers",
+    "ed", "al", "ly", "er", "es", "e",
 )  # fmt: skip
 
 EQUAL, BEGINS, SYNONYM, NEAR = 1.0, 0.8, 0.8, 0.75
@@ -26,8 +28,11 @@ LONGEST = 64
 
 
 def words(name: str) -> tuple[str, ...]:
-    """The words of a name in lower case, plurals as singulars: ``p99LatencyMs`` -> ``p99``, ``latency``, ``ms``."""
-    return tuple(singular(part.lower()) for part in _PARTS.findall(name))
+    """The words of a name in lower case, plurals as singulars, abbreviations in full: ``p99LatencyMs`` -> ``p99``,
+    ``latency``, ``ms``.
+    """
+    parts = (singular(part.lower()) for part in _PARTS.findall(name))
+    return tuple(IN_FULL.get(part, part) for part in parts)
 
 
 @lru_cache(maxsize=20_000)

@@ -26,7 +26,8 @@ def lost(half: str) -> list[str]:
     """The questions of a part whose right field is not found. Nothing was tuned on the half that is held back, nor on
     those of the ``users`` and the ``fresh`` ones (of an analyst, a person on call and an agent, about columns drawn at
     random; written before and after the phrasings); ``oblique`` and ``further`` ones avoid the words of the graph,
-    those that are ``told`` follow the dictionary's prose.
+    those that are ``told`` follow the dictionary's prose. ``another`` author wrote from the dictionary alone, last;
+    93 % were found before anything was mended.
     """
     rows = questions(half)
     assert len(rows) >= 30
@@ -37,7 +38,7 @@ def lost(half: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("half", ["first", "held", "told", "oblique", "further", "users", "fresh"])
+@pytest.mark.parametrize("half", ["first", "held", "told", "oblique", "further", "users", "fresh", "another"])
 def test_the_right_field_is_among_twelve(half: str) -> None:
     """For 85 % of the questions."""
     assert len(lost(half)) <= 0.15 * len(questions(half)), lost(half)

@@ -23,6 +23,7 @@ LISTS = (
     "other_wrong_names.csv",
     "further_wrong_names.csv",
     "newer_wrong_names.csv",
+    "another_authors_wrong_names.csv",
 )
 SUGGESTED = Path(__file__).parents[1] / "golden" / "suggested_names.txt"
 
@@ -92,6 +93,11 @@ def test_what_is_suggested_is_as_committed() -> None:
         ("{ roiCalculations { nodes { roiRatio } } }", "Did you mean 'baseRoi'"),
         ("{ roiCalculations { nodes { status } } }", "Did you mean 'isActive'"),
         ("{ experiments { nodes { status } } }", "Did you mean `ExperimentHealth.status` (through 'health')"),
+        ("{ srmChecks { nodes { status } } }", "Did you mean 'isSrmDetected' or 'severity'"),
+        ("{ discoveryAlgorithmRuns { nodes { status } } }", "Did you mean 'converged'"),
+        ("{ discoveredEdges { nodes { status } } }", "Did you mean `DiscoveredDag.gateDecision` (through 'dag')"),
+        ("{ retrainings { nodes { success } } }", "Did you mean 'status'"),
+        ("{ twinSimulations { nodes { name } } }", "Did you mean 'interventionType'"),
         ("{ featureViews { nodes { status } } }", "`MaterializationJob.status` (through 'latestMaterializationJob')"),
         ("{ models(filter: 1) { totalCount } }", "Did you mean 'where'"),
         ("{ models(where: {version: {eq: 1}}) { totalCount } }", "Did you mean 'modelVersion'"),
@@ -137,6 +143,20 @@ async def test_a_closed_schema_suggests_nothing_and_tells_no_words(demo_database
         assert "values" not in error["extensions"]
 
 
+def test_a_status_leads_to_what_judges_the_row() -> None:
+    """On every type of a table that has no such field, on the type itself or through one of its relations."""
+    suggestions, catalogue = build().suggestions, build().catalogue
+    lost, astray = [], []
+    for type_ in catalogue:
+        if type_.is_derived or type_.is_view or "status" in build().graphql.type_map[type_.name].fields:
+            continue
+        found = suggestions.field(type_.name, "status")
+        lost += [] if found.names or found.elsewhere else [type_.name]
+        astray += [f"{type_.name}: {one}" for one in found.elsewhere if not one.through]
+    assert lost == ["ToolDependency"]  # a pair of tools, which nothing judges
+    assert not astray
+
+
 async def test_a_name_that_says_nothing_gets_no_suggestion(demo: Client) -> None:
     for name in ("qqqq", "_", "x" * 5000):
         answer = await demo.ask(f"{{ {name} }}")
@@ -165,6 +185,9 @@ async def test_only_the_first_errors_of_a_document_are_looked_at(demo: Client) -
         ("shapAnalyses", ("shap", "analysis")),
         ("SHAPValues", ("shap", "value")),
         ("status", ("status",)),
+        ("statsMsg", ("statistic", "message")),
+        ("replicas", ("replica",)),
+        ("alias", ("alias",)),
     ],
 )
 def test_words_of_names(name: str, parts: tuple[str, ...]) -> None:
