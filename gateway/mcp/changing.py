@@ -13,7 +13,7 @@ from gateway.mcp import fences
 from gateway.mcp.columns import Columns
 from gateway.mcp.envelope import ToolError, shortened
 from gateway.mcp.mutations import FIXED, MAX_ROWS, AgentMutation, Kind
-from schema.catalogue.relative_times import is_relative, one_moment, relative_time
+from schema.catalogue.relative_times import TYPES, is_relative, one_moment, relative_date, relative_time
 from schema.error_codes import ProblemCode, ToolCode
 from schema.names.shapes import listed
 from schema.names.words import LONGEST, similarity, words
@@ -127,15 +127,13 @@ def _fixed(value: Any, type_: Any) -> Any:
         return [_fixed(one, type_) for one in value]
     if isinstance(value, dict) and isinstance(type_, GraphQLInputObjectType):
         return {key: _pinned(one, type_, key) for key, one in value.items()}
-    if type_.name == _TIME and is_relative(value):
+    if type_.name in TYPES and is_relative(value):
+        read = relative_date if type_.name == "Date" else relative_time
         try:
-            return relative_time(value).isoformat()
+            return read(value).isoformat()
         except ValueError:
             return value  # an invalid value, which is refused where it is read
     return value
-
-
-_TIME = "DateTime"
 
 
 def _id_field(where: str, mutation: AgentMutation, id_: Any) -> str:

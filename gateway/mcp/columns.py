@@ -35,8 +35,10 @@ class Columns:
         return self.facts(type_name, field).prose
 
     def _facts(self, type_name: str, field: str) -> ColumnFacts:
-        if type_name not in self._types:
-            return NO_FACTS
+        if type_name not in self._types:  # groups and aggregates of rows are of the same columns
+            type_name = type_name.removesuffix("Group").removesuffix("Aggregate")
+            if type_name not in self._types:
+                return NO_FACTS
         column = self._catalogue[type_name].columns.get(field)
         return column.facts if column else NO_FACTS
 

@@ -70,7 +70,7 @@ class McpEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         origin = headers_of(scope).get(b"origin")
         if origin is not None and not self._is_allowed(origin.decode("latin-1"), scope):
-            message = "Pages of this origin is not allowed; GATEWAY_CORS_ORIGINS lists the allowed origins."
+            message = "Pages of this origin are not allowed; GATEWAY_CORS_ORIGINS lists the allowed origins."
             await _refusal(403, ErrorCode.ORIGIN_NOT_ALLOWED, message)(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -219,6 +219,7 @@ class _ResponseCopy:
         if isinstance(value, dict) and places[0].below:
             if any(place.is_connection for place in places):
                 return self._page(value, places, path, pages)
+            self.leaves |= {f"{one.parent}.{one.name}" for one in places if _has_unit(one)}
             return self.object(value, places, path, pages)
         if isinstance(value, list) and places[0].below:
             return [self._value(one, places, f"{path}[{at}]", pages) for at, one in enumerate(value)]
@@ -270,6 +271,13 @@ class _ResponseCopy:
         has_more = bool(info["hasPreviousPage" if backward else "hasNextPage"])
         pages.append(ShownPage(path, backward, lists, cursors, below, has_more, total, told, keys))
         return shown
+
+
+def _has_unit(place: Place) -> bool:
+    """Whether a place has aggregates of a number that are in its unit: all but their count."""
+    return place.type.name == "NumberAggregate" and any(
+        one.name != "count" for found in place.below.values() for one in found
+    )
 
 
 _SAFE = {"DateTime", "Date", "UUID", "BigInt", "Boolean", "Int", "Float"}

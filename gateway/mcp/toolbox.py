@@ -78,7 +78,7 @@ class Toolbox:
         reading = self._reading(call, document)
         answer = await self.operations.run(call, reading.text, variables, own=trusted)
         if not own:
-            before = [*before, *case_hints(document, variables, answer["data"])]
+            before = [*before, *case_hints(document, variables, answer["data"], self.schema.graphql, self.columns)]
         return self._presenter.envelope(answer, reading.root, variables or {}, budget, before, single, told)
 
     def _is_trusted(self, call: ToolCall, document: str) -> bool:

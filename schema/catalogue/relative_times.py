@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 START = "now"
+TYPES = frozenset({"DateTime", "Date"})
+"""The GraphQL types that take relative times."""
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _FORM = re.compile(rf"{START}(?:([+-])((?:[0-9]{{1,9}}[{''.join(_UNITS)}])+))?")
 _PART = re.compile(r"([0-9]+)([a-z])")
@@ -25,6 +27,13 @@ _MOMENT: ContextVar[datetime | None] = ContextVar("moment", default=None)
 
 class RelativeTime(datetime):
     """A time that was given relative to the operation's moment."""
+
+    sent: str
+    """The text as given."""
+
+
+class RelativeDate(date):
+    """A date that was given relative to the operation's moment."""
 
     sent: str
     """The text as given."""
@@ -65,5 +74,17 @@ def relative_time(text: str) -> RelativeTime:
             raise ValueError("is more than a century from now, which relative times are not; write the time itself")
     moment = (_MOMENT.get() or datetime.now(UTC)) + (-away if sign == "-" else away)
     made = RelativeTime.combine(moment.date(), moment.timetz())
+    made.sent = text
+    return made
+
+
+def relative_date(text: str) -> RelativeDate:
+    """The date in UTC of the time for a text.
+
+    Raises:
+        ValueError: It is not a relative time; the message says why.
+    """
+    moment = relative_time(text)
+    made = RelativeDate(moment.year, moment.month, moment.day)
     made.sent = text
     return made

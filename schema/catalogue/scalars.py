@@ -33,7 +33,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from schema.catalogue import exact_json
 from schema.catalogue.exact_json import Digits, shown
-from schema.catalogue.relative_times import is_relative, relative_time
+from schema.catalogue.relative_times import is_relative, relative_date, relative_time
 
 UUID = NewType("UUID", str)
 DateTime = NewType("DateTime", str)
@@ -97,12 +97,18 @@ def _parse_datetime(value: Any) -> datetime:
 
 
 def _parse_date(value: Any) -> date:
+    """A date: ISO 8601, or that of a relative time in UTC."""
+    if is_relative(value):
+        try:
+            return relative_date(value)
+        except ValueError as error:
+            raise GraphQLError(f"{shown(value)} {error}.") from None
     try:
         if isinstance(value, str) and _ISO_DATE.fullmatch(value):
             return date.fromisoformat(value)
     except ValueError:
         pass
-    raise GraphQLError(f"{shown(value)} is not a date such as 2026-01-31.") from None
+    raise GraphQLError(f"{shown(value)} is not a date such as 2026-01-31, or one such as now-7d.") from None
 
 
 def _parse_bigint(value: Any) -> int:
@@ -243,7 +249,12 @@ SCALARS: dict[object, Any] = {
         _parse_datetime,
         "https://www.rfc-editor.org/rfc/rfc3339",
     ),
-    Date: _scalar("Date", "A calendar date, ISO 8601: `2026-01-31`.", _parse_date),
+    Date: _scalar(
+        "Date",
+        "A calendar date, ISO 8601: `2026-01-31`. Arguments may be relative to the moment of the operation, in UTC: "
+        "`now`, `now+30d`.",
+        _parse_date,
+    ),
     JSON: strawberry.scalar(
         name="JSON",
         description="Any JSON value, as it is stored (objects, lists, numbers with all their digits).",

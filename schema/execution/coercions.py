@@ -22,6 +22,8 @@ from graphql import (
 from graphql.pyutils import Undefined
 from graphql.utilities import coerce_input_value
 
+from schema.catalogue.relative_times import TYPES
+
 ROWS = "rows"
 """The extension key of input types for rows to be recorded: lists of thousands, without defaults."""
 
@@ -46,9 +48,9 @@ def holds_rows(type_: Any) -> bool:
 
 
 def may_hold_times(type_: Any) -> bool:
-    """Whether values of a type may contain times: a time, a list of times, or an object."""
+    """Whether values of a type may contain times: a time, a date, a list of them, or an object."""
     named = get_named_type(type_)
-    return is_input_object_type(named) or named.name == "DateTime"
+    return is_input_object_type(named) or named.name in TYPES
 
 
 def coercion(type_: Any) -> Coerce | None:

@@ -31,7 +31,7 @@ from graphql import (
     visit,
 )
 
-from schema.catalogue.relative_times import START, is_relative
+from schema.catalogue.relative_times import START, TYPES, is_relative
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class _LiteralReplacer(Visitor):
 
     def enter_string_value(self, node: StringValueNode, *_: Any) -> VariableNode | ListValueNode | None:
         type_ = self._info.get_input_type()
-        if not is_relative(node.value) or type_ is None or get_named_type(type_).name != "DateTime":
+        if not is_relative(node.value) or type_ is None or get_named_type(type_).name not in TYPES:
             return None
         if self._default is not None:
             assert self._default.default_value is not None  # noqa: S101 - the default that contains this text

@@ -38,6 +38,10 @@ ALIAS, RELATED, DESCRIBED = 0.96, 0.85, 0.7
 """Factors of a match with an alias, with an alias of the related type, and with the description."""
 SAID = 0.75
 """The similarity of a field that has the name as a value: ``psi`` is a value of `testType`."""
+AGGREGATE = "Aggregate"
+"""The last word of types with the aggregates of a group of rows."""
+FUNCTIONS = ("NumberAggregate", "TimeAggregate")
+"""The types of aggregates of one field, whose fields are functions."""
 STATUS = frozenset({"status", "state", "stage"})
 """Words for the state of a row."""
 VERDICTS = frozenset("decision severity verdict grade recommendation winner".split())  # noqa: SIM905
@@ -173,6 +177,8 @@ class Suggestions:
         if not isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
             return Suggestion()
         asked = words(name)
+        if owner.endswith(AGGREGATE) and (by_field := self._by_field(type_, asked)):
+            return by_field
         ranked = self._ranked(asked, self._candidates(owner), words(owner))
         names = tuple(one for _, one in ranked)
         elsewhere: tuple[Elsewhere, ...] = ()
@@ -181,8 +187,20 @@ class Suggestions:
         elif type_ is self._schema.query_type:
             elsewhere = tuple(Elsewhere(f"{owner}.{name}") for owner in self._having(name)[:MOST])
         else:
-            elsewhere = tuple(self._one_step_away(type_, name))
+            elsewhere = tuple(self._one_step_away(type_, name))[:MOST]
         return Suggestion(names, elsewhere)
+
+    def _by_field(self, type_: GraphQLObjectType | GraphQLInterfaceType, asked: Sequence[str]) -> Suggestion | None:
+        """Aggregate functions stand below the fields that they are of: ``durationMs { avg }``."""
+        for name, field in type_.fields.items():
+            functions = getattr(get_named_type(field.type), "fields", {})
+            if get_named_type(field.type).name in FUNCTIONS and (
+                found := self._ranked(asked, [_plain(one, None) for one in functions], ())
+            ):
+                return Suggestion(
+                    right=f"Aggregates stand below the field that they are of: {name} {{ {found[0][1]} }}."
+                )
+        return None
 
     def _elsewhere(
         self, type_: GraphQLObjectType | GraphQLInterfaceType, name: str, asked: Sequence[str]
@@ -207,12 +225,19 @@ class Suggestions:
         yield from best
 
     def _one_step_away(self, type_: GraphQLObjectType | GraphQLInterfaceType, name: str) -> Iterator[Elsewhere]:
-        """Fields of related types with exactly this name, if the name contains that of the relation."""
+        """Fields of related types with exactly this name, if the name contains that of the relation or the field leads
+        from the one row there to others: ``ChampionModel.experiment`` is ``Model.experiment``.
+        """
+        seen: set[str] = set()
         for through, field in type_.fields.items():
             target = self._target(field)
-            if target is None or target == type_.name or through not in name:
+            if target is None or target == type_.name:
                 continue
-            if name in self._schema.type_map[target].fields:  # type: ignore[attr-defined]  # they are objects
+            there = self._schema.type_map[target].fields.get(name)  # type: ignore[attr-defined]  # they are objects
+            is_one = get_named_type(field.type).name == target
+            leads = there is not None and (through in name or (is_one and self._target(there) is not None))
+            if leads and target not in seen:
+                seen.add(target)
                 yield Elsewhere(f"{target}.{name}", through)
 
     def _having(self, name: str) -> list[str]:

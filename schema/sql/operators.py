@@ -13,7 +13,7 @@ from typing import Any
 from schema.catalogue import exact_json
 from schema.catalogue.catalogue import ColumnField
 from schema.catalogue.column_types import ColumnKind
-from schema.catalogue.relative_times import RelativeTime
+from schema.catalogue.relative_times import RelativeDate, RelativeTime
 from schema.sql.builder import Binds
 from schema.sql.parameters import Parameter, applied
 
@@ -60,7 +60,7 @@ def text_of(value: Any) -> str:
 
 def as_sent(value: Any) -> str:
     """The text of a value for comparison with earlier requests: a relative time is its own text."""
-    return value.sent if isinstance(value, RelativeTime) else text_of(value)
+    return value.sent if isinstance(value, RelativeTime | RelativeDate) else text_of(value)
 
 
 def _texts_of(values: list[Any]) -> list[str]:

@@ -114,3 +114,21 @@ async def test_other_texts_are_errors_that_say_what_is_right(client: Client, tex
     for error in (await client.error(VARIABLE, at=text), await client.error(LITERAL.replace("now-7d", text))):
         assert words in error["message"]
         assert error["extensions"]["code"] in {"BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"}
+
+
+async def test_dates_may_be_relative(client: Client, clock: type[Clock], demo_database: Database) -> None:
+    """As literals, variables and defaults: the date in UTC of the operation's moment."""
+    async with connected(demo_database.admin_url) as connection:
+        rows = await connection.fetch("SELECT valid_until FROM expert_reviews WHERE valid_until IS NOT NULL")
+    dates = sorted(row[0] for row in rows)
+    literal = '{ found: expertReviews(where: {validUntil: {lte: "now+30d"}}) { totalCount } }'
+    variable = "query ($at: Date) { found: expertReviews(where: {validUntil: {lte: $at}}) { totalCount } }"
+    for moment in (dates[0], dates[len(dates) // 2], dates[-1]):
+        clock.moment = datetime(moment.year, moment.month, moment.day, 23, 59, tzinfo=UTC)
+        right = sum(one <= moment + timedelta(days=30) for one in dates)
+        assert (await client.data(literal))["found"]["totalCount"] == right
+        assert (await client.data(variable, at="now+30d"))["found"]["totalCount"] == right
+        default = variable.replace("Date)", 'Date = "now+30d")')
+        assert (await client.data(default))["found"]["totalCount"] == right
+    error = await client.error(variable, at="now+30x")
+    assert "is not a relative time" in error["message"]

@@ -315,6 +315,17 @@ async def test_the_unit_of_every_number_is_said(demo: Client) -> None:
     }
 
 
+async def test_aggregates_of_a_number_are_in_its_unit(demo: Client) -> None:
+    query = """{ cohortExecutions { aggregate { executionTimeMs { avg count } inputRowCount { count } } }
+        deployments { aggregate(groupBy: [{field: ERROR_RATE}]) { group { errorRate } latencyP99Ms { max } } } }"""
+    envelope = await Agent(demo).call("query", query=query)
+    assert envelope["units"] == {
+        "CohortExecutionAggregate.executionTimeMs": "ms",
+        "DeploymentAggregate.latencyP99Ms": "ms",
+        "DeploymentGroup.errorRate": "of 1",
+    }
+
+
 async def test_a_card_names_an_id_where_there_is_one(client: Client) -> None:
     envelope = await Agent(client).call("describe_type", names=["MonitoringAlertConnection", "MonitoringAlert"])
     page, row = envelope["data"]
@@ -385,3 +396,18 @@ async def test_no_row_by_the_letters_of_a_text_says_so(
     assert told == (
         [f"studies has no row, but {said} heeds upper and lower case: try iContains, or find."] if said else []
     )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ latestDataQualities(where: {overallStatus: {eq: SKIPPED}}) { nodes { id } } }",
+        '{ expertReviews(where: {approvalStatus: {eq: "approved"}, validUntil: {lt: "now-9000d"}}) { nodes { id } } }',
+        '{ models(where: {deployments: {some: {environment: {eq: "production"}}}, auc: {lt: 0}}) { nodes { id } } }',
+    ],
+)
+async def test_a_word_of_a_closed_vocabulary_is_not_doubted(demo: Client, query: str) -> None:
+    """It has the case of the vocabulary, or it would be an error."""
+    envelope = await Agent(demo).call("query", query=query)
+    assert not any(page["nodes"] for page in envelope["data"].values())
+    assert envelope["warnings"] == []

@@ -125,7 +125,7 @@ def _ways(box: Toolbox, text: str, hits: Sequence[FoundField]) -> list[str]:
     found, root = [], box.schema.finder.root(named)
     connection = box.schema.graphql.type_map.get(f"{named}Connection")
     if asked & _GROUPING and root and "aggregate" in getattr(connection, "fields", {}):
-        how = "groupBy: [{field: <ENUM>}] { group { <field> } count }"
+        how = "groupBy: [{field: <ENUM>}] { group { <field> } count <number> { avg sum min max } }"
         found.append(f"{named}Connection.aggregate: {how} [{root}]")
     type_ = box.schema.graphql.type_map[named]
     if asked & _DOING and "lifecycle" in getattr(type_, "fields", {}):
