@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
+from sqlalchemy import DateTime
 
 from db.attach.attach import attach
 from db.attach.facts import Facts
@@ -129,6 +130,7 @@ def _page(
     return f"SELECT * FROM ({' UNION ALL '.join(parts[::-1] if backward else parts)}) u LIMIT {limit}"
 
 
+_WRITTEN = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
 _FORMS = {False: "one order", True: "two branches"}
 
 
@@ -144,7 +146,13 @@ def _columns(type_: Type) -> str:
 
 
 def _object(row: str, type_: Type) -> str:
-    at = f", 'at', {row}.o" if type_.ordered_by else ""
+    """A node with its time, if it has one, as the graph writes it."""
+    at = ""
+    if type_.ordered_by:
+        kind = type_.table.c[type_.ordered_by].type
+        time = f"{row}.o{' AT TIME ZONE $$UTC$$' if getattr(kind, 'timezone', False) else ''}"
+        written = f"to_char({time}, {_WRITTEN})" if isinstance(kind, DateTime) else f"{row}.o"
+        at = f", 'at', {written}"
     return f"json_build_object('id', {row}.k{at})"
 
 

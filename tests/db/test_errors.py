@@ -10,7 +10,10 @@ from sqlalchemy.exc import PendingRollbackError
 from db.engine.errors import (
     ConflictError,
     DatabaseUnavailableError,
+    DataError,
     MissingObjectError,
+    NotPermittedError,
+    RefusedByDatabaseError,
     causes,
     sqlstate,
     translate,
@@ -59,3 +62,28 @@ async def test_a_transaction_that_has_failed_may_be_run_again(database: Database
             await connection.fetch("SELECT 1")
         await transaction.rollback()
     assert isinstance(translate_change(failed.value), ConflictError)
+
+
+@pytest.mark.parametrize(
+    ("state", "read", "changed"),
+    [
+        ("21000", DataError, RefusedByDatabaseError),
+        ("22012", DataError, DataError),
+        ("38001", DataError, DataError),
+        ("58030", DataError, DataError),
+        ("P0001", DataError, RefusedByDatabaseError),
+        ("XX001", DataError, DataError),
+        ("42P17", MissingObjectError, MissingObjectError),
+        ("42725", MissingObjectError, MissingObjectError),
+        ("55000", MissingObjectError, NotPermittedError),
+        ("HV00R", MissingObjectError, MissingObjectError),
+    ],
+)
+async def test_what_a_state_means_to_reads_and_to_changes(
+    module_database: Database, state: str, read: type[Exception], changed: type[Exception]
+) -> None:
+    async with connected(module_database.gateway_url) as connection:
+        with pytest.raises(asyncpg.PostgresError) as failed:
+            await connection.execute(f"DO $$ BEGIN RAISE EXCEPTION 'odd' USING ERRCODE = '{state}'; END $$")
+    assert type(translate(failed.value)) is read
+    assert type(translate_change(failed.value)) is changed

@@ -15,7 +15,9 @@ from gateway.doctor.examine import examine
 from gateway.doctor.findings import as_sql, as_text
 from gateway.settings import Settings
 from schema.execution.explain import explain
-from tests.support.databases import Clone, Database, execute
+from tests.support.changing import add, change
+from tests.support.client import serving
+from tests.support.databases import Clone, Database, connected, execute
 
 pytestmark = pytest.mark.slow
 
@@ -76,3 +78,51 @@ async def test_no_command_ends_with_a_traceback(odd: Database, kind: str) -> Non
         assert found
         assert as_text(found)
         assert as_sql(found) is not None
+
+
+FAILING = """
+    ALTER TABLE ml_feature_store RENAME TO features_away;
+    CREATE MATERIALIZED VIEW ml_feature_store AS SELECT * FROM features_away WITH NO DATA;
+    ALTER TABLE ml_training_runs RENAME TO runs_away;
+    CREATE FUNCTION refuse() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
+    CREATE VIEW ml_training_runs AS SELECT * FROM runs_away WHERE refuse();
+    ALTER TABLE ml_bentoml_services RENAME TO services_away;
+    CREATE VIEW ml_bentoml_services AS SELECT * FROM services_away UNION ALL SELECT * FROM services_away;
+    ALTER TABLE ml_hpo_studies ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY itself ON ml_hpo_studies USING (EXISTS (SELECT FROM ml_hpo_studies));
+    GRANT SELECT ON ALL TABLES IN SCHEMA public TO e2i_gateway;
+"""
+FOUND = {
+    "features": "MISSING_IN_DATABASE",
+    "trainingRuns": "UNREPRESENTABLE_VALUE",
+    "hpoStudies": "MISSING_IN_DATABASE",
+}
+
+
+@pytest.mark.parametrize("compiler", [True, False])
+async def test_what_fails_in_the_database_costs_its_fields_alone(
+    demo_template: Database,
+    clone: Clone,
+    compiler: bool,  # noqa: FBT001
+) -> None:
+    """A materialized view without rows, a view that raises, keys that are not unique, a policy that leads to itself."""
+    lists = " ".join(f"{plural}(first: 2) {{ nodes {{ id }} }}" for plural in [*FOUND, "models"])
+    drift = "{ servingMetrics(first: 2) { nodes { id driftHistory { totalCount nodes { id } } } } }"
+    async with clone(demo_template) as copy:
+        await execute(copy.admin_url, FAILING)
+        async with serving(copy.gateway_url, compiler=compiler) as client:
+            answer = await client.ask(f"{{ {lists} }}")
+            assert {error["path"][0]: error["extensions"]["code"] for error in answer["errors"]} == FOUND
+            assert len(answer["data"]["models"]["nodes"]) == 2
+            twice = await client.ask(drift)
+            assert {error["extensions"]["code"] for error in twice.get("errors", ())} <= {"UNREPRESENTABLE_VALUE"}
+            assert len(twice["data"]["servingMetrics"]["nodes"]) == 2
+
+
+async def test_an_outcome_is_recorded_of_a_simulation_without_a_model(database: Database) -> None:
+    async with connected(database.admin_url) as sql, serving(database.gateway_url) as client:
+        await sql.execute("ALTER TABLE twin_simulations ALTER COLUMN model_id DROP NOT NULL")
+        key = await add(sql, "twin_simulations")
+        await sql.execute("UPDATE twin_simulations SET model_id = NULL, simulated_ate = 0.2, simulated_ci_lower = 0.1")
+        asked = {"id": f"TwinSimulation:{key}", "actualAte": 0.25, "reason": "measured", "dryRun": True}
+        assert (await change(client, "recordActualEffect", **asked))["__typename"] == "TransitionPreview"
