@@ -22,7 +22,7 @@ ROW = "row_of_change"
 
 @dataclass(frozen=True)
 class Obstacle:
-    """A guard that blocks a row, with the message of its SQL."""
+    """A guard that blocks a row, with the message of its SQL, or its description."""
 
     guard: Guard
     message: str
@@ -101,5 +101,6 @@ async def _found(
     found: dict[tuple[int, int], list[Obstacle]] = {}
     for number, ord_, message, node in await fetch(" UNION ALL ".join(parts), bind.values):
         guard, places = wanted[number]
-        found.setdefault((id(guard), places[ord_ - 1]), []).append(Obstacle(guard, message, node))
+        said = message or guard.doc  # a message is null if a value in it is, which an attached database may allow
+        found.setdefault((id(guard), places[ord_ - 1]), []).append(Obstacle(guard, said, node))
     return found

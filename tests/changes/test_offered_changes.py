@@ -13,7 +13,6 @@ from schema.changes.mutations import Mutation, mutations_of
 from tests.changes.test_lifecycles import sample
 from tests.support.changing import RESULT
 from tests.support.client import Client
-from tests.support.platform_shaped import IS_PLATFORM
 
 TYPES = sorted(
     type_.name
@@ -30,8 +29,6 @@ def given(one: Mutation, to: str | None) -> dict[str, Any]:
     needed = [*(name for name, given in one.given.items() if given.required), *one.needs.get(to or "", ())]
     if (one.name, to) == ("approveReview", "APPROVED"):
         needed += ["checklist_json", "valid_until"]
-    if IS_PLATFORM and one.name == "moveStep":
-        needed += ["latency_ms"]  # its trigger demands one of a step that ends, and only guards are told before a try
     return {camel(name): sample(one.given[name], name) for name in needed}
 
 

@@ -119,10 +119,15 @@ async def test_what_fails_in_the_database_costs_its_fields_alone(
             assert len(twice["data"]["servingMetrics"]["nodes"]) == 2
 
 
-async def test_an_outcome_is_recorded_of_a_simulation_without_a_model(database: Database) -> None:
+async def test_changes_of_rows_with_nulls_where_there_should_be_none(database: Database) -> None:
+    """A guard whose message would name what is null says what it is about; a parent that is missing is not touched."""
     async with connected(database.admin_url) as sql, serving(database.gateway_url) as client:
-        await sql.execute("ALTER TABLE twin_simulations ALTER COLUMN model_id DROP NOT NULL")
+        for column in ("model_id", "simulation_status", "simulated_ate"):
+            await sql.execute(f"ALTER TABLE twin_simulations ALTER COLUMN {column} DROP NOT NULL")
         key = await add(sql, "twin_simulations")
-        await sql.execute("UPDATE twin_simulations SET model_id = NULL, simulated_ate = 0.2, simulated_ci_lower = 0.1")
-        asked = {"id": f"TwinSimulation:{key}", "actualAte": 0.25, "reason": "measured", "dryRun": True}
-        assert (await change(client, "recordActualEffect", **asked))["__typename"] == "TransitionPreview"
+        asked = {"id": f"TwinSimulation:{key}", "actualAte": 0.25, "reason": "measured"}
+        await sql.execute("UPDATE twin_simulations SET model_id = NULL, simulation_status = NULL, simulated_ate = NULL")
+        (blocker,) = (await change(client, "recordActualEffect", **asked))["blockers"]
+        assert blocker["message"] == "The simulation must be completed with a predicted effect."
+        await sql.execute("UPDATE twin_simulations SET simulation_status = 'completed', simulated_ate = 0.2")
+        assert [node["id"] for node in (await change(client, "recordActualEffect", **asked))["alsoChanged"]] != []
