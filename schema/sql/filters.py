@@ -92,7 +92,7 @@ class Where:
     def _parts(self, asked: FilterTerm) -> Iterator[tuple[str, Any, str]]:
         """The parts of a filter, each with its path; those inside an `and` are merged with the others."""
         where, path = asked
-        if path.count(".") > 4 * MAX_DEPTH or path.count("#") > MAX_DEPTH:
+        if path.count("#") > MAX_DEPTH:
             raise bad_argument(_shown(path), f"is nested too deeply; at most {MAX_DEPTH} levels of filters")
         for name, value in where.items():
             here = f"{path}.{name}"

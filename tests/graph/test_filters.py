@@ -433,11 +433,22 @@ async def test_bad_filters_name_the_path(demo: Client, where: dict[str, Any], ar
     assert error["extensions"]["argument"] == argument
 
 
-async def test_filters_have_a_depth(demo: Client) -> None:
-    where: dict[str, Any] = {"modelName": {"eq": "x"}}
-    for _ in range(12):
-        where = {"not": where}
-    error = await demo.error("query($w: ModelWhere) { models(where: $w) { nodes { id } } }", w=where)
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda inner: {"not": inner}, lambda inner: {"and": [inner]}, lambda inner: {"or": [inner]},
+        lambda inner: {"parent": inner}, lambda inner: {"children": {"some": inner}},
+    ],
+    ids=["not", "and", "or", "one", "many"],
+)  # fmt: skip
+async def test_filters_have_a_depth(demo: Client, step: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Ten levels, whatever they are made of."""
+    query = "query($w: ObservabilitySpanWhere) { observabilitySpans(first: 1, where: $w) { nodes { id } } }"
+    where: dict[str, Any] = {}
+    for _ in range(10):
+        where = step(where)
+    assert "nested too deeply" not in (await demo.post(query, w=where)).text
+    error = await demo.error(query, w=step(where))
     assert (error["code"], "nested too deeply" in error["message"]) == ("BAD_USER_INPUT", True)
 
 
