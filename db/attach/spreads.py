@@ -89,7 +89,7 @@ class _Written(NamedTuple):
 
 
 @dataclass
-class _Parts:
+class _Stores:
     """The parts of a table as they are read: rows by part, distributions by column and part."""
 
     written: dict[int, _Written] = field(default_factory=dict)
@@ -143,9 +143,9 @@ _SPREADS = text(f"""
 
 async def spreads(connection: AsyncConnection, known: Mapping[str, Any]) -> dict[str, dict[str, Spreads]]:
     """The distributions of analyzed time columns, by table and column; ``known`` are the schemas and table names."""
-    found: dict[str, _Parts] = {}
+    found: dict[str, _Stores] = {}
     for table, part, *written in await connection.execute(_WRITTEN, known):
-        found.setdefault(table, _Parts()).written[part] = _Written(*written)
+        found.setdefault(table, _Stores()).written[part] = _Written(*written)
     for table, part, column, valued, times, shares, bounds in await connection.execute(_SPREADS, known):
         if len(bounds) > 1 and table in found:
             found[table].written.setdefault(part, _Written(1.0, 0, 0.0))  # statistics of a whole that has partitions
