@@ -167,7 +167,7 @@ class Meter:
             return self._nodes_cost(selection, len(selection.arguments[REPRESENTATIONS]), walk)
         if own := FIELDS.get(selection.name):
             rows = own.rows(selection.arguments)
-            sizes = {type_.name: walk.scans.rows(type_) for type_ in self._catalogue}
+            sizes = {type_.name: walk.scans.estimates.rows(type_) for type_ in self._catalogue}
             read = own.reads(self._catalogue, selection.arguments, sizes)
             return read + sum(rows.values()) + self._own_cost(selection, rows, own.counted, walk)
         root = self._catalogue.roots.get(selection.name)
@@ -175,7 +175,11 @@ class Meter:
             return 0
         type_ = self._catalogue[root.target]
         if not root.many:
-            return 1 + _read(type_, walk.scans.below(type_, type_, 1)) + self._rows_cost(type_, selection, 1, walk)
+            return (
+                1
+                + _read(type_, walk.scans.estimates.below(type_, type_, 1))
+                + self._rows_cost(type_, selection, 1, walk)
+            )
         made = PER_TEXT if root.nearest and selection.arguments.get(TEXT) is not None else 0
         return made + self._list_cost(type_, selection, None, 1, ROOT_PAGE, walk)
 
@@ -257,9 +261,9 @@ class Meter:
         asked = selection.arguments.get("last") if asked is None else asked
         first = default if asked is None else min(max(asked, 0), MAX_PAGE)
         rows = parents * first
-        listed = walk.scans.below(type_, parent, parents)
+        listed = walk.scans.estimates.below(type_, parent, parents)
         outer = walk.there
-        walk.there = min(outer * first, walk.scans.below(type_, parent, outer))
+        walk.there = min(outer * first, walk.scans.estimates.below(type_, parent, outer))
         cost = parents + walk.scan(type_, selection, relation, listed, parents) + _read(type_, listed)
         for child in selection.fields.values():
             walk.step()
@@ -292,10 +296,10 @@ class Meter:
                 if relation.many:
                     cost += self._list_cost(target, child, type_, rows, NESTED_PAGE, walk, relation)
                 else:
-                    cost += rows + _read(target, walk.scans.below(target, type_, rows))
+                    cost += rows + _read(target, walk.scans.estimates.below(target, type_, rows))
                     cost += self._rows_cost(target, child, rows, walk)
             elif (made := type_.objects.get(child.name)) and made.sums_up:
-                cost += walk.scans.below(self._catalogue[made.sums_up], type_, rows) // COUNTED
+                cost += walk.scans.estimates.below(self._catalogue[made.sums_up], type_, rows) // COUNTED
             elif child.name in type_.extras:
                 there, certain, walk.certain = walk.there, walk.certain, False
                 cost += self._below_cost(child, type_, rows, walk)

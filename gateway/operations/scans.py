@@ -6,22 +6,22 @@ Sizes and indexes come from the facts of the database.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from db.attach.facts import Facts
 from db.base.sums import sums_table
 from db.base.vocabulary import OWN_SCHEMA
+from gateway.operations.row_estimates import NARROWED, RowEstimates
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
-from schema.sql.conditions import compared_with_usual, few, joins, only_rare
+from schema.sql.conditions import compared_with_usual, joins, only_rare
 from schema.sql.filters import MAX_JOINED
-from schema.sql.indexes import Indexes, Served
+from schema.sql.indexes import Served
 from schema.sql.lists import TOTALS
-from schema.sql.operators import DOCUMENTS, ORDER, TEXT
+from schema.sql.operators import DOCUMENTS, TEXT
 from schema.sql.orders import LEAF, of_field
 from schema.sql.rollups import reading
 
@@ -43,13 +43,9 @@ SELECTED = 10
 """Rows that such a SELECT reads per point: 200 ns each."""
 AT_EDGES = 200
 """The assumed number of units whose rows are read besides the sums of a window: at its edges, and marked ones."""
-NARROWED = 10
-"""The assumed selectivity, one row in so many, of an index on a column without statistics."""
 
 PATTERNS = {operator.name for operator in (*TEXT, *DOCUMENTS)} - {"startsWith", "isNull"}
 """Operators that read the value of every row; the gateway's indexes do not serve them."""
-EQUALITIES = {"eq", "isNull"}
-RANGES = {operator.name for operator in ORDER}
 
 
 @dataclass(frozen=True)
@@ -100,25 +96,9 @@ class Scans:
         """``count_up_to``: the limit of counts that are not exact; 0 for none."""
         self._catalogue = catalogue
         self._count_up_to = count_up_to
-        self._rows = facts.rows
-        self._spreads = facts.spreads
-        self._indexes = Indexes(facts)
+        self.estimates = RowEstimates(catalogue, facts)
         self._keeps = True
         """Whether all relations of the current filter are joins: their targets are read once then."""
-
-    def rows(self, type_: Type) -> int:
-        """The approximate number of rows of a type.
-
-        A view has those of its base table, if known; else, like a SELECT, at most those of the largest table it reads.
-        """
-        of_view = type_.behind and type_.over
-        names = (of_view.table,) if of_view else (*type_.reads, *type_.behind)
-        return max((self._rows.get(name, 0) for name in names), default=0)
-
-    def below(self, type_: Type, parent: Type | None, parents: int) -> int:
-        """The approximate total of the lists of ``parents`` parents."""
-        rows = self.rows(type_)
-        return rows if parent is None else min(rows, parents * rows // max(self.rows(parent), 1))
 
     def list(
         self, type_: Type, selection: Selection, relation: RelationField | None, rows: int, lists: int = 1
@@ -133,7 +113,7 @@ class Scans:
         pages = any(name in {"nodes", "edges", "pageInfo"} for name in asked)
         branches = 2 * len(arguments.get("orderBy") or "1") if arguments.get("after") or arguments.get("before") else 1
         copies = (branches if pages else 0) + sum(name in TOTALS for name in asked) + asked.count("aggregate")
-        left = self._left(type_, where, rows)
+        left = self.estimates.left(type_, where, rows)
         rare = _is_rare(type_, where)
         sums = self._rolled_up(type_, selection, relation, lists)
         copies_of_rows = copies - len(sums)
@@ -144,7 +124,7 @@ class Scans:
             yield from found
             if (
                 copies_of_rows
-                and not self._is_found(type_, where, relation)
+                and not self.estimates.is_found(type_, where, relation)
                 and all(one.kind is not PATTERN for one in found)
             ):
                 points = left // NARROWED // FILTERED if rare else self._read_points(type_, left, FILTERED)
@@ -168,14 +148,14 @@ class Scans:
 
         Aggregates that the rollup of the type does not serve are left out.
         """
-        if type_.rollup is None or type_.sql_name not in self._indexes.rollups:
+        if type_.rollup is None or type_.sql_name not in self.estimates.indexes.rollups:
             return {}
         where, equal = selection.arguments.get("where") or {}, relation.join.equal if relation else None
-        rows, unit = max(self.rows(type_), 1), type_.rollup.unit.seconds
-        all_sums = self._rows.get(f"{OWN_SCHEMA}.{sums_table(type_.table.name)}", 0)
+        rows, unit = max(self.estimates.rows(type_), 1), type_.rollup.unit.seconds
+        all_sums = self.estimates.of_table(f"{OWN_SCHEMA}.{sums_table(type_.table.name)}")
         of_unit = int(all_sums / sum(unit / one.seconds for one in type_.rollup.units))
         edges = (lists if relation else AT_EDGES) * rows // max(of_unit, 1)
-        left = self._left(type_, where, rows)
+        left = self.estimates.left(type_, where, rows)
         return {
             child.key: of_unit * unit // found.units[-1].seconds * left // rows + edges
             for child in selection.fields.values()
@@ -186,8 +166,8 @@ class Scans:
         """The points of reading ``rows`` rows: ``at_a_point`` rows per point; a view computes each from base tables."""
         if not (type_.behind and type_.over):
             return rows // at_a_point
-        behind = max((self._rows.get(name, 0) for name in type_.behind), default=0)
-        return rows * (ASKED + behind // max(self.rows(type_), 1) // SELECTED)
+        behind = max((self.estimates.of_table(name) for name in type_.behind), default=0)
+        return rows * (ASKED + behind // max(self.estimates.rows(type_), 1) // SELECTED)
 
     def _counted(self, type_: Type, total: Selection, rows: int, lists: int) -> int:
         """The number of rows that are read to count ``rows``; views and SELECTs are read in full."""
@@ -205,8 +185,8 @@ class Scans:
         An equality with an index leaves few rows for a pattern. A nested query runs ``tried`` times: once for each row
         of the list, or of the list's relation that leads to it.
         """
-        narrow = self._is_narrow(type_, where)
-        left = self._left(type_, where, rows)
+        narrow = self.estimates.is_narrow(type_, where)
+        left = self.estimates.left(type_, where, rows)
         for name, value in where.items():
             here = f"{path}.{name}"
             if value is None:
@@ -233,12 +213,12 @@ class Scans:
         quantified = value.items() if relation.many else [("", value)]
         for quantifier, inner in quantified:
             here = f"{path}.{quantifier}" if quantifier else path
-            there = self.rows(target)
+            there = self.estimates.rows(target)
             joined = relation.unique and relation.join.equality and target.select is None
             looked_up = rows // COUNTED if joined else rows  # others run a query per row
             if target.select is not None:
                 looked_up = self._selected(type_, relation, target, max(rows, tried), first=_is_first(path))
-            reached = self.below(target, type_, rows) if joined else there
+            reached = self.estimates.below(target, type_, rows) if joined else there
             yield Scan(RELATION, here, rows, copies * (STEP + looked_up + reached // COUNTED), copies)
             # Postgres memoizes the results per target row, or hashes the table; with further or optional conditions it
             # does so for relations of the list itself only
@@ -251,94 +231,11 @@ class Scans:
 
         Each evaluation reads the related rows. For a relation of the list itself Postgres may read all rows once.
         """
-        there = max((self._rows.get(name, 0) for name in (*target.reads, *target.behind)), default=0)
+        there = max((self.estimates.of_table(name) for name in (*target.reads, *target.behind)), default=0)
         by_key = set(relation.join.local_columns) <= set(type_.key)
-        read = there // max(self.rows(type_), 1) if by_key else there // NARROWED
+        read = there // max(self.estimates.rows(type_), 1) if by_key else there // NARROWED
         each = tried * (ASKED + read // SELECTED)
         return min(each, tried + there // SELECTED) if first and relation.unique else each
-
-    def _left(self, type_: Type, where: Mapping[str, Any], rows: int) -> int:
-        """The approximate number, of ``rows``, that the most selective index leaves after equalities and one range."""
-        least = rows
-        for one in where.get("and") or ():
-            least = min(least, self._left(type_, one or {}, rows))
-        for key in self._indexes.keys(type_):
-            left, guessed = rows, False
-            for column in key:
-                value = where.get(type_.field_name(column))
-                if not isinstance(value, Mapping):
-                    break
-                alike = self._alike(type_, column, rows, single=key == (column,))
-                if value.get("eq") is not None or isinstance(value.get("in"), Sequence):
-                    if alike is None and guessed:
-                        break
-                    some = rows // NARROWED if alike is None else alike
-                    guessed |= alike is None
-                    found = 1 if value.get("eq") is not None else few(value["in"])
-                    left = left * min(rows, found * some) // max(rows, 1)
-                elif value.keys() & RANGES:
-                    left = left * self._between(type_, column, value, rows) // max(rows, 1)
-                    break
-                else:
-                    break
-            least = min(least, left)
-        return least
-
-    def _alike(self, type_: Type, column: str, rows: int, *, single: bool) -> int | None:
-        """The approximate number, of ``rows``, with one value of a column; None if it is unknown.
-
-        It is known for the type's key, for references and, if ``single``, for a column with a unique index. In a
-        partitioned table the index of the key has the time too.
-        """
-        if type_.key == (column,) or (single and self._indexes.leading(type_).get(column)):
-            return min(rows, 1)
-        for relation in type_.relations.values():
-            join = relation.join
-            if not relation.many and join.equality and join.local_columns == (column,):
-                return rows // max(self.rows(self._catalogue[relation.target]), 1)
-        return None
-
-    def _between(self, type_: Type, column: str, value: Mapping[str, Any], rows: int) -> int:
-        """The approximate number, of ``rows``, in a range of a column.
-
-        For times it follows from statistics; for other columns the selectivity is assumed.
-        """
-        spread = self._spreads.get(type_.sql_name, {}).get(column)
-        if spread is None:
-            return rows // NARROWED
-        first = max((_seconds(value[name]) for name in ("gt", "gte") if value.get(name) is not None), default=None)
-        last = min((_seconds(value[name]) for name in ("lt", "lte") if value.get(name) is not None), default=None)
-        if first is None and last is None:
-            return rows
-        all_rows = max(self.rows(type_), 1)
-        return min(rows, spread.rows(all_rows, first, last) * rows // all_rows + 1)
-
-    def _is_narrow(self, type_: Type, where: Mapping[str, Any]) -> bool:
-        """Whether the filter has an equality on a column that leads an index."""
-        indexed = {type_.field_name(column) for column in self._indexes.leading(type_)}
-        return any(
-            name in indexed and isinstance(value, Mapping) and (value.get("eq") is not None or "in" in value)
-            for name, value in where.items()
-        )
-
-    def _is_found(self, type_: Type, where: Mapping[str, Any], relation: RelationField | None) -> bool:
-        """Whether an index finds exactly the rows of the filter.
-
-        The filter then has equalities and at most one range of the index's columns, after those of the parent's key, or
-        a range of the time that orders the type.
-        """
-        compared = {name: set(value) for name, value in where.items() if isinstance(value, Mapping)}
-        if len(compared) < len(where):
-            return False
-        time = type_.field_name(type_.order[0].name)
-        if compared.keys() == {time} and compared[time] <= RANGES:
-            return True
-        if relation and not relation.join.equality:
-            return False
-        parent = {type_.field_name(column) for column in relation.join.remote_columns} if relation else set()
-        return any(
-            _finds([type_.field_name(column) for column in key], compared, parent) for key in self._indexes.keys(type_)
-        )
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
@@ -365,9 +262,9 @@ class Scans:
         terms = type_.order
         if asked:
             terms = tuple(of_field(type_, one) for one in asked if one.get(LEAF) is not None)
-        served = self._indexes.serves(type_, terms, equal)
+        served = self.estimates.indexes.serves(type_, terms, equal)
         if served is None and type_.walk and relation is None:
-            served = self._indexes.serves(type_, terms, equal, walked=True)
+            served = self.estimates.indexes.serves(type_, terms, equal, walked=True)
         return served is not None and (served.terms == len(terms) or _tells_apart(type_, served))
 
     # -- sums ------------------------------------------------------------------------------------------------------
@@ -383,26 +280,6 @@ class Scans:
                 ranked += any(name in PERCENTILES for name in names)
         keys = len(selection.arguments.get("groupBy") or ())
         return keys * rows // SORTED + functions * rows // SUMMED + ranked * rows // RANKED
-
-
-def _finds(key: Sequence[str], compared: Mapping[str, set[str]], parent: Collection[str]) -> bool:
-    """Whether the fields of an index begin with those of a parent's key and all compared ones, a range last."""
-    left, equal = set(compared), set(parent)
-    for column in key:
-        if column in equal:
-            equal.discard(column)
-        elif column in left and (compared[column] <= EQUALITIES or (compared[column] <= RANGES and left == {column})):
-            left.discard(column)
-        else:
-            break
-    return not left and not equal
-
-
-def _seconds(time: date) -> float:
-    """A time in seconds since 1970."""
-    if not isinstance(time, datetime):
-        time = datetime(time.year, time.month, time.day, tzinfo=UTC)
-    return time.timestamp()
 
 
 def _is_rare(type_: Type, where: Mapping[str, Any]) -> bool:

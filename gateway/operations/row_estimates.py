@@ -1,0 +1,152 @@
+"""Estimates of rows: of a type, of lists below parents, and of what a filter leaves of them.
+
+Sizes, indexes and the spread of times come from the facts of the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from db.attach.facts import Facts
+from schema.catalogue.catalogue import Catalogue, RelationField, Type
+from schema.sql.conditions import few
+from schema.sql.indexes import Indexes
+from schema.sql.operators import ORDER
+
+NARROWED = 10
+"""The assumed selectivity, one row in so many, of an index on a column without statistics."""
+EQUALITIES = {"eq", "isNull"}
+RANGES = {operator.name for operator in ORDER}
+
+
+class RowEstimates:
+    """Estimates by the sizes of tables and by what indexes and statistics tell of a filter."""
+
+    def __init__(self, catalogue: Catalogue, facts: Facts) -> None:
+        self.indexes = Indexes(facts)
+        self._catalogue = catalogue
+        self._rows = facts.rows
+        self._spreads = facts.spreads
+
+    def of_table(self, name: str) -> int:
+        """The approximate number of rows of a table, 0 if it is unknown."""
+        return self._rows.get(name, 0)
+
+    def rows(self, type_: Type) -> int:
+        """The approximate number of rows of a type.
+
+        A view has those of its base table, if known; else, like a SELECT, at most those of the largest table it reads.
+        """
+        of_view = type_.behind and type_.over
+        names = (of_view.table,) if of_view else (*type_.reads, *type_.behind)
+        return max((self.of_table(name) for name in names), default=0)
+
+    def below(self, type_: Type, parent: Type | None, parents: int) -> int:
+        """The approximate total of the lists of ``parents`` parents."""
+        rows = self.rows(type_)
+        return rows if parent is None else min(rows, parents * rows // max(self.rows(parent), 1))
+
+    def left(self, type_: Type, where: Mapping[str, Any], rows: int) -> int:
+        """The approximate number, of ``rows``, that the most selective index leaves after equalities and one range."""
+        least = rows
+        for one in where.get("and") or ():
+            least = min(least, self.left(type_, one or {}, rows))
+        for key in self.indexes.keys(type_):
+            left, guessed = rows, False
+            for column in key:
+                value = where.get(type_.field_name(column))
+                if not isinstance(value, Mapping):
+                    break
+                alike = self._alike(type_, column, rows, single=key == (column,))
+                if value.get("eq") is not None or isinstance(value.get("in"), Sequence):
+                    if alike is None and guessed:
+                        break
+                    some = rows // NARROWED if alike is None else alike
+                    guessed |= alike is None
+                    found = 1 if value.get("eq") is not None else few(value["in"])
+                    left = left * min(rows, found * some) // max(rows, 1)
+                elif value.keys() & RANGES:
+                    left = left * self._between(type_, column, value, rows) // max(rows, 1)
+                    break
+                else:
+                    break
+            least = min(least, left)
+        return least
+
+    def _alike(self, type_: Type, column: str, rows: int, *, single: bool) -> int | None:
+        """The approximate number, of ``rows``, with one value of a column; None if it is unknown.
+
+        It is known for the type's key, for references and, if ``single``, for a column with a unique index. In a
+        partitioned table the index of the key has the time too.
+        """
+        if type_.key == (column,) or (single and self.indexes.leading(type_).get(column)):
+            return min(rows, 1)
+        for relation in type_.relations.values():
+            join = relation.join
+            if not relation.many and join.equality and join.local_columns == (column,):
+                return rows // max(self.rows(self._catalogue[relation.target]), 1)
+        return None
+
+    def _between(self, type_: Type, column: str, value: Mapping[str, Any], rows: int) -> int:
+        """The approximate number, of ``rows``, in a range of a column.
+
+        For times it follows from statistics; for other columns the selectivity is assumed.
+        """
+        spread = self._spreads.get(type_.sql_name, {}).get(column)
+        if spread is None:
+            return rows // NARROWED
+        first = max((_seconds(value[name]) for name in ("gt", "gte") if value.get(name) is not None), default=None)
+        last = min((_seconds(value[name]) for name in ("lt", "lte") if value.get(name) is not None), default=None)
+        if first is None and last is None:
+            return rows
+        all_rows = max(self.rows(type_), 1)
+        return min(rows, spread.rows(all_rows, first, last) * rows // all_rows + 1)
+
+    def is_narrow(self, type_: Type, where: Mapping[str, Any]) -> bool:
+        """Whether the filter has an equality on a column that leads an index."""
+        indexed = {type_.field_name(column) for column in self.indexes.leading(type_)}
+        return any(
+            name in indexed and isinstance(value, Mapping) and (value.get("eq") is not None or "in" in value)
+            for name, value in where.items()
+        )
+
+    def is_found(self, type_: Type, where: Mapping[str, Any], relation: RelationField | None) -> bool:
+        """Whether an index finds exactly the rows of the filter.
+
+        The filter then has equalities and at most one range of the index's columns, after those of the parent's key, or
+        a range of the time that orders the type.
+        """
+        compared = {name: set(value) for name, value in where.items() if isinstance(value, Mapping)}
+        if len(compared) < len(where):
+            return False
+        time = type_.field_name(type_.order[0].name)
+        if compared.keys() == {time} and compared[time] <= RANGES:
+            return True
+        if relation and not relation.join.equality:
+            return False
+        parent = {type_.field_name(column) for column in relation.join.remote_columns} if relation else set()
+        return any(
+            _finds([type_.field_name(column) for column in key], compared, parent) for key in self.indexes.keys(type_)
+        )
+
+
+def _finds(key: Sequence[str], compared: Mapping[str, set[str]], parent: Collection[str]) -> bool:
+    """Whether the fields of an index begin with those of a parent's key and all compared ones, a range last."""
+    left, equal = set(compared), set(parent)
+    for column in key:
+        if column in equal:
+            equal.discard(column)
+        elif column in left and (compared[column] <= EQUALITIES or (compared[column] <= RANGES and left == {column})):
+            left.discard(column)
+        else:
+            break
+    return not left and not equal
+
+
+def _seconds(time: date) -> float:
+    """A time in seconds since 1970."""
+    if not isinstance(time, datetime):
+        time = datetime(time.year, time.month, time.day, tzinfo=UTC)
+    return time.timestamp()
