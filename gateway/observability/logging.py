@@ -62,6 +62,12 @@ def _as_line(entry: dict[str, Any]) -> str:
         return json.dumps(entry, default=str, skipkeys=True)
 
 
+def _is_no_cancelled_close(record: logging.LogRecord) -> bool:
+    """False for the error that SQLAlchemy's pool logs if a signal ends the closing of a connection."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (record.name.startswith("sqlalchemy.pool") and isinstance(error, asyncio.CancelledError))
+
+
 class Lines(logging.Handler):
     """Writes log lines to stderr, in batches of a tenth of a second: a write of its own costs as much as a query.
 
@@ -72,6 +78,7 @@ class Lines(logging.Handler):
         super().__init__()
         self.as_text = False
         self.setFormatter(JsonFormatter())
+        self.addFilter(_is_no_cancelled_close)
         self._waiting: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
 
