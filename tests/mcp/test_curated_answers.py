@@ -607,10 +607,10 @@ async def test_a_row_that_is_not_there_is_said(demo: Client) -> None:
     assert envelope["warnings"][0].startswith("cohortExecution: there is no such row")
 
 
-async def test_the_median_answer_is_short(demo: Client) -> None:
+async def test_long_answers_are_short(demo: Client) -> None:
     """Those that need no id; with ids they are shorter."""
     sizes = []
     for question in ("models_at_risk", "rollback_candidates", "twin_trust", "drifted_features"):
         envelope = await Agent(demo).call("answer", question=question)
         sizes.append(tokens(json.dumps(envelope, separators=(",", ":"), ensure_ascii=False)))
-    assert max(sizes) <= 1_000
+    assert max(sizes) <= 1_600

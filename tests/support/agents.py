@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,18 @@ def failed(result: dict[str, Any]) -> dict[str, Any]:
     return failure
 
 
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
+
+
 def tokens(text: str) -> int:
-    """About how many tokens a text has: four bytes each."""
-    return -(-len(text.encode()) // 4)
+    """About how many tokens a text has: 26 for a UUID, 18 for a time, else one for four bytes.
+
+    Within some 10 % of what ``o200k_base`` counts in answers, schema and instructions.
+    """
+    text, ids = _UUID.subn("", text)
+    text, times = _TIME.subn("", text)
+    return -(-len(text.encode()) // 4) + 26 * ids + 18 * times
 
 
 # -- changes -----------------------------------------------------------------------------------------------------------
