@@ -112,6 +112,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/scopes": ACCESS,
     "schema/search/": ("search", "similarity"),
     "schema/search/text": ("search", "ended", "differential"),
+    "schema/search/texts": ("similarity_by_text", "similarity", "differential"),
     "schema/search/vector": ("similarity", "similarity_by_text", "differential"),
     "schema/sql/": ("oracle", "paging", "values", "bad_input", "differential"),
     "schema/sql/aggregates": ("aggregates", "oracle"),

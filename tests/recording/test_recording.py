@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -299,6 +300,18 @@ async def test_bad_rows_are_named_and_nothing_is_written(client: Client, sql: as
     assert answer["path"] == ["input", "rows", "7", "value"]
     assert await sql.fetchval("SELECT count(*) FROM ml_hpo_trials") == 0
     assert (await record(client, "recordHpoTrials", good))["inserted"] == 900
+
+
+async def test_an_escape_that_is_spelled_out_is_text(client: Client, sql: asyncpg.Connection) -> None:
+    """In JSON too, where NUL is written as one, behind a backslash as well."""
+    study = {"id": str(await add(sql, "ml_hpo_studies"))}
+    row = {"study": study, "trialNumber": 1, "state": "COMPLETE", "value": 0.5}
+    for text in ("\\\0", "a\0"):
+        answer = await record(client, "recordHpoTrials", [{**row, "params": {"a": text}}])
+        assert [(one["code"], one["path"][-1]) for one in answer["rows"]] == [("INVALID_VALUE", "params")]
+    spelled = {"a": "\\u0000", "\\\\u0000": ["^\\u0000$"]}
+    assert (await record(client, "recordHpoTrials", [{**row, "params": spelled}]))["inserted"] == 1
+    assert json.loads(await sql.fetchval("SELECT params FROM ml_hpo_trials")) == spelled
 
 
 async def test_rows_that_a_check_forbids_are_asked_for(
