@@ -17,7 +17,7 @@ import orjson
 
 from db.store.changelog import LogPosition
 
-LEASE_SECONDS = 15.0
+LEASE_SECONDS = 8.0
 """Seconds for which a lease is valid."""
 
 

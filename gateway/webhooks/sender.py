@@ -39,7 +39,7 @@ from schema.catalogue.from_models import catalogue
 
 log = logging.getLogger("gateway.webhooks")
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 2.0
 """Seconds between two attempts to take or renew the lease."""
 IDLE_SECONDS = 1.0
 """Seconds between two looks for due messages."""

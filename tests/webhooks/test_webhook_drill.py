@@ -56,7 +56,7 @@ async def main():
 
 asyncio.run(main())
 """
-"""A process that sends as a gateway's does, with a lease of one second in place of fifteen."""
+"""A process that sends as a gateway's does, with a lease of one second in place of eight."""
 
 
 @asynccontextmanager
