@@ -31,7 +31,10 @@ from db.engine.readers import NO_SETTINGS, EngineReader, Identity, Reader, give_
 from db.engine.session import setting
 from db.engine.timelines import STANDING, OutdatedServerError, PrimaryPosition
 
-_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+IDLE_SECONDS = 60
+"""Seconds without a statement after which the server ends a transaction: a process that is stopped, or behind a network
+that drops everything, would keep its locks."""
+_BEGIN = f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'"
 _READ = "reading"
 _UNREAD = f"ROLLBACK TO SAVEPOINT {_READ}; RELEASE SAVEPOINT {_READ}"
 """Ends the savepoint of a read, and reverts its settings."""

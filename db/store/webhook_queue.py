@@ -135,11 +135,17 @@ async def extend(connection: asyncpg.Connection, holder: str) -> bool:
 async def place_of(connection: asyncpg.Connection, holder: str) -> LogPosition | None:
     """The position up to which the log was read; locks it until the end of the transaction.
 
+    The server ends a transaction that is idle for as long as a lease: else a process that is stopped in it would keep
+    others from taking over.
+
     Raises:
         LeaseLostError: Another process holds the lease.
     """
     row = await connection.fetchrow(
-        "SELECT place::text FROM gateway.webhook_sender WHERE id = 1 AND holder = $1 FOR UPDATE", holder
+        "SELECT place::text, set_config('idle_in_transaction_session_timeout', $2, true) "
+        "FROM gateway.webhook_sender WHERE id = 1 AND holder = $1 FOR UPDATE",
+        holder,
+        str(round(LEASE_SECONDS * 1000)),
     )
     if row is None:
         raise LeaseLostError

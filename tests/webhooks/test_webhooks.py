@@ -367,6 +367,24 @@ async def test_one_of_two_sends_and_the_other_takes_over(database: Database, sql
     assert len({post.id for post in receiver.posts}) == 20
 
 
+async def test_one_that_is_stopped_in_a_transaction_is_passed_over(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by SIGSTOP, or by a network that drops everything: its connection stays, with the lock of the lease."""
+    monkeypatch.setattr(webhook_queue, "LEASE_SECONDS", 0.5)
+    stopped = await connect(database.gateway_url)
+    async with receiving() as receiver:
+        await create(database, receiver.url)
+        assert await sql.fetchval(webhook_queue.TAKE_LEASE, "stopped")
+        await sql.execute("UPDATE gateway.webhook_sender SET held_until = now()")
+        await stopped.execute("BEGIN")
+        await webhook_queue.place_of(stopped, "stopped")
+        async with sender(database.gateway_url, **FAST):
+            await record(sql, "Model:t", "A")
+            await receiver.until(1)
+    stopped.terminate()
+
+
 async def test_what_a_private_network_is_told(
     database: Database, sql: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
