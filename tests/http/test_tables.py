@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -23,7 +22,6 @@ from schema.catalogue.from_models import catalogue
 from tests.support.callers import JWT, calling, token
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
-from tests.support.extremes import make_extreme
 from tests.support.sockets import Listening, listening, until
 
 CSV = "text/csv"
@@ -74,20 +72,6 @@ def leaves(type_: Type) -> dict[str, list[str]]:
     return found
 
 
-def asked_of(type_: Type) -> tuple[str, list[str]]:
-    """The selection of all that `leaves` finds, and the columns that a table of it has."""
-    asked = leaves(type_)
-    fields = " ".join(f"{name} {{ {' '.join(below)} }}" if below else name for name, below in asked.items())
-    return fields, [f"{name}.{one}" if one else name for name, below in asked.items() for one in below or [""]]
-
-
-def found_in(row: Any, column: str) -> Any:
-    """The value of a table's column in a row of a page."""
-    for key in column.split("."):
-        row = None if row is None else row[key]
-    return row
-
-
 TYPES = [
     type_
     for type_ in catalogue()
@@ -99,7 +83,9 @@ async def test_every_list_has_the_values_of_its_pages(demo: Client) -> None:
     """All columns of all types, and of the rows that they lead to: no kind of column is said in another way."""
     compared = 0
     for type_ in TYPES:
-        fields, columns = asked_of(type_)
+        asked = leaves(type_)
+        fields = " ".join(f"{name} {{ {' '.join(below)} }}" if below else name for name, below in asked.items())
+        columns = [f"{name}.{one}" if one else name for name, below in asked.items() for one in below or [""]]
         query = f"{{ {type_.plural} {{ nodes {{ {fields} }} }} }}"
         paged = await demo.data(query.replace(type_.plural, f"{type_.plural}(first: 300)", 1))
         expected = paged[type_.plural]["nodes"]
@@ -108,48 +94,12 @@ async def test_every_list_has_the_values_of_its_pages(demo: Client) -> None:
         for row, page in zip(found, expected, strict=True):
             assert list(row) == columns, type_.name
             for name, value in row.items():
-                assert value == found_in(page, name), (type_.name, name)
+                there: Any = page
+                for key in name.split("."):
+                    there = None if there is None else there[key]
+                assert value == there, (type_.name, name)
                 compared += 1
     assert compared > 10_000
-
-
-@pytest.fixture(scope="module")
-async def extreme(demo_template: Database, clone: Clone) -> AsyncIterator[Client]:
-    """A gateway on the demo's rows, with the extremes of every type in each column."""
-    async with clone(demo_template) as copy:
-        await make_extreme(copy)
-        async with serving(copy.gateway_url) as client:
-            yield client
-
-
-async def test_extremes_have_the_digits_and_escapes_of_pages(extreme: Client) -> None:
-    """In lines of JSON and in CSV, wherever a page has a value; numbers are compared without rounding."""
-    compared = 0
-    for type_ in TYPES:
-        fields, columns = asked_of(type_)
-        page = f"{{ {type_.plural}(first: 300) {{ nodes {{ {fields} }} }} }}"
-        answer = exactly((await extreme.http.post("/graphql", json={"query": page})).text)
-        paged = (answer["data"] or {}).get(type_.plural)  # null by an error of a field that cannot be null
-        expected = paged["nodes"] if paged else []
-        said = [exactly(line) for line in (await table(extreme, page)).text.split("\n")[:-1]]
-        texts = list(csv.DictReader(io.StringIO((await table(extreme, page, CSV)).text, newline="")))
-        assert len(said) == len(texts), type_.name
-        for row, text, there in zip(said, texts, expected, strict=bool(expected)):
-            assert list(row) == list(text) == columns, type_.name
-            for name in columns:
-                value = found_in(there, name)
-                if value is None:  # of what the graph refuses, a page has an error
-                    continue
-                assert row[name] == value, (type_.name, name)
-                assert text[name] == value or exactly(text[name]) == value, (type_.name, name)
-                compared += 1
-    assert compared > 3_000
-    print(compared)
-
-
-def exactly(text: str) -> Any:
-    """JSON with all digits of its numbers."""
-    return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 
 
 async def test_the_formats_say_the_same(demo: Client) -> None:
