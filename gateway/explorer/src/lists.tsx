@@ -48,7 +48,7 @@ interface List<One extends { id: string }> {
 const anyOf = (field: string) => (values: string[]): Where => ({ [field]: { in: values } });
 const like = (...fields: string[]) => (text: string): Where => ({ or: fields.map((field) => ({ [field]: { iContains: text } })) });
 const yes = (field: string) => (values: string[]): Where => (values.length === 1 ? { [field]: { eq: values[0] === "yes" } } : {});
-/** A long name is cut after two lines, the row's own after three; a pointer over it shows it whole. */
+/** A long name is cut after three lines; a pointer over it shows it whole. */
 const link = (row: { id: string } | null | undefined, name: string | null | undefined) => (row ? <a class="name" href={lineageOf(row.id)} title={name ?? undefined}>{name}</a> : null);
 const state = (type?: string) => (value: string | null | undefined) => (value ? <State state={value} type={type} /> : null);
 const time = (value: string | null | undefined) => (value ? <Time at={value} /> : null);
