@@ -17,7 +17,7 @@ from graphql import GraphQLError, OperationDefinitionNode, VariableValues, parse
 from graphql.language import FragmentDefinitionNode
 
 from db.attach.facts import Facts
-from db.attach.spreads import Spread
+from db.attach.spreads import Spread, Spreads
 from gateway.operations.cost import Meter
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
@@ -30,6 +30,7 @@ PRICES = Path(__file__).parents[1] / "golden" / "prices.txt"
 LIMITS = Settings(max_cost=50_000, max_answer_bytes=2_000_000, max_depth=14, max_fields=1_500, max_root_fields=12)
 DAY = 86_400.0
 NEW_YEAR = 1_767_225_600.0  # of 2026
+YEAR = Spread(tuple(NEW_YEAR + 36.5 * DAY * part for part in range(11)))
 
 
 def golden() -> list[tuple[str, str]]:
@@ -55,14 +56,13 @@ def facts(demo: Client) -> Facts:
         apart={table: 300 for table, number in tables.items() if number % 4 == 1},
         spreads={
             type_.sql_name: {
-                leaf.columns[0]: Spread(tuple(NEW_YEAR + 36.5 * DAY * part for part in range(11)))
+                leaf.columns[0]: Spreads(((1.0, YEAR),), 50, 20)
                 for leaf in type_.columns.values()
                 if leaf.kind.graphql == "DateTime"
             }
             for type_ in catalogue()
             if not type_.is_view
         },
-        unseen={table: 50 for table, number in tables.items() if number % 3},
     )
 
 
