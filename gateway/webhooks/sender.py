@@ -51,7 +51,7 @@ LOOKING = 0.05
 """The largest part of the time spent on looks that are long and find little, as while a receiver is down."""
 LONGEST_DELAY = 3600.0
 GRACE_SECONDS = 2.0
-"""Seconds for which running attempts may continue when the process ends."""
+"""Seconds for which running attempts may continue when the process ends, and then for giving the lease back."""
 CLAIM_MARGIN = 10.0
 """Seconds beyond an attempt's timeout for which its message stays claimed."""
 _PRUNE_SECONDS = 3600.0
@@ -171,7 +171,7 @@ class WebhookSender:
                     lane.task.cancel()
                 await asyncio.gather(*(lane.task for lane in held.lanes.values()), return_exceptions=True)
                 with suppress(*_LOST):
-                    async with asyncio.timeout(1.0):
+                    async with asyncio.timeout(GRACE_SECONDS):
                         await connection.execute(webhook_queue.LEAVE, self._holder)
 
     @asynccontextmanager
