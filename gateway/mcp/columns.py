@@ -19,6 +19,7 @@ class Columns:
     def __init__(self, schema: Schema) -> None:
         self._catalogue = schema.catalogue
         self._types = {type_.name for type_ in schema.catalogue}
+        self._objects = {made.type_name: made for type_ in schema.catalogue for made in type_.objects.values()}
         self.facts = lru_cache(maxsize=None)(self._facts)
 
     def unit(self, type_name: str, field: str) -> str | None:
@@ -35,6 +36,8 @@ class Columns:
         return self.facts(type_name, field).prose
 
     def _facts(self, type_name: str, field: str) -> ColumnFacts:
+        if made := self._objects.get(type_name):
+            return made.leaves[field].facts if field in made.leaves else NO_FACTS
         if type_name not in self._types:  # groups and aggregates of rows are of the same columns
             type_name = type_name.removesuffix("Group").removesuffix("Aggregate")
             if type_name not in self._types:

@@ -67,6 +67,8 @@ class FoundField:
     values: tuple[str, ...] = ()
     root: str | None = None
     """The root field that lists the rows of the type."""
+    through: str = ""
+    """The field of those rows that has the type, if it is a part of a row."""
     leads_to: str | None = None
     score: float = 0.0
 
@@ -168,7 +170,7 @@ class FieldFinder:
                 yield self._of_leaf(type_, type_.name, leaf)
         for made in type_.objects.values():
             for leaf in made.leaves.values():
-                yield self._of_leaf(type_, made.type_name, leaf)
+                yield self._of_leaf(type_, made.type_name, leaf, made.name)
             field = FoundField(
                 type_.name, made.name, made.type_name, made.description, root=self._roots.get(type_.name)
             )
@@ -183,13 +185,13 @@ class FieldFinder:
             weights = self._weights(type_, relation.name, relation.aliases, relation.description)
             yield _FieldEntry(field, _added(weights, aliases, OWNER_ALIAS))
 
-    def _of_leaf(self, type_: Type, owner: str, leaf: ColumnField) -> _FieldEntry:
+    def _of_leaf(self, type_: Type, owner: str, leaf: ColumnField, through: str = "") -> _FieldEntry:
         facts, kind = leaf.facts, leaf.kind
         values = facts.values or (tuple(member.value for member in kind.labels) if kind.labels else ())
         named = kind.labels.__name__ if kind.labels else kind.graphql
         field = FoundField(
             owner, leaf.name, f"[{named}]" if kind.is_list else named, leaf.description,
-            facts.unit.value if facts.unit else None, tuple(values), self._roots.get(type_.name),
+            facts.unit.value if facts.unit else None, tuple(values), self._roots.get(type_.name), through,
         )  # fmt: skip
         weights = self._weights(type_, leaf.name, facts.aliases, leaf.description)
         _add(weights, phrasing(owner, leaf.name), SAID)

@@ -146,7 +146,8 @@ def _line(box: Toolbox, found: FoundField) -> str:
     type_ = box.schema.graphql.type_map[found.type]
     assert isinstance(type_, GraphQLObjectType)  # noqa: S101 - rows and their parts are objects
     line = f"{found.type}.{box.cards.field_line(type_, found.name, type_.fields[found.name])}"
-    return f"{line} [{found.root}]" if found.root else line
+    root = f"{found.root} {{ {found.through} }}" if found.through else found.root
+    return f"{line} [{root}]" if found.root else line
 
 
 FIND_FIELDS = AgentTool(
