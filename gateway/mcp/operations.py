@@ -110,7 +110,7 @@ def _told(message: str, code: str, *, shown: bool) -> tuple[str, str]:
     return (f"{head}.", rest) if separator else (message, "Change what it says, then call again.")
 
 
-_RIGHT = ("Did you mean", "Such as", "Its values", "Its fields")
+_RIGHT = ("Did you mean", "Such as", "Its values", "Its fields", "Aggregates stand")
 """Beginnings of the advice in validation errors."""
 _ADVICE: dict[str, str] = {
     ErrorCode.GRAPHQL_VALIDATION_FAILED: "find_fields names the right field, describe_type all of a type.",

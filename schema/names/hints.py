@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from graphql import EnumValueNode, GraphQLError, StringValueNode
+from graphql import EnumValueNode, FieldNode, GraphQLError, StringValueNode
 
 from schema.adapters import graphql_core as said
 from schema.names.suggestions import Suggestion, Suggestions
@@ -18,12 +18,26 @@ def hinted(errors: Iterable[GraphQLError], suggestions: Suggestions) -> Iterator
     """The errors, with suggestions in the first `MOST` that are about unknown names."""
     left = MOST
     for error in errors:
-        found = (suggested(error.message, suggestions) or _instead(error, suggestions)) if left else None
+        found = (
+            _of_field(error, suggestions) or suggested(error.message, suggestions) or _instead(error, suggestions)
+            if left
+            else None
+        )
         if not found:
             yield error
             continue
         left -= 1
         yield GraphQLError(f"{error.message} {found.text}", error.nodes, extensions=error.extensions)
+
+
+def _of_field(error: GraphQLError, suggestions: Suggestions) -> Suggestion | None:
+    """The suggestion for an unknown field that was selected from."""
+    found = said.UNKNOWN_FIELD.match(error.message)
+    node = error.nodes[0] if found and error.nodes else None
+    if found is None or not isinstance(node, FieldNode) or node.selection_set is None:
+        return None
+    below = next((one.name.value for one in node.selection_set.selections if isinstance(one, FieldNode)), "")
+    return suggestions.field(found["owner"], found["name"], below)
 
 
 def _instead(error: GraphQLError, suggestions: Suggestions) -> Suggestion | None:

@@ -136,9 +136,9 @@ class Suggestions:
         self._known = lru_cache(maxsize=2000)(self._found)
         self._candidates = lru_cache(maxsize=2000)(self._field_candidates)
 
-    def field(self, owner: str, name: str) -> Suggestion:
-        """Suggestions for an unknown field of a type."""
-        return self._known(self._field, name[:LONGEST], owner)
+    def field(self, owner: str, name: str, below: str = "") -> Suggestion:
+        """Suggestions for an unknown field of a type; ``below`` is the first field that was selected from it."""
+        return self._known(self._field, name[:LONGEST], owner, below[:LONGEST])
 
     def shape(self, owner: str, name: str) -> Suggestion:
         """Suggestions for a text or name in place of an input object of a type."""
@@ -168,7 +168,7 @@ class Suggestions:
         """The result of one of the searches below; cached, so that callers cut names, which clients choose."""
         return find(*owner, name)
 
-    def _field(self, owner: str, name: str) -> Suggestion:
+    def _field(self, owner: str, below: str, name: str) -> Suggestion:
         type_ = self._schema.type_map.get(owner)
         if isinstance(type_, GraphQLInterfaceType | GraphQLUnionType):
             members = sorted(self._schema.get_possible_types(type_), key=lambda one: one.name)
@@ -177,7 +177,7 @@ class Suggestions:
         if not isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
             return Suggestion()
         asked = words(name)
-        if owner.endswith(AGGREGATE) and (by_field := self._by_field(type_, asked)):
+        if owner.endswith(AGGREGATE) and (by_field := self._by_field(type_, asked, below)):
             return by_field
         ranked = self._ranked(asked, self._candidates(owner), words(owner))
         names = tuple(one for _, one in ranked)
@@ -190,9 +190,13 @@ class Suggestions:
             elsewhere = tuple(self._one_step_away(type_, name))[:MOST]
         return Suggestion(names, elsewhere)
 
-    def _by_field(self, type_: GraphQLObjectType | GraphQLInterfaceType, asked: Sequence[str]) -> Suggestion | None:
-        """Aggregate functions stand below the fields that they are of: ``durationMs { avg }``."""
-        for name, field in type_.fields.items():
+    def _by_field(
+        self, type_: GraphQLObjectType | GraphQLInterfaceType, asked: Sequence[str], below: str
+    ) -> Suggestion | None:
+        """Aggregate functions stand below the fields that they are of: ``durationMs { avg }`` for ``avg { durationMs
+        }``.
+        """
+        for name, field in sorted(type_.fields.items(), key=lambda one: one[0] != below):
             functions = getattr(get_named_type(field.type), "fields", {})
             if get_named_type(field.type).name in FUNCTIONS and (
                 found := self._ranked(asked, [_plain(one, None) for one in functions], ())

@@ -133,6 +133,30 @@ IN_FULL = {
 }
 """Abbreviations that are no prefix of what they stand for, or the prefix of another word as well."""
 
+IRREGULAR = {
+    "withdrew": "withdraw",
+    "withdrawn": "withdraw",
+    "ran": "run",
+    "chose": "choose",
+    "chosen": "choose",
+    "wrote": "write",
+    "written": "write",
+    "grew": "grow",
+    "grown": "grow",
+    "fell": "fall",
+    "fallen": "fall",
+    "rose": "rise",
+    "risen": "rise",
+    "broke": "break",
+    "broken": "break",
+    "froze": "freeze",
+    "frozen": "freeze",
+    "built": "build",
+    "held": "hold",
+    "kept": "keep",
+}
+"""Past forms of irregular verbs; those that also mean something else are left out (`left`, `took`, `made`)."""
+
 
 def _groups() -> dict[str, frozenset[int]]:
     found: dict[str, set[int]] = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-from schema.names.synonyms import BY_WORD, IN_FULL
+from schema.names.synonyms import BY_WORD, IN_FULL, IRREGULAR
 
 _PARTS = re.compile(r"[A-Z]?[a-z]+\d*|[A-Z]+(?![a-z])\d*|\d+[a-z]*")
 _KEPT = ("ss", "us", "is", "ias", "atlas", "canvas")
@@ -51,6 +51,7 @@ def singular(word: str) -> str:
 def stem(word: str) -> str:
     """The approximate stem of an English word: ``retrieved`` and ``retrieval`` -> ``retriev``."""
     word = singular(word)
+    word = IRREGULAR.get(word, word)
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 4:
             return word[: -len(ending)]
