@@ -16,6 +16,7 @@ from gateway.mcp.columns import Columns
 from gateway.mcp.envelope import Envelope, ToolError
 from gateway.mcp.mutations import MutationNames, agent_mutations
 from gateway.mcp.operations import Operations, ToolCall, failure
+from gateway.mcp.out_of_use import OutOfUse
 from gateway.mcp.presenting import Presenter, Told
 from gateway.mcp.reading import Reading, parsed, read
 from gateway.operations.refusals import RefusedError
@@ -48,6 +49,7 @@ class Toolbox:
         """The types that `search` covers."""
         self._service = service
         self._presenter = Presenter(self.columns)
+        self._out_of_use = OutOfUse(schema.catalogue)
         self._readings: dict[str, Reading] = {}
 
     @cached_property
@@ -78,7 +80,8 @@ class Toolbox:
         reading = self._reading(call, document)
         answer = await self.operations.run(call, reading.text, variables, own=trusted)
         if not own:
-            before = [*before, *case_hints(document, variables, answer["data"], self.schema.graphql, self.columns)]
+            hints = case_hints(document, variables, answer["data"], self.schema.graphql, self.columns)
+            before = [*before, *hints, *self._out_of_use.hints(document, reading.root)]
         return self._presenter.envelope(answer, reading.root, variables or {}, budget, before, single, told)
 
     def _is_trusted(self, call: ToolCall, document: str) -> bool:

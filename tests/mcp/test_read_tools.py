@@ -411,3 +411,69 @@ async def test_a_word_of_a_closed_vocabulary_is_not_doubted(demo: Client, query:
     envelope = await Agent(demo).call("query", query=query)
     assert not any(page["nodes"] for page in envelope["data"].values())
     assert envelope["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "warning"),
+    [
+        (
+            "{ roiCalculations { totalCount } }",
+            "RoiCalculation rows out of use count too: where: {isActive: {eq: true}} leaves them out.",
+        ),
+        ("{ experiments(first: 1) { nodes { roiCalculations { nodes { id } } } } }", "RoiCalculation rows out of use"),
+        (
+            "{ roiCostDetails { aggregate { totalCost { sum } } } }",
+            "RoiCostDetail rows of a RoiCalculation out of use count too: where: {calculation: {isActive: {eq: true}}}",
+        ),
+        ("{ featureViews(first: 1) { totalCount } }", "{deletedAt: {isNull: true}} leaves them out."),
+        ("{ roiCalculations(where: {isActive: {eq: true}}) { totalCount } }", None),
+        ("{ roiCalculations { nodes { id isActive } } }", None),
+        ("{ roiCalculations(first: 1) { nodes { costs { nodes { id } } isActive } } }", None),
+        ("{ models { totalCount } }", None),
+    ],
+)
+async def test_rows_out_of_use_are_told_where_nothing_leaves_them_out(
+    demo: Client, query: str, warning: str | None
+) -> None:
+    envelope = await Agent(demo).call("query", query=query)
+    said = [one for one in envelope["warnings"] if "out of use" in one]
+    assert len(said) == (warning is not None)
+    assert all(warning in one for one in said if warning)
+
+
+async def test_rows_in_use_are_what_the_warning_filters(demo: Client) -> None:
+    """The filters of the warnings are valid, and the demo has rows that they leave out."""
+    for root, where in (
+        ("roiCalculations", "{isActive: {eq: true}}"),
+        ("roiCostDetails", "{calculation: {isActive: {eq: true}}}"),
+        ("roiValueDriverDetails", "{calculation: {isActive: {eq: true}}}"),
+        ("toolDependencies", "{consumerTool: {deprecatedAt: {isNull: true}}}"),
+        ("featureViews", "{deletedAt: {isNull: true}}"),
+    ):
+        envelope = await Agent(demo).call("query", query=f"{{ {root} {{ totalCount }} }}")
+        [warning] = [one for one in envelope["warnings"] if "out of use" in one]
+        assert f"where: {where} " in warning
+        query = f"{{ every: {root} {{ totalCount }} used: {root}(where: {where}) {{ totalCount }} }}"
+        data = (await Agent(demo).call("query", query=query))["data"]
+        assert 0 < data["used"]["totalCount"] <= data["every"]["totalCount"]
+
+
+async def test_parts_of_rows_have_units_and_the_way_to_them(demo: Client) -> None:
+    found = (await Agent(demo).call("find_fields", text="recurring costs of ROI calculations"))["data"]
+    assert "RoiCalculationBreakdown.recurringCost: Float <USD> [roiCalculations { breakdown }]" in found
+    [card] = (await Agent(demo).call("describe_type", names=["RoiCalculationBreakdown"]))["data"]
+    assert "recurringCost <USD>" in card
+    query = "{ roiCalculations(first: 1) { nodes { breakdown { recurringCost } } } }"
+    envelope = await Agent(demo).call("query", query=query)
+    assert envelope["units"] == {"RoiCalculationBreakdown.recurringCost": "USD"}
+
+
+async def test_past_forms_of_verbs_are_understood(client: Client) -> None:
+    found = (await Agent(client).call("find_fields", text="why units withdrew from an experiment"))["data"]
+    assert any(line.startswith("Enrollment.withdrawalReason: ") for line in found[:4]), found
+
+
+async def test_the_way_to_an_aggregate_is_advice(client: Client) -> None:
+    query = "{ roiCostDetails { aggregate { sum { totalCost } } } }"
+    [error] = (await Agent(client).fails("query", query=query))["errors"]
+    assert error["try"] == "Aggregates stand below the field that they are of: totalCost { sum }."
