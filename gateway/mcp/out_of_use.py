@@ -1,13 +1,18 @@
-"""Warnings about lists that contain rows out of use: superseded, deactivated, deleted."""
+"""Warnings about rows out of use in lists (superseded, deactivated, deleted), and about states that have lapsed."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from db.base.lifecycles import lifecycles
 from db.base.recording import recordables
 from gateway.mcp.reading import Place
 from schema.catalogue.catalogue import Catalogue, Type
+
+STATE = "state"
+_NAME = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -25,16 +30,21 @@ class _Retirable:
 
 
 class OutOfUse:
-    """Knows the types whose rows can be out of use."""
+    """Knows the types whose rows can be out of use, and those whose states lapse."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         declared = [(catalogue[one.__name__], how) for one, how in recordables()]
         parts = [(type_, how.part_of) for type_, how in declared if how.part_of]
         self._retirable = [_retirable(type_, next(iter(how.retired)), parts) for type_, how in declared if how.retired]
+        self._lapsing = [
+            (catalogue[one.entity], catalogue[one.entity].field_name(one.column), lapse)
+            for one in lifecycles()
+            for lapse in one.lapses
+        ]
 
     def hints(self, document: str, root: Place) -> Iterator[str]:
         """Warnings about the lists of a query that may contain rows out of use, or at its root parts of such rows,
-        unless it mentions the field that says so.
+        unless it mentions the field that says so; and about stored states that may have lapsed.
         """
         roots = {one.type.name for places in root.below.values() for one in places}
         listed = set(_types(root))
@@ -48,6 +58,11 @@ class OutOfUse:
                 if f"{part}Connection" in roots:
                     where = f"{{{relation}: {one.where}}}"
                     yield f"{part} rows of a {one.name} out of use count too: where: {where} leaves them out."
+        names = set(_NAME.findall(document))
+        for type_, stored, lapse in self._lapsing:
+            ends = {STATE, *map(type_.field_name, lapse.columns)}
+            if stored in names and not names & ends and listed & {type_.name, f"{type_.name}Connection"}:
+                yield f"{type_.name}: {lapse.doc} Select {STATE}."
 
 
 def _types(place: Place) -> Iterator[str]:

@@ -477,3 +477,20 @@ async def test_the_way_to_an_aggregate_is_advice(client: Client) -> None:
     query = "{ roiCostDetails { aggregate { sum { totalCost } } } }"
     [error] = (await Agent(client).fails("query", query=query))["errors"]
     assert error["try"] == "Aggregates stand below the field that they are of: totalCost { sum }."
+
+
+@pytest.mark.parametrize(
+    ("query", "is_told"),
+    [
+        ('{ expertReviews(where: {approvalStatus: {eq: "approved"}}) { totalCount } }', True),
+        ("{ expertReviews(first: 1) { nodes { approvalStatus } } }", True),
+        ("{ expertReviews(first: 1) { nodes { approvalStatus state } } }", False),
+        ("{ expertReviews(first: 1) { nodes { approvalStatus validUntil } } }", False),
+        ("{ expertReviews(first: 1) { nodes { reviewType } } }", False),
+    ],
+)
+async def test_an_approval_that_may_have_lapsed_is_told(demo: Client, query: str, *, is_told: bool) -> None:
+    warnings = (await Agent(demo).call("query", query=query))["warnings"]
+    assert (
+        any("EXPIRED from the day after `validUntil`" in one and "Select state." in one for one in warnings) == is_told
+    )
