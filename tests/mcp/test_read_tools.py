@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 from jsonschema import Draft202012Validator
 
+from db.base.entity import derived, entities
+from db.base.lifecycles import lifecycles
+from db.base.markers import Group
 from tests.support.agents import LEGACY, MODERN, Agent, tokens
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
@@ -36,6 +39,14 @@ async def test_tools_are_listed_in_few_words(agent: Agent) -> None:
         assert tool["annotations"]["readOnlyHint"] is True
         assert tool["annotations"]["openWorldHint"] is False
         assert tool["inputSchema"]["additionalProperties"] is False
+
+
+async def test_a_client_of_this_era_learns_how_long_lists_hold(client: Client) -> None:
+    agent = Agent(client)
+    for method in ("tools/list", "resources/list", "resources/templates/list", "prompts/list"):
+        result = await agent.result(method)
+        assert result["ttlMs"] > 0
+        assert result["cacheScope"] == "private"
 
 
 async def test_answers_and_failures_are_of_the_output_schema(agent: Agent) -> None:
@@ -278,10 +289,24 @@ async def test_resources_and_prompts_are_there_for_clients_that_have_a_place_for
     [text] = (await agent.result("resources/read", {"uri": outline["uri"]}))["contents"]
     assert "Model" in text["text"]
     assert tokens(text["text"]) <= 350
-    [template] = (await agent.result("resources/templates/list"))["resourceTemplates"]
-    uri = template["uriTemplate"].replace("{name}", "Model")
-    [card] = (await agent.result("resources/read", {"uri": uri}))["contents"]
-    assert card["text"].startswith("Model: ")
+    listed = (await agent.result("resources/templates/list"))["resourceTemplates"]
+    templates = {one["name"]: one["uriTemplate"] for one in listed}
+    assert list(templates) == ["group", "type", "lifecycle"]
+
+    async def read(template: str, name: str) -> str:
+        uri = templates[template].replace("{name}", name)
+        [content] = (await agent.result("resources/read", {"uri": uri}))["contents"]
+        assert tokens(content["text"]) <= 400
+        return str(content["text"])
+
+    assert (await read("type", "Model")).startswith("Model: ")
+    told = "".join([await read("group", group) for group in Group])
+    assert all(f"\n{name}: " in told for name, one in {**entities(), **derived()}.items() if one.__group__)
+    for lifecycle in lifecycles():
+        moves = await read("lifecycle", lifecycle.entity)
+        assert all(change.name in moves for change in lifecycle.changes if change.to)
+        assert all(guard.code in moves for step in lifecycle.entering.values() for guard in step.guards)
+    assert "ACTIVE -> ACKNOWLEDGED (acknowledgeAlert), " in await read("lifecycle", "MonitoringAlert")
     prompts = (await agent.result("prompts/list"))["prompts"]
     assert [one["name"] for one in prompts] == ["triage", "rollback_review", "gate_review", "retraining_plan"]
     made = await agent.result("prompts/get", {"name": "gate_review", "arguments": {"estimate": "Estimate:1"}})
@@ -292,6 +317,9 @@ async def test_resources_and_prompts_are_there_for_clients_that_have_a_place_for
     ("method", "params"),
     [
         ("resources/read", {"uri": "e2i://types/__Schema"}),
+        ("resources/read", {"uri": "e2i://lifecycles/Tool"}),
+        ("resources/read", {"uri": "e2i://groups/Model"}),
+        ("resources/read", {"uri": "e2i://groups/"}),
         ("resources/read", {"uri": "file:///etc/passwd"}),
         ("resources/read", {"uri": "http://127.0.0.1/"}),
         ("prompts/get", {"name": "nothing"}),
