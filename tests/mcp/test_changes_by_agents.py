@@ -68,6 +68,8 @@ async def test_what_was_seen_and_confirmed_is_made_once(agent: Agent, sql: async
     assert step["changes"][0]["to"]["stage"] == "STAGING"
     assert await state(sql, model) == ("development", False)
 
+    left = "SELECT extract(epoch FROM expires_at - now()) FROM gateway.change_previews WHERE preview_id = $1"
+    assert 500 < await sql.fetchval(left, preview["previewId"]) <= 600
     question = await asked(agent, preview["previewId"])
     words = question["inputRequests"]["confirm"]["params"]["message"]
     assert "promoteModel" in words
