@@ -99,10 +99,10 @@ async def test_a_burst_for_a_locked_table_leaves_connections_for_others(
 ) -> None:
     """Nobody knows yet that it is locked, and those who wait for it would have every connection for a minute."""
     model = await model_in(holder, "development")
-    await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
     query, half = (WALK % model, 15) if walks else (RUNS, 100)
     limits = {"pool_size": 4, "heavy_connections": 4, "lock_timeout": 60}
     async with serving(copy.gateway_url, compiler=compiler, **limits) as client:
+        await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
         assert await client.data(OTHER)
         burst = [asyncio.create_task(client.ask(query)) for _ in range(half)]
         await asyncio.sleep(0)
@@ -146,10 +146,10 @@ async def test_a_burst_of_changes_of_a_locked_table(copy: Database, holder: asyn
     """Changes of others have a turn, though those of the locked table have a lock timeout of five minutes."""
     model = await model_in(holder, "development")
     alert = await holder.fetchval("SELECT id::text FROM ml_monitoring_alerts WHERE status = 'active' LIMIT 1")
-    await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_model_registry IN ACCESS EXCLUSIVE MODE")
     stuck = f'mutation {{ promoteModel(input: {{id: "{model}", to: STAGING}}) {{ __typename }} }}'
     free = f'mutation {{ acknowledgeAlert(input: {{id: "MonitoringAlert:{alert}"}}) {{ __typename }} }}'
     async with serving(copy.gateway_url, pool_size=4, lock_timeout=60) as client:
+        await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_model_registry IN ACCESS EXCLUSIVE MODE")
         burst = [asyncio.create_task(client.ask(stuck)) for _ in range(40)]
         while not await holder.fetchval("SELECT count(*) >= 4 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -302,9 +302,9 @@ async def test_a_slow_answer_keeps_nobody_from_the_rows_of_its_change(
 ) -> None:
     """It is committed, an operator changes the row, and the rest of the answer is read when that is possible."""
     model = await model_in(holder, "development")
-    await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_deployments IN ACCESS EXCLUSIVE MODE")
     operator = await connect(copy.admin_url)
     async with serving(copy.gateway_url, lock_timeout=60, change_read_timeout=0.3) as client:
+        await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_deployments IN ACCESS EXCLUSIVE MODE")
         query = f'mutation {{ promoteModel(input: {{id: "{model}", to: STAGING}}) {{ __typename {SLOW} }} }}'
         asking = asyncio.create_task(client.ask(query))
         await waited(operator, asking)
@@ -327,11 +327,11 @@ async def test_changes_have_their_turns_while_answers_are_slow(copy: Database, h
     """Of changes and of refusals alike; there are as many transactions at once as the pool has connections."""
     models = [await model_in(holder, "development") for _ in range(4)]
     alert = await holder.fetchval("SELECT id::text FROM ml_monitoring_alerts WHERE status = 'active' LIMIT 1")
-    await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_deployments IN ACCESS EXCLUSIVE MODE")
     refused = f'mutation {{ promoteModel(input: {{id: "%s", to: PRODUCTION}}) {{ __typename {STUCK} }} }}'
     made = f'mutation {{ promoteModel(input: {{id: "%s", to: STAGING}}) {{ __typename {SLOW} }} }}'
     free = f'mutation {{ acknowledgeAlert(input: {{id: "MonitoringAlert:{alert}"}}) {{ __typename }} }}'
     async with serving(copy.gateway_url, pool_size=2, lock_timeout=60, change_read_timeout=0.2) as client:
+        await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_deployments IN ACCESS EXCLUSIVE MODE")
         asked = [made % models[0], made % models[1], refused % models[2], refused % models[3]]
         asking = [asyncio.create_task(client.ask(query)) for query in asked]
         await waited(holder, asking[0])
