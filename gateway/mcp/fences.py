@@ -56,12 +56,17 @@ def label(text: str) -> str:
 
 
 def _is_label(text: str) -> bool:
-    """Whether a text is a name, a code, an id or a few words, and not several lines or sentences."""
-    return not _SENTENCES.search(text)
+    """Whether a text is a name, a code, an id or a few words, and not several lines, sentences or eight words."""
+    if " " not in text and text.isascii() and text.isprintable():  # most texts: a single word
+        return True
+    words = text.split()
+    is_long = len(text) >= LONG and (len(words) > 1 or words != [text])
+    return not (is_long or len(words) >= _WORDS or _SENTENCES.search(text))
 
 
-_SENTENCES = re.compile(rf"[\n\r\t{OPEN}{CLOSE}]|[.!?:;]\s+\S|\S(?:\s+\S+){{7}}|(?=.*\s).{{{LONG}}}")
-"""Signs of prose: several lines, sentences, eight words, or a very long word."""
+_WORDS = 8
+_SENTENCES = re.compile(rf"[\n\r\t{OPEN}{CLOSE}]|[.!?:;]\s+\S")
+"""Several lines, fences, and the end of a sentence before another one."""
 
 
 def is_fenced(value: Any) -> bool:

@@ -189,3 +189,33 @@ async def test_long_prose_is_capped_with_the_count_of_what_is_left_out() -> None
     text = fences.fenced("x" * 5_000)
     assert text == f"{fences.OPEN}{'x' * 2_000}{fences.CLOSE}(+3,000 characters)"
     assert fences.shown({"a": ["short", f"{'word ' * 30}"]}, prose=False)["a"][1].startswith(fences.OPEN)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_label"),
+    [
+        ("kisqali-nrx-propensity-model", True),
+        ("Model:238191e9-d296-4d35-9f36-48fb5e6e383a", True),
+        ("Kisqali NRx propensity", True),
+        ("one two three four five six seven", True),
+        ("one two three four five six seven eight", False),
+        ("Stop. Go", False),
+        ("a.b:c", True),
+        ("two\nlines", False),
+        (f"a {fences.OPEN} b", False),
+        ("x" * 500, True),
+        (f"{'x' * 79} y", False),
+        (f"{'x' * 80} ", False),
+        (f"{'x' * 40} {'y' * 30}", True),
+        ("é" * 80 + "\u00a0y", False),
+        ("", True),
+    ],
+)
+def test_names_are_told_from_prose(text: str, *, is_label: bool) -> None:
+    assert (fences.OPEN not in fences.label(text)) is is_label
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "é" * 1_000_000, "." + " " * 1_000_000, "x " * 500_000])
+def test_a_long_text_is_told_in_one_pass(text: str) -> None:
+    """As regards its length: a million squared would not end."""
+    assert fences.shown(text, prose=False)
