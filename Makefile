@@ -11,7 +11,7 @@ SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-partitioned test-caches test-federation test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
-  bench-lineage bench-recording bench-tables bench-growth bench-pages bench-frames drill drill-ha hostile mutants migration snapshot pages lock audit clean
+  bench-lineage bench-recording bench-tables bench-growth bench-pages bench-frames drill drill-ha hostile differential mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ drill-ha: $(VENV)/dev ## Lose the leader of a Patroni cluster in five ways, and 
 hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, and measure its memory
 	HOSTILE_REQUESTS=10000 $(BIN)/python -m pytest -s tests/http/test_hostile.py
 	HOSTILE_EXPENSIVE=200 $(BIN)/python -m pytest -s tests/operations/test_expensive_requests.py
+
+differential: $(VENV)/dev ## Ask both executors ten times as many generated questions, those of a seed: make differential SEED=7
+	DIFFERENTIAL_TIMES=10 DIFFERENTIAL_SEED=$(SEED) $(BIN)/python -m pytest -s tests/graph/test_differential.py
 
 mutants: $(VENV)/mutants ## Put faults into a copy of the code, and tell which of them the tests notice: make mutants MUTANTS=300
 	nice $(BIN)/python -m tests.mutants --sample $(or $(MUTANTS),300)
