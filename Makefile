@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 # A test whose time ran out on a busy machine is run once more and listed as RERUN; a wrong answer never is.
 AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 
-# A process for each CPU, up to four, each with a Postgres of its own; the tests of a file stay together.
-SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# A process more than CPUs, up to four, as tests wait for a third of their time; each has a Postgres of its own, and the tests
+# of a file stay together.
+SPREAD := --numprocesses $(shell cpus=$$(getconf _NPROCESSORS_ONLN); echo $$((cpus < 4 ? cpus + 1 : 4))) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-partitioned test-caches test-federation test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
