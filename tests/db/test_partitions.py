@@ -27,7 +27,7 @@ from tests.support.databases import Clone, Database, connect, connected
 from tests.support.plans import plan, recording
 
 METRICS, SPANS = "ml_bentoml_serving_metrics", "ml_observability_spans"
-NEWEST = datetime.now(UTC).replace(hour=1, minute=0, second=0, microsecond=0)
+NEWEST = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 BY_DAY = "aggregate(groupBy: [{ field: RECORDED_AT, bucket: DAY }]) { count avgLatencyMs { avg } group { recordedAt } }"
 
 
@@ -48,6 +48,7 @@ async def fill(sql: asyncpg.Connection) -> Sequence[str]:
         FROM generate_series(1, 1750) AS n""",
         NEWEST,
     )
+    await sql.execute("SELECT pg_stat_force_next_flush()")  # else these rows count as written after it
     await sql.execute("ANALYZE")
     return services
 
