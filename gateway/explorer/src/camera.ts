@@ -16,8 +16,6 @@ const FAR = 0.38;
 const READABLE = 0.92;
 /** What lies over the edges of the window (the state of the answer, the zoom's buttons, the legend), in pixels. */
 const FRAME = { left: 12, top: 62, right: 54, bottom: 56 };
-/** Milliseconds; events of a movement that are further apart are two movements. */
-const APART = 1000;
 /** How near to the edge of the window a node may stand, in pixels. */
 const MARGIN = { x: 130, y: 40 };
 
@@ -36,10 +34,6 @@ export class Camera {
   private moving = 0;
   /** The scale at which the picture was drawn, and by how much it was moved then, since layers lie on whole pixels. */
   private drawn = { k: 1, x: 0, y: 0 };
-  /** When it moved last, and how long after the time before: what a frame takes, in milliseconds. */
-  private last = 0;
-  private pace = 0;
-  private drawing: number | undefined;
 
   /** `moved` is told what is in sight, in the coordinates of the drawing. */
   constructor(
@@ -51,12 +45,9 @@ export class Camera {
     this.behaviour = zoom<HTMLElement, unknown>()
       .scaleExtent([0.02, 2.5])
       .extent(() => [[0, 0], [this.width, this.height]])
-      .on("start", () => {
-        this.moving++;
-        clearTimeout(this.drawing);
-      })
+      .on("start", () => void this.moving++)
       .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => this.apply(event))
-      .on("end", (event: D3ZoomEvent<HTMLElement, unknown>) => this.rest(event.sourceEvent !== null));
+      .on("end", () => this.rest());
     select(pane).call(this.behaviour).on("dblclick.zoom", null);
     this.watching = new ResizeObserver(() => this.measure());
     this.watching.observe(pane);
@@ -64,7 +55,6 @@ export class Camera {
   }
 
   close(): void {
-    clearTimeout(this.drawing);
     this.watching.disconnect();
     select(this.pane).on(".zoom", null);
   }
@@ -126,24 +116,12 @@ export class Camera {
   private apply({ transform: { x, y, k } }: D3ZoomEvent<HTMLElement, unknown>): void {
     const { drawn, scene } = this;
     const by = k / drawn.k;
-    const now = performance.now();
-    this.pace = now - this.last < APART ? now - this.last : 0;
-    this.last = now;
     scene.style.transform = `translate(${x - drawn.x * by}px, ${y - drawn.y * by}px) scale(${by})`;
     this.look();
   }
 
-  /**
-   * Draws the scene anew at its scale: at once, or, after a movement by hand, when two more of its frames would have come.
-   * On a slow machine the wheel is otherwise taken to rest between two of its turns, and drawing makes it slower still.
-   */
-  private rest(byHand: boolean): void {
+  private rest(): void {
     if (--this.moving) return;
-    if (byHand) this.drawing = window.setTimeout(() => this.draw(), 2 * this.pace);
-    else this.draw();
-  }
-
-  private draw(): void {
     const { x, y, k } = zoomTransform(this.pane);
     if (k === this.drawn.k) return;
     const [left, top] = [Math.floor(x), Math.floor(y)];
