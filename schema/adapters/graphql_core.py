@@ -12,6 +12,7 @@ from graphql.execution.values import VariableValueSource
 
 __all__ = [
     "NO_OBJECT",
+    "NO_TEXT",
     "UNKNOWN_ARGUMENT",
     "UNKNOWN_DIRECTIVE_ARGUMENT",
     "UNKNOWN_FIELD",
@@ -35,6 +36,7 @@ UNKNOWN_INPUT_FIELD = re.compile(
     r"Expected value of type '(?P<owner>\w+)!?' not to include unknown field '(?P<name>\w+)'[,.]"
 )
 NO_OBJECT = re.compile(r"Expected value of type '(?P<owner>\w+)!?' to be an object\.")
+NO_TEXT = re.compile(r"String cannot represent a non string value: ")
 UNKNOWN_TYPE = re.compile(r"Unknown type '(?P<name>\w+)'\.")
 UNKNOWN_VALUE = re.compile(r"Value '(?P<name>\w+)' does not exist in '(?P<owner>\w+)' enum\.")
 VALUE_AS_TEXT = re.compile(r"Enum '(?P<owner>\w+)' cannot represent non-enum value: \"(?P<name>[^\"\\]+)\"\.")

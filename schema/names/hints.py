@@ -19,7 +19,10 @@ def hinted(errors: Iterable[GraphQLError], suggestions: Suggestions) -> Iterator
     left = MOST
     for error in errors:
         found = (
-            _of_field(error, suggestions) or suggested(error.message, suggestions) or _instead(error, suggestions)
+            _of_field(error, suggestions)
+            or suggested(error.message, suggestions)
+            or _instead(error, suggestions)
+            or _in_quotes(error)
             if left
             else None
         )
@@ -48,6 +51,12 @@ def _instead(error: GraphQLError, suggestions: Suggestions) -> Suggestion | None
     node = error.nodes[0] if error.nodes else None
     name = node.value if isinstance(node, EnumValueNode | StringValueNode) else ""
     return suggestions.shape(found["owner"], name)
+
+
+def _in_quotes(error: GraphQLError) -> Suggestion | None:
+    """The suggestion for a name in place of a text."""
+    node = error.nodes[0] if error.nodes and said.NO_TEXT.match(error.message) else None
+    return Suggestion(right=f'Write it in quotes: "{node.value}".') if isinstance(node, EnumValueNode) else None
 
 
 _UNKNOWN_NAMES: tuple[tuple[re.Pattern[str], Callable[[Suggestions, re.Match[str]], Suggestion]], ...] = (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
+    GraphQLInputType,
     GraphQLList,
     get_nullable_type,
     is_required_input_field,
@@ -28,6 +29,15 @@ def shape(type_: GraphQLInputObjectType, meant: str = "") -> str:
     """
     fields = f"Its fields: {listed(type_.fields)}."
     return fields if type_.extensions.get(_ROWS) else f"Such as {_example(type_, meant, _DEPTH)}. {fields}"
+
+
+def example(type_: GraphQLInputType, fields: Mapping[str, GraphQLInputType]) -> str:
+    """A value of an input, or of a list of inputs, with these fields: ``{stage: {eq: DEVELOPMENT}}``."""
+    plain = get_nullable_type(type_)
+    if isinstance(plain, GraphQLList):
+        return f"[{example(plain.of_type, fields)}]"
+    pairs = [f"{name}: {_example(one, '', _DEPTH)}" for name, one in fields.items()]
+    return f"{{{', '.join(pairs)}}}"
 
 
 def listed(names: Iterable[str], most: int = FEW) -> str:

@@ -13,6 +13,7 @@ from graphql import (
     GraphQLEnumType,
     GraphQLField,
     GraphQLInputObjectType,
+    GraphQLInputType,
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
@@ -23,7 +24,7 @@ from graphql import (
 
 from db.base.column_facts import Unit
 from schema.catalogue.catalogue import Catalogue, ColumnField, Type
-from schema.names.shapes import FEW, listed, ordered_by, shape
+from schema.names.shapes import FEW, example, listed, ordered_by, shape
 from schema.names.words import LONGEST, similarity, stem, words
 
 MOST = 3
@@ -188,6 +189,12 @@ class Suggestions:
             elsewhere = tuple(Elsewhere(f"{owner}.{name}") for owner in self._having(name)[:MOST])
         else:
             elsewhere = tuple(self._one_step_away(type_, name))[:MOST]
+        if (
+            type_.name not in self._catalogue.types
+            and len(type_.fields) <= FEW
+            and not any(one.through for one in elsewhere)
+        ):
+            return Suggestion(names, right="" if names else f"Its fields: {listed(type_.fields)}.")
         return Suggestion(names, elsewhere)
 
     def _by_field(
@@ -252,8 +259,35 @@ class Suggestions:
         known = getattr(type_, "fields", {}).get(field)
         if known is None:
             return Suggestion()
-        made = [_plain(one, argument.description, _ALIASES.get(one, ())) for one, argument in known.args.items()]
-        return self._among(name, made, (field,))
+        inside = list(self._inside(field, known, name))
+        if exact := next((right for is_exact, right in inside if is_exact), ""):
+            return Suggestion(right=exact)
+        made = [
+            _plain(one, argument.description, (*_ALIASES.get(one, ()), *_by_type(argument.type)))
+            for one, argument in known.args.items()
+        ]
+        found = self._among(name, made, (field,))
+        if not found and type_ is self._schema.query_type:
+            found = self._of_the_list(known, name)
+        return found or Suggestion(right=next((right for _, right in inside), ""))
+
+    def _inside(self, field: str, known: GraphQLField, name: str) -> Iterator[tuple[bool, str]]:
+        """For each argument that is an input: whether it has this field, and how the field is written in it."""
+        for argument, one in known.args.items():
+            input_ = get_named_type(one.type)
+            if not isinstance(input_, GraphQLInputObjectType):
+                continue
+            names = (name,) if name in input_.fields else self._among_fields(input_, name).names[:1]
+            for inner in names:
+                value = example(one.type, {inner: input_.fields[inner].type})
+                yield inner == name, f"It is a field of '{argument}': {field}({argument}: {value})."
+
+    def _of_the_list(self, known: GraphQLField, name: str) -> Suggestion:
+        """The field for lists of a row's type, if it has the argument."""
+        target = self._target(known)
+        fields = self._schema.query_type.fields if target and self._schema.query_type else {}
+        lists = (one for one, field in fields.items() if self._target(field) == target and name in field.args)
+        return Suggestion(right="".join(f"The list '{one}' has it." for one in list(lists)[:1]))
 
     def _directive_argument(self, directive: str, name: str) -> Suggestion:
         known = self._schema.get_directive(directive)
@@ -263,15 +297,19 @@ class Suggestions:
         type_ = self._schema.type_map.get(owner)
         if not isinstance(type_, GraphQLInputObjectType):
             return Suggestion()
-        columns = owner.removesuffix("Where")
+        found = self._among_fields(type_, name)
+        if not found and owner.endswith("Where"):
+            found = Suggestion(elsewhere=tuple(_in_filters(type_, name))[:MOST])
+        return found or self._shape(owner, name)
+
+    def _among_fields(self, type_: GraphQLInputObjectType, name: str) -> Suggestion:
+        """Similar fields of an input; those of a filter have the aliases of their columns."""
+        columns = type_.name.removesuffix("Where")
         own = {one.name: one for one in self._candidates(columns)} if columns in self._catalogue.types else {}
         made = [
             own.get(one) or _plain(one, field.description, _ALIASES.get(one, ())) for one, field in type_.fields.items()
         ]
-        found = self._among(name, made, words(columns))
-        if not found and columns != owner:
-            found = Suggestion(elsewhere=tuple(_in_filters(type_, name))[:MOST])
-        return found or self._shape(owner, name)
+        return self._among(name, made, words(columns))
 
     def _shape(self, owner: str, name: str) -> Suggestion:
         """The description of an input; ``name`` may be an enum value, which the example then uses."""
@@ -426,6 +464,11 @@ def _in_filters(type_: GraphQLInputObjectType, name: str) -> Iterator[Elsewhere]
         target = get_named_type(field.type)
         if isinstance(target, GraphQLInputObjectType) and target.name.endswith("Where") and name in target.fields:
             yield Elsewhere(f"{target.name}.{name}", through)
+
+
+def _by_type(type_: GraphQLInputType) -> tuple[str, ...]:
+    """An alias of an argument from its type: ids are called ``from`` where lineage starts."""
+    return ("id",) if get_named_type(type_).name == "ID" else ()
 
 
 def _values(leaf: ColumnField) -> frozenset[str]:

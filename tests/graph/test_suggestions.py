@@ -116,6 +116,19 @@ def test_what_is_suggested_is_as_committed() -> None:
         ('{ models(where: {stage: {eq: "in production"}}) { totalCount } }', "Did you mean 'PRODUCTION'"),
         ("{ ml_drift_history { id } }", "Did you mean 'driftRecords'"),
         ("mutation { promote { __typename } }", "Did you mean 'promoteModel'"),
+        ("{ models(stage: PRODUCTION) { totalCount } }", "of 'where': models(where: {stage: {eq: DEVELOPMENT}})."),
+        ('{ models(name: "x") { totalCount } }', "of 'where': models(where: {modelName: {eq: \"<text>\"}})."),
+        ("{ models(direction: DESC) { totalCount } }", "of 'orderBy': models(orderBy: [{direction: DESC}])."),
+        ('mutation { acknowledgeAlert(alertId: "x") { __typename } }', 'acknowledgeAlert(input: {id: "<id>"}).'),
+        ("mutation { acknowledgeAlert(dryRun: true) { __typename } }", "acknowledgeAlert(input: {dryRun: true})."),
+        ("{ modelHealth(first: 3) { healthStatus } }", "The list 'modelHealths' has it."),
+        ('{ lineage(id: "x") { complete } }', "Did you mean 'from'"),
+        ("{ modelHealths(where: {healthStatus: {eq: CRITICAL}}) { totalCount } }", 'Write it in quotes: "CRITICAL".'),
+        ("{ models { items { id } } }", "Its fields: nodes, edges, pageInfo, "),
+        (
+            "{ monitoringAlerts { nodes { lifecycle { changes { name } } } } }",
+            "Its fields: mutation, description, to, ",
+        ),
     ],
 )
 async def test_errors_over_http_suggest(demo: Client, query: str, said: str) -> None:
