@@ -25,16 +25,16 @@ from operator import itemgetter
 from typing import Any
 
 from db.engine.readers import NO_SETTINGS
-from schema.catalogue import ids
 from schema.catalogue.catalogue import Arguments, Catalogue, ObjectField, OrderTerm, RelationField, Root, Type, fill
 from schema.catalogue.records import Missing, columns_read
-from schema.catalogue.selection import Selection, is_unsized, node_selections
+from schema.catalogue.selection import Selection
 from schema.catalogue.value_sizes import Sizes
 from schema.errors import GatewayError
 from schema.execution.compiler.connections import ListPage, NearestPage, plain
+from schema.execution.compiler.cut_lists import CutLists
+from schema.execution.compiler.keyed_rows import KeyedRows
 from schema.execution.compiler.statements import (
     BEFORE,
-    EMPTY,
     PART,
     InlineBinds,
     NotCompilableError,
@@ -46,11 +46,11 @@ from schema.execution.compiler.statements import (
 from schema.search.vector import Similarity, together
 from schema.sql import builder as sql
 from schema.sql import cursors
-from schema.sql.arguments import bound, given, parse_id, type_of
+from schema.sql.arguments import bound, given
 from schema.sql.conditions import few
-from schema.sql.entities import ENTITIES, REPRESENTATIONS, EntityKey, entity_keys
+from schema.sql.entities import ENTITIES, REPRESENTATIONS, entity_keys
 from schema.sql.indexes import Indexes
-from schema.sql.lists import MAX_IDS, NESTED_PAGE, ROOT_PAGE, Lists, few_ids
+from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, Lists
 from schema.sql.parameters import Parameter, Variables, applied, filled
 
 _PLACEHOLDER = re.compile(r"\$([0-9]+)")
@@ -60,7 +60,7 @@ class Compiler:
     """Compiles the roots of one operation; ``pins`` are the values of variables, beyond their shape, that the SQL
     depends on.
 
-    Start reading at `statement`: a root is a row (`_one`), rows by their keys (`_keyed`) or a page (`ListPage`,
+    Start reading at `statement`: a root is a row (`one`), rows by their keys (`KeyedRows`) or a page (`ListPage`,
     `NearestPage`); all of them call `object` for the fields of their rows, which recurs for each relation.
     """
 
@@ -84,10 +84,12 @@ class Compiler:
         """Whether an aggregate is read off a rollup; None if none may be, because the answer could not report it."""
         self._lists: list[Selection] = []
         self._settings: dict[str, str] = {}
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._missing = missing
         self._variables = variables
         self._numbers = count(1)
+        self._cut_lists = CutLists(catalogue, self.lists)
+        self._keyed = KeyedRows(self)
         self._queries: dict[str, Query] = {}
         self._telling: list[str] = []
 
@@ -95,7 +97,7 @@ class Compiler:
         """Compiles one root field; returns whether that succeeded."""
         before, lists = len(self.bind.values), len(self._lists)
         try:
-            self.tells = self._may_cut(selection)
+            self.tells = self._cut_lists.below_root(selection)
             query = self._root(selection)
         except (NotCompilableError, GatewayError):  # the loaders raise the error of an argument or field
             del self.bind.values[before:], self._lists[lists:]
@@ -134,8 +136,8 @@ class Compiler:
         self.rolled_up = None
         places = self.bind(list(range(1, len(keys) + 1)), "bigint[]")
         arrays = [self.bind(list(column), "text[]") for column in zip(*keys, strict=True)]
-        self.tells = self._may_cut_below(type_, selection)
-        query = self._keyed(type_, selection, places, arrays, columns)
+        self.tells = self._cut_lists.below_row(type_, selection)
+        query = self._keyed.rows(type_, selection, places, arrays, columns)
         told = "f.m, " if self.tells else ""
         rows = counted(query, self.most) if query.size * len(keys) > self.most // PART else query
         return self._statement(f"SELECT f.ord, convert_to(f.j::text, 'UTF8'), {told}f.n FROM ({rows}) f", ())
@@ -161,28 +163,6 @@ class Compiler:
 
     # -- lists that are cut ----------------------------------------------------------------------------------------
 
-    def _may_cut(self, selection: Selection) -> bool:
-        """Whether a root leads to a list selected without a size."""
-        root = self._catalogue.roots.get(selection.name)
-        if root is None:  # `node` and `nodes`
-            types = [self._catalogue.types.get(name) for name in selection.concrete_types()]
-            return any(type_ is not None and self._may_cut_below(type_, selection) for type_ in types)
-        type_ = self._catalogue[root.target]
-        return self._list_may_cut(type_, selection) if root.many else self._may_cut_below(type_, selection)
-
-    def _list_may_cut(self, type_: Type, connection: Selection) -> bool:
-        if is_unsized(connection) or self.lists.unsaid_totals(connection):
-            return True
-        return any(self._may_cut_below(type_, one) for one in node_selections(connection))
-
-    def _may_cut_below(self, type_: Type, row: Selection) -> bool:
-        for child in row.on(type_.name).values():
-            if relation := type_.relations.get(child.name):
-                follow = self._list_may_cut if relation.many else self._may_cut_below
-                if follow(self._catalogue[relation.target], child):
-                    return True
-        return False
-
     @property
     def silent(self) -> str:
         """The select item of a query without cut lists, if its root reports them."""
@@ -201,39 +181,34 @@ class Compiler:
 
     def _root(self, selection: Selection) -> Query:
         if selection.name == "node":
-            return self._node(selection)
+            return self._keyed.node(selection)
         if selection.name == "nodes":
-            return self._nodes(selection, selection.arguments["ids"])
+            return self._keyed.nodes(selection, selection.arguments["ids"])
         if selection.name == ENTITIES:
-            keys = applied(partial(entity_keys, self._catalogue), selection.arguments[REPRESENTATIONS])
-            return self._entities(selection, keys)
-        root = self._catalogue.roots.get(selection.name)
+            keys = applied(partial(entity_keys, self.catalogue), selection.arguments[REPRESENTATIONS])
+            return self._keyed.entities(selection, keys)
+        root = self.catalogue.roots.get(selection.name)
         if root is None:
             raise NotCompilableError(f"{selection.name} is resolved in Python")
         if root.nearest:
             return self._similar(root, selection)
-        type_ = self._catalogue[root.target]
+        type_ = self.catalogue[root.target]
         if root.many:
             if all(child.name == "__typename" for child in selection.fields.values()):
                 raise NotCompilableError("there is nothing to read")
             return self._connection(type_, selection, ROOT_PAGE)
-        return self._one(type_, selection, self._named_row(type_, root, selection))
+        return self.one(type_, selection, self._named_row(type_, root, selection))
 
     def _named_row(self, type_: Type, root: Root, selection: Selection) -> Callable[[Sequence[str]], str]:
         """The row that the arguments of a root identify."""
         self.lists.refuse_missing(type_)
-        self._refuse_hidden(type_)
+        self.refuse_hidden(type_)
         asked = {name: value for name, value in selection.arguments.items() if value is not None}
         if "id" in asked and len(asked) == 1:
-            return partial(self._row_by_id, type_, self._key("id", asked["id"], type_))
+            return self._keyed.row(type_, asked["id"])
         rows = type_.source(self._given(type_.arguments, selection))
         where = self.lists.lookup(type_, root, asked, self.bind) if type_.is_node else []
         return partial(self._first_row, type_, rows, where, ())
-
-    def _row_by_id(self, type_: Type, key: Sequence[str], select: Sequence[str]) -> str:
-        rows = type_.source({"keys": f"ARRAY[{key[0]}]"})
-        where = [sql.same_key(type_, column, value) for column, value in zip(type_.key, key, strict=True)]
-        return f"SELECT {', '.join(select)} FROM {rows} t{sql.conditions(where)} LIMIT 1"
 
     def _first_row(
         self, type_: Type, rows: str, where: Sequence[str], equal: Collection[str], select: Sequence[str]
@@ -241,119 +216,9 @@ class Compiler:
         order = self.lists.order(type_, equal)
         return sql.page(rows, select, sql.Page(order, 1), self.bind, where=where)
 
-    def _node(self, selection: Selection) -> Query:
-        value = selection.arguments["id"]
-        type_ = self._catalogue[self.pinned(value, lambda id_: type_of(self._catalogue, "id", id_).name, "type")]
-        self.lists.refuse_missing(type_)
-        self._refuse_hidden(type_)
-        return self._one(type_, selection, partial(self._row_by_id, type_, self._key("id", value, type_)))
-
-    def _key(self, argument: str, value: Any, type_: Type) -> list[str]:
-        """Binds of the parts of a key."""
-        parts = applied(partial(parse_id, self._catalogue, argument, type_), value)
-        return [self.bind(applied(itemgetter(place), parts), "text") for place in range(len(type_.key))]
-
-    def _nodes(self, selection: Selection, values: Any) -> Query:
-        """Rows by ids of any types: a query per type, each row in its place."""
-        self.pinned(values, len, "count")  # the cost depends on it
-        names = self.pinned(values, lambda ids_: tuple(sorted({ids.type_of(id_) or "" for id_ in ids_})), "types")
-        return self._in_places([self._nodes_of(selection, values, name) for name in names], values)
-
-    def _entities(self, selection: Selection, keys: Any) -> Query:
-        """Rows by keys of other subgraphs: a query per type and key, each row in its place."""
-        self.pinned(keys, len, "count")
-
-        def kinds(found: list[EntityKey]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-            return tuple(sorted({(one.type_name, one.columns) for one in found}))
-
-        def ids_of(found: list[EntityKey]) -> list[str]:
-            """The ids, empty in place of other keys."""
-            return [one.values[0] if not one.columns else "" for one in found]
-
-        queries = []
-        for name, columns in self.pinned(keys, kinds, "keys"):
-            if columns:
-                queries.append(self._entities_of(selection, keys, name, columns))
-            else:
-                queries.append(self._nodes_of(selection, applied(ids_of, keys), name))
-        return self._in_places(queries, keys)
-
-    def _entities_of(self, selection: Selection, keys: Any, name: str, columns: tuple[str, ...]) -> Query:
-        type_ = self._catalogue[name]
-        self.need(type_, columns)
-
-        def own(found: list[EntityKey]) -> list[tuple[int, tuple[str, ...]]]:
-            """The places and values of the keys of this kind."""
-            return [
-                (place, one.values)
-                for place, one in enumerate(found, 1)
-                if one.type_name == name and one.columns == columns
-            ]
-
-        return self._placed(type_, selection, applied(own, keys), columns)
-
-    def _in_places(self, queries: Sequence[Query], values: Any) -> Query:
-        """The results of queries that each cover some of the values, in the order of the values."""
-        if not queries:
-            return Query.of(f"SELECT {EMPTY} AS j, 0 AS n{self.silent}", 0)
-        length = self.bind(applied(lambda ids_: len(few_ids(ids_)), values), "int")
-        told = ", string_agg(f.m, '') AS m" if self.tells else ""
-        rows, size = " UNION ALL ".join(queries), MAX_IDS * max(query.size for query in queries)
-        if size > self.most // PART:
-            rows, size = counted(rows, self.most), min(size, self.most)
-        return Query.of(
-            f"SELECT coalesce(json_agg(f.j ORDER BY k.ord), {EMPTY}) AS j, coalesce(sum(f.n), 0)::int AS n{told} "
-            f"FROM generate_series(1, {length}) AS k(ord) LEFT JOIN ({rows}) f ON f.ord = k.ord",
-            size,
-        )
-
-    def _nodes_of(self, selection: Selection, values: Any, name: str) -> Query:
-        type_ = type_of(self._catalogue, "ids", f"{name}:")
-
-        def own(ids_: list[str]) -> list[tuple[int, tuple[str, ...]]]:
-            """The places and keys of this type's ids."""
-            mine = [(place, id_) for place, id_ in enumerate(ids_, 1) if ids.type_of(id_) == name]
-            return [(place, parse_id(self._catalogue, "ids", type_, id_)) for place, id_ in mine]
-
-        return self._placed(type_, selection, applied(own, values))
-
-    def _placed(self, type_: Type, selection: Selection, keys: Any, columns: Sequence[str] = ()) -> Query:
-        """The rows with these keys, with their places."""
-        places = self.bind(applied(lambda found: [place for place, _ in found], keys), "bigint[]")
-        parts = applied(lambda found: list(zip(*(key for _, key in found), strict=True)), keys)
-        arrays = [
-            self.bind(applied(list, applied(itemgetter(place), parts)), "text[]")
-            for place in range(len(columns or type_.key))
-        ]
-        return self._keyed(type_, selection, places, arrays, columns)
-
-    def _keyed(
-        self, type_: Type, selection: Selection, places: str, arrays: Sequence[str], columns: Sequence[str] = ()
-    ) -> Query:
-        """The rows with the keys whose parts are in these arrays, each with its place.
-
-        Keys are values of ``columns`` if given: the first row of each, if a database has several.
-        """
-        self.lists.refuse_missing(type_)
-        self._refuse_hidden(type_)
-        key = columns or type_.key
-        names = ", ".join(f"c{i}" for i in range(len(key)))
-        on = [sql.same_key(type_, column, f"k.c{i}") for i, column in enumerate(key)]
-        rows = type_.source({} if columns else {"keys": arrays[0]})
-
-        def row(select: Sequence[str]) -> str:
-            if columns:
-                found = sql.first(rows, select, self.lists.order(type_), where=on)
-            else:
-                found = f"SELECT {', '.join(select)} FROM {rows} t{sql.conditions(on)} LIMIT 1"
-            source = f"unnest({places}, {', '.join(arrays)}) AS k(ord, {names})"
-            return f"SELECT k.ord, t.* FROM {source} CROSS JOIN LATERAL ({found}) t"
-
-        return self._one(type_, selection, row, ordered=True)
-
     # -- rows ------------------------------------------------------------------------------------------------------
 
-    def _one(
+    def one(
         self, type_: Type, selection: Selection, row: Callable[[Sequence[str]], str], *, ordered: bool = False
     ) -> Query:
         """The JSON of at most one row; ``row`` builds its query from select items, with ``ord`` if ``ordered``."""
@@ -379,7 +244,7 @@ class Compiler:
                 self.need(type_, leaf.columns)
                 made.add(key, leaf.json.replace("{row}", row), self._sizes.leaf(type_, leaf, key))
             elif relation := type_.relations.get(child.name):
-                self.lists.refuse_missing(self._catalogue[relation.target], (type_.name, relation))
+                self.lists.refuse_missing(self.catalogue[relation.target], (type_.name, relation))
                 made.add(key, made.query(self._relation(relation, child, row), self.alias("l")))
             elif field_ := type_.objects.get(child.name):
                 self.need(type_, field_.columns)
@@ -388,7 +253,7 @@ class Compiler:
                 raise NotCompilableError(f"{type_.name}.{child.name} is resolved in Python")
         return made
 
-    def _refuse_hidden(self, type_: Type) -> None:
+    def refuse_hidden(self, type_: Type) -> None:
         if self._missing.conditions(type_, "t"):
             raise NotCompilableError(f"some {type_.name} rows are not shown to this caller")
 
@@ -397,7 +262,7 @@ class Compiler:
             raise NotCompilableError(f"{what} is missing")
 
     def _relation(self, relation: RelationField, selection: Selection, row: str) -> Query:
-        target = self._catalogue[relation.target]
+        target = self.catalogue[relation.target]
         on = relation.join.on(row, "t")
         if relation.many:
             return self._connection(target, selection, NESTED_PAGE, [on], relation.join.equal)
@@ -406,10 +271,10 @@ class Compiler:
             values["keys"] = f"ARRAY[{row}.{relation.join.local_columns[0]}::text]"
         rows = target.source(values)
         if relation.unique:  # no order is needed, and the limit preserves the outer order
-            return self._one(
+            return self.one(
                 target, selection, lambda select: f"SELECT {', '.join(select)} FROM {rows} t WHERE {on} LIMIT 1"
             )
-        return self._one(target, selection, partial(self._first_row, target, rows, [on], relation.join.equal))
+        return self.one(target, selection, partial(self._first_row, target, rows, [on], relation.join.equal))
 
     def _computed_object(self, field_: ObjectField, selection: Selection, row: str) -> str:
         asked = {child.name for child in selection.fields.values()}
@@ -439,7 +304,7 @@ class Compiler:
 
     def _similar(self, root: Root, selection: Selection) -> Query:
         """The connection of a similarity search, which runs with settings of its own."""
-        similarity = Similarity(self._catalogue, root)
+        similarity = Similarity(self.catalogue, root)
         self.lists.refuse_missing(similarity.type)
         self.need(similarity.type, [similarity.nearest.vector])
         page = NearestPage(self, similarity, selection, self._sized(selection))
@@ -483,7 +348,7 @@ class Compiler:
     # -- common ----------------------------------------------------------------------------------------------------
 
     def _given(self, arguments: Arguments, selection: Selection) -> dict[str, str]:
-        return bound(given(self._catalogue, arguments, selection.arguments), self.bind)
+        return bound(given(self.catalogue, arguments, selection.arguments), self.bind)
 
     def alias(self, letter: str) -> str:
         return f"{letter}{next(self._numbers)}"
