@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Compiled modules are kept: each process that the tests start would compile all of them again
+unexport PYTHONDONTWRITEBYTECODE
+
 # A test whose time ran out on a busy machine is run once more and listed as RERUN; a wrong answer never is.
 AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 
