@@ -14,15 +14,7 @@ from gateway.cli import client_module
 from schema.schema import build
 from schema.subscriptions import TOPICS
 from tests.support import private_names
-
-ROOT = Path(__file__).parents[2]
-ALLOWED = {"db": {"db"}, "schema": {"schema", "db"}, "gateway": {"gateway", "schema", "db"}}
-TYPED = ROOT / "gateway" / "client" / "typed.py"
-PACKAGING = ROOT / "gateway" / "packaging"
-"""What stands around the rooms when they are installed; no room of theirs."""
-MODULES = [
-    (room, path) for room in ALLOWED for path in sorted((ROOT / room).rglob("*.py")) if PACKAGING not in path.parents
-]
+from tests.support.sources import FLOORS, MODULES, ROOT, TYPED, nodes, strings
 
 ROOMS = {
     "db": (
@@ -45,7 +37,7 @@ ROOMS = {
 def imported(path: Path) -> set[str]:
     """The top-level packages that a file imports, wherever in the file it does so."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -53,30 +45,38 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize(("room", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
-def test_imports_point_one_way(room: str, path: Path) -> None:
-    ours = imported(path) & {"db", "schema", "gateway", "tests"}
-    assert ours <= ALLOWED[room], f"{path.relative_to(ROOT)} imports {sorted(ours - ALLOWED[room])}"
-    if room == "db":
-        assert not imported(path) & {"strawberry", "graphql", "starlette", "uvicorn"}
-    if room == "schema":
-        assert not imported(path) & {"starlette", "uvicorn"}
+UNKNOWN = {
+    "db": {"schema", "gateway", "tests", "strawberry", "graphql", "starlette", "uvicorn"},
+    "schema": {"gateway", "tests", "starlette", "uvicorn"},
+    "gateway": {"tests"},
+}
+"""What a floor does not know: the floors above, and the libraries of these."""
+
+
+def test_imports_point_one_way() -> None:
+    found = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for floor, path in MODULES
+        for name in sorted(imported(path) & UNKNOWN[floor])
+    ]
+    assert found == []
 
 
 SCRIPTS = {"gateway.cli.__main__", "db.migrations.env"}
 """Modules that run something where they are imported."""
 
 
-@pytest.mark.parametrize(
-    "path", [path for _, path in MODULES if path.parent.name != "adapters"], ids=lambda path: path.stem
-)
-def test_libraries_are_used_by_their_public_names(path: Path) -> None:
+@pytest.mark.parametrize("floor", FLOORS)
+def test_libraries_are_used_by_their_public_names(floor: str) -> None:
     """What is private to a library is taken in ``adapters`` alone, where a contract test and a bound go with it."""
-    found = private_names.in_source(path.read_text())
-    module = private_names.module_of(path, ROOT)
-    if module not in SCRIPTS and not module.startswith("db.migrations.versions"):
-        found += private_names.in_classes(module)
-    assert not found, [f"{path.relative_to(ROOT)}:{line} {what}" for line, what in found]
+    found = []
+    for path in (path for its, path in MODULES if its == floor and path.parent.name != "adapters"):
+        private = private_names.in_nodes(nodes(path))
+        module = private_names.module_of(path, ROOT)
+        if module not in SCRIPTS and not module.startswith("db.migrations.versions"):
+            private += private_names.in_classes(module)
+        found += [f"{path.relative_to(ROOT)}:{line} {what}" for line, what in private]
+    assert found == []
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def graph() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for name, path in known.items():
         names: set[str] = set()
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.Import):
                 names |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -198,7 +198,7 @@ def test_a_class_name_means_one_thing() -> None:
     for _, path in MODULES:
         if path == TYPED:  # which has the names that the graph has
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
     twice = {name: where for name, where in places.items() if len(where) > 1}
@@ -214,9 +214,28 @@ def test_packages_hold_a_docstring_that_says_what_is_in_the_room() -> None:
     for name, path in modules().items():
         if path.name != "__init__.py" or name in others:
             continue
-        tree = ast.parse(path.read_text())
-        assert len(tree.body) == 1, name
-        assert ast.get_docstring(tree), name
+        module = nodes(path)[0]
+        assert isinstance(module, ast.Module)
+        assert len(module.body) == 1, name
+        assert ast.get_docstring(module), name
+
+
+def test_modules_have_one_subject() -> None:
+    """Nothing but a group's declarations and what is generated is longer than 450 lines."""
+    declared = {ROOT / "db" / "models", ROOT / "db" / "migrations" / "versions", TYPED}
+    long = {
+        f"{path.relative_to(ROOT)}: {lines} lines"
+        for _, path in MODULES
+        if declared.isdisjoint([path, *path.parents]) and (lines := len(path.read_text().splitlines())) > 450
+    }
+    assert long == set(), "which two subjects does it have?"
+
+
+def test_tests_stand_in_rooms() -> None:
+    """Fixtures and helpers of several rooms stand in ``tests/support``, and no test among them."""
+    tests = ROOT / "tests"
+    assert [path.name for path in tests.glob("*.py")] == ["conftest.py"]
+    assert not list((tests / "support").glob("test_*.py"))
 
 
 DECISIONS = ROOT / "gateway" / "docs" / "decisions"
@@ -266,8 +285,7 @@ def test_what_the_gateway_tells_live_is_marked_on_the_models() -> None:
     allowed.add(ROOT / "gateway" / "client" / "typed.py")  # made from the schema, with its enums
     for room, path in MODULES:
         if room != "db" and path not in allowed:
-            strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
-            assert not told & strings, path.relative_to(ROOT)
+            assert not told & set(strings(nodes(path))), path.relative_to(ROOT)
 
 
 def test_what_tests_and_benches_import_is_there() -> None:
@@ -276,14 +294,15 @@ def test_what_tests_and_benches_import_is_there() -> None:
         f"{path.relative_to(ROOT)}: {node.module}.{alias.name}"
         for path in sorted((ROOT / "tests").rglob("*.py"))
         if "node_modules" not in path.parts  # what a peer of `make bench` came with
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"tests", *ALLOWED}
+        for node in nodes(path)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"tests", *FLOORS}
         for alias in node.names
         if alias.name != "*" and not is_there(str(node.module), alias.name)
     ]
     assert lost == []
 
 
+@cache
 def is_there(module: str, name: str) -> bool:
     """Whether a module of this repository has a name, or a module of that name in it."""
     path = ROOT.joinpath(*module.split("."))

@@ -246,6 +246,7 @@ async def test_example_tabs_of_graphiql(path: Path, demo: Client) -> None:
     assert all(any(answer.get(name) for name in told) for answer in data.values())
 
 
+@pytest.mark.slow
 async def test_the_client(database: Database) -> None:
     """It follows, outlasts a gateway that is started again, and hears everything once."""
     page = DOCS / "how-to" / "subscribe.md"
@@ -279,6 +280,7 @@ async def test_the_client(database: Database) -> None:
     await sql.close()
 
 
+@pytest.mark.slow
 async def test_pipelines_write(demo_template: Database, clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
     """The three of the page, as they stand there, against one gateway."""
     monkeypatch.setenv("no_proxy", "*")

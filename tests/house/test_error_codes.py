@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import string
-from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 
 import pytest
 
 from schema.error_codes import BlockerCode, ErrorCode, ProblemCode, Retry, RowCode, ToolCode
 from schema.errors import GatewayError
+from tests.support.sources import MODULES, ROOT, TYPED, nodes, strings
 
-ROOT = Path(__file__).parents[2]
 HOME = ROOT / "schema" / "error_codes.py"
 KINDS = (ErrorCode, ProblemCode, BlockerCode, RowCode, ToolCode)
 CODES = list(chain(*KINDS))
-SOURCES = [path for room in ("gateway", "schema") for path in sorted((ROOT / room).rglob("*.py")) if path != HOME]
-LIBRARIES = {ROOT / "gateway" / "adapters", ROOT / "schema" / "adapters", ROOT / "gateway" / "client" / "typed.py"}
+SOURCES = [path for floor, path in MODULES if floor in {"gateway", "schema"} and path != HOME]
+LIBRARIES = {ROOT / "gateway" / "adapters", ROOT / "schema" / "adapters", TYPED}
 """Names of libraries stand there, and in what is made of the schema those of its enums, as texts too."""
 ENVIRONMENT = re.compile(r"(GATEWAY|OTEL|DATABASE|REDIS)_")
 
 
-def strings(tree: ast.AST) -> Iterator[str]:
-    """All strings of a file."""
-    return (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-
-
-@pytest.mark.parametrize(
-    "path",
-    [path for path in SOURCES if LIBRARIES.isdisjoint([path, *path.parents])],
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
-def test_no_code_stands_as_a_string(path: Path) -> None:
+def test_no_code_stands_as_a_string() -> None:
+    codes = set(CODES)
     found = {
-        text
-        for text in strings(ast.parse(path.read_text()))
-        if text in CODES or (re.fullmatch(r"[A-Z]+(_[A-Z]+)+", text) and not ENVIRONMENT.match(text))
+        f"{path.relative_to(ROOT)}: {text}"
+        for path in SOURCES
+        if LIBRARIES.isdisjoint([path, *path.parents])
+        for text in strings(nodes(path))
+        if text in codes or (re.fullmatch(r"[A-Z]+(_[A-Z]+)+", text) and not ENVIRONMENT.match(text))
     }
     assert found == set(), "a code is a member of schema.error_codes"
 

@@ -196,6 +196,7 @@ SPIN = "while True: pass"
 BY_CHILD = f"import os\nif not os.fork():\n    {SPIN}\nos.wait()"
 
 
+@pytest.mark.slow
 def test_a_run_is_ended_by_the_seconds_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of its children too; one that only waits has none, and is ended when nothing has moved for long."""
     monkeypatch.setattr(watch, "EVERY", 0.02)

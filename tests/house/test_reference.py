@@ -21,6 +21,7 @@ from schema.error_codes import BlockerCode, ErrorCode, ProblemCode
 from schema.lineage.edges import edges
 from schema.scopes import shown_scopes
 from tests.support.client import Client
+from tests.support.sources import MODULES, nodes
 
 FOLDER = Path(__file__).parents[2] / "gateway" / "docs" / "reference"
 
@@ -67,12 +68,5 @@ def test_nothing_is_left_out() -> None:
 
 
 def test_every_setting_is_read() -> None:
-    rooms = FOLDER.parents[2]
-    sources = [path for room in ("db", "schema", "gateway") for path in (rooms / room).rglob("*.py")]
-    read = {
-        node.attr
-        for path in sources
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute)
-    }
+    read = {node.attr for _, path in MODULES for node in nodes(path) if isinstance(node, ast.Attribute)}
     assert not Settings.model_fields.keys() - read, "nothing reads these settings"

@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from db.base.markers import Group
 from db.base.vocabulary import entities
 from schema import scopes
-from tests.house.test_architecture import MODULES, ROOT, TYPED
+from tests.support.sources import MODULES, ROOT, TYPED, nodes, strings
 
 ERRORS = ROOT / "db" / "engine" / "errors.py"
 PATHS = [path for _, path in MODULES if path != TYPED]
 
 
 @cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
-
-
-def strings(node: ast.AST) -> Iterator[str]:
-    """All strings in a node, parts of f-strings too."""
-    return (one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str))
-
-
 def codes() -> set[str]:
     """The SQLSTATEs that have a name or stand in a set of `db.engine.errors`; classes of two characters aside."""
-    return {text for text in strings(tree(ERRORS)) if re.fullmatch(r"(?=.*[0-9])[0-9A-Z]{5}", text)}
+    return {text for text in strings(nodes(ERRORS)) if re.fullmatch(r"(?=.*[0-9])[0-9A-Z]{5}", text)}
 
 
 def test_sqlstates_stand_in_one_module() -> None:
@@ -41,8 +31,8 @@ def test_sqlstates_stand_in_one_module() -> None:
         for path in PATHS
         if path != ERRORS
         for what in [
-            *(codes() & set(strings(tree(path)))),
-            *(node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute) and node.attr in READS),
+            *(codes() & set(strings(nodes(path)))),
+            *(node.attr for node in nodes(path) if isinstance(node, ast.Attribute) and node.attr in READS),
         ]
     }
     assert found == set(), "the meaning of an SQLSTATE is a function of db.engine.errors"
@@ -52,9 +42,9 @@ READS = {"sqlstate", "pgcode", "pgerror"}
 """Attributes of errors of drivers that hold an SQLSTATE or a message of the server."""
 
 
-def read_messages(source: ast.AST) -> Iterator[int]:
+def read_messages(source: Iterable[ast.AST]) -> Iterator[int]:
     """The lines in which the text of a caught error is compared, searched or parted."""
-    for handler in ast.walk(source):
+    for handler in source:
         if not isinstance(handler, ast.ExceptHandler) or handler.name is None:
             continue
         for node in ast.walk(handler):
@@ -94,13 +84,13 @@ def _is_text_of(node: ast.expr, name: str) -> bool:
     ],
 )
 def test_reading_a_message_is_found(body: str) -> None:
-    assert list(read_messages(ast.parse(f"try:\n    work()\nexcept Exception as error:\n    {body}")))
+    assert list(read_messages(ast.walk(ast.parse(f"try:\n    work()\nexcept Exception as error:\n    {body}"))))
 
 
 def test_no_message_of_an_error_decides() -> None:
     """Another ``lc_messages`` of the server, or another version of a library, must not change an answer."""
     paths = [path for path in PATHS if path.parent.name != "adapters"]  # which have contract tests
-    found = [f"{path.relative_to(ROOT)}:{line}" for path in paths for line in read_messages(tree(path))]
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in paths for line in read_messages(nodes(path))]
     assert found == []
 
 
@@ -112,18 +102,23 @@ def test_effects_declare_what_they_write() -> None:
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in PATHS
         if path.is_relative_to(ROOT / "schema") or path.is_relative_to(ROOT / "db" / "base")
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("re.")
-        if any(sql.search(text) for one in node.args[:1] for text in strings(one))
+        for node in nodes(path)
+        if isinstance(node, ast.Call) and _module_of(node.func) == "re"
+        if any(sql.search(text) for one in node.args[:1] for text in strings(ast.walk(one)))
     }
     assert parsed == set(), "a regular expression over SQL says again what an effect declares"
+
+
+def _module_of(called: ast.expr) -> str | None:
+    """The name before the dot of a call such as ``re.compile(...)``."""
+    return called.value.id if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) else None
 
 
 @cache
 def _names() -> set[str]:
     found: set[str] = set()
     for path in PATHS:
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.Name):
                 found.add(node.id)
             elif isinstance(node, ast.keyword | ast.arg):
@@ -138,13 +133,9 @@ def test_scopes_of_groups_come_from_the_models() -> None:
     groups = {entity.__group__ for entity in entities().values() if entity.__group__ is not None}
     assert groups == set(Group)
     wanted = {f"{verb}:{group}" for verb in ("read", "write") for group in Group}
+    known = wanted | {f"purge:{group}" for group in Group}
     assert wanted <= {*scopes.shown_scopes(), *scopes.write_scopes()}
-    spelled = {
-        f"{path.relative_to(ROOT)}: {text}"
-        for path in PATHS
-        for text in strings(tree(path))
-        if any(text == f"{verb}:{group}" for verb in ("read", "write", "purge") for group in Group)
-    }
+    spelled = {f"{path.relative_to(ROOT)}: {text}" for path in PATHS for text in strings(nodes(path)) if text in known}
     assert spelled == set()
 
 
@@ -155,8 +146,8 @@ def test_queues_are_limiters() -> None:
     queues = {"db/engine/limiter.py", "db/engine/pool.py"}
     found = set()
     for path in PATHS:
-        for node in ast.walk(tree(path)):
-            is_made = isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".create_future")
+        for node in nodes(path):
+            is_made = isinstance(node, ast.Attribute) and node.attr == "create_future"
             is_queue = isinstance(node, ast.ClassDef) and any("Future" in ast.unparse(base) for base in node.bases)
             if is_made or is_queue:
                 found.add(str(path.relative_to(ROOT)))

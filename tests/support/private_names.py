@@ -12,7 +12,7 @@ import importlib
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -44,8 +44,12 @@ Finding = tuple[int, str]
 
 def in_source(source: str) -> list[Finding]:
     """Lines and what is wrong there, by the text of a module."""
-    tree = ast.parse(source)
-    return sorted({*_attributes(tree), *_imports(tree), *_strings(tree), *_patches(tree)})
+    return in_nodes(tuple(ast.walk(ast.parse(source))))
+
+
+def in_nodes(nodes: Sequence[ast.AST]) -> list[Finding]:
+    """The same, by all nodes of a module."""
+    return sorted({*_attributes(nodes), *_imports(nodes), *_strings(nodes), *_patches(nodes)})
 
 
 def in_classes(module: str) -> list[Finding]:
@@ -67,14 +71,14 @@ def in_classes(module: str) -> list[Finding]:
     return sorted(found)
 
 
-def _attributes(tree: ast.AST) -> Iterator[Finding]:
-    for node in ast.walk(tree):
+def _attributes(nodes: Sequence[ast.AST]) -> Iterator[Finding]:
+    for node in nodes:
         if isinstance(node, ast.Attribute) and _is_private(node.attr) and not _is_own(node.value):
             yield node.lineno, f"{ast.unparse(node)} is private"
 
 
-def _imports(tree: ast.AST) -> Iterator[Finding]:
-    for node in ast.walk(tree):
+def _imports(nodes: Sequence[ast.AST]) -> Iterator[Finding]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -89,11 +93,11 @@ def _imports(tree: ast.AST) -> Iterator[Finding]:
                 yield node.lineno, f"{name} is internal"
 
 
-def _strings(tree: ast.AST) -> Iterator[Finding]:
+def _strings(nodes: Sequence[ast.AST]) -> Iterator[Finding]:
     """Private names that are spelled as strings: arguments of getattr and its like, keys of vars, dotted paths."""
-    libraries = set(_imported(tree).values())
-    named = _strings_by_name(tree)
-    for node in ast.walk(tree):
+    libraries = set(_imported(nodes).values())
+    named = _strings_by_name(nodes)
+    for node in nodes:
         if isinstance(node, ast.Call):
             yield from _calls(node, named)
         elif isinstance(node, ast.Subscript) and _is_namespace(node.value) and _spells_private(node.slice, named):
@@ -119,11 +123,11 @@ def _calls(node: ast.Call, named: dict[str, str]) -> Iterator[Finding]:
         yield node.lineno, f"{ast.unparse(node)} is private"
 
 
-def _strings_by_name(tree: ast.AST) -> dict[str, str]:
+def _strings_by_name(nodes: Sequence[ast.AST]) -> dict[str, str]:
     """The constants of a module that are strings, by the names that they are bound to."""
     return {
         target.id: node.value.value
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         for target in node.targets
         if isinstance(target, ast.Name)
@@ -156,14 +160,17 @@ def _spells_private_module(node: ast.expr, named: dict[str, str]) -> bool:
 
 def _is_namespace(node: ast.expr) -> bool:
     """Whether an expression is the attributes of something, by name."""
-    of = ast.unparse(node)
-    return of.startswith(("vars(", "globals(")) or of.endswith("__dict__")
+    if isinstance(node, ast.Attribute) and node.attr == "__dict__":
+        return True
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"vars", "globals"}
 
 
-def _patches(tree: ast.AST) -> Iterator[Finding]:
+def _patches(nodes: Sequence[ast.AST]) -> Iterator[Finding]:
     """Assignments to attributes of modules and classes that come from elsewhere."""
-    foreign = {name for name, top in _imported(tree).items() if top not in OURS}
-    for node in ast.walk(tree):
+    foreign = {name for name, top in _imported(nodes).items() if top not in OURS}
+    for node in nodes:
         targets: list[ast.expr] = []
         if isinstance(node, ast.Assign | ast.Delete):
             targets = node.targets
@@ -176,10 +183,10 @@ def _patches(tree: ast.AST) -> Iterator[Finding]:
                 yield getattr(node, "lineno", 1), f"{ast.unparse(target)} is patched"
 
 
-def _imported(tree: ast.AST) -> dict[str, str]:
+def _imported(nodes: Sequence[ast.AST]) -> dict[str, str]:
     """The names that a module's imports bind, with the top-level packages that they come from."""
     names: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {(alias.asname or alias.name).split(".")[0]: alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
