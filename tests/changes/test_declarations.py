@@ -233,8 +233,8 @@ async def more(client: Client, sql: asyncpg.Connection) -> None:
 async def recorded(own: Database, sql: asyncpg.Connection) -> dict[str, Footprint]:
     """What each mutation has written, by its name, after all of them were made in all ways."""
     async with serving(own.gateway_url) as client:
-        for one in moves.moves(allowed=True):
-            await make(client, sql, one.values[0])
+        for one in (move for each in lifecycles() for move in moves.moves(each, allowed=True)):
+            await make(client, sql, one)
         for scenario in SCENARIOS:
             await scenario(client, sql)
         for direction, best in (("minimize", 0), ("maximize", 1)):

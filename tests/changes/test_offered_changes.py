@@ -38,6 +38,7 @@ async def tried(client: Client, one: Mutation, input_: dict[str, Any]) -> dict[s
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TYPES)
 async def test_what_nothing_blocks_changes_something_and_the_rest_is_refused(name: str, demo: Client) -> None:
     type_ = catalogue()[name]

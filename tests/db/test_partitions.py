@@ -26,6 +26,8 @@ from tests.support.client import Client, same, serving
 from tests.support.databases import Clone, Database, connect, connected
 from tests.support.plans import plan, recording
 
+pytestmark = pytest.mark.slow
+
 METRICS, SPANS = "ml_bentoml_serving_metrics", "ml_observability_spans"
 NEWEST = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 BY_DAY = "aggregate(groupBy: [{ field: RECORDED_AT, bucket: DAY }]) { count avgLatencyMs { avg } group { recordedAt } }"

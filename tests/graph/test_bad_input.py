@@ -231,6 +231,7 @@ async def test_values_that_json_cannot_say_are_null_with_an_error(
         assert answer["errors"][0]["extensions"]["column"].startswith("ml_")
 
 
+@pytest.mark.slow
 async def test_an_unknown_label_costs_its_field_alone(platform_template: Database, clone: Any, serve: Any) -> None:
     async with clone(platform_template) as copy:
         await execute(copy.admin_url, "UPDATE ml_monitoring_alerts SET status = 'snoozed'")

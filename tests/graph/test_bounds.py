@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,16 +12,17 @@ from graphql import (
     GraphQLArgument,
     GraphQLEnumType,
     GraphQLInputObjectType,
-    build_schema,
     get_named_type,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
 )
 
+from schema.schema import build
 from tests.support.client import Client
 
-SDL = Path(__file__).parents[2] / "schema" / "schema.graphql"
+QUERY = build().graphql.query_type
+FIELDS = QUERY.fields if QUERY else {}
 NOBODY = "Model:00000000-0000-0000-0000-000000000000"
 NEEDED = {"ids": [NOBODY], "from": [NOBODY], "of": NOBODY, "to": NOBODY, "text": "a", "tools": ["a"], "name": "a"}
 NEEDED |= {"if": "RETRAINED"}
@@ -44,9 +44,7 @@ BOUND = re.compile(r"(-?\d[\d,]*) to (\d[\d,]*)|at most (\d[\d,]*)")
 def bounds() -> Iterator[tuple[str, str, GraphQLArgument, float | None, float]]:
     """Field, argument, and the least and the most that the argument's description tells; each once."""
     seen = set()
-    query = build_schema(SDL.read_text()).query_type
-    assert query is not None
-    for field, type_ in query.fields.items():
+    for field, type_ in FIELDS.items():
         if field in ELSEWHERE or any(
             is_non_null_type(one.type) and name not in NEEDED for name, one in type_.args.items()
         ):
@@ -76,9 +74,7 @@ CASES = list(bounds())
 @pytest.mark.parametrize("case", CASES, ids=[f"{field}-{name}" for field, name, *_ in CASES])
 async def test_the_bound_is_read_and_the_next_value_refused(demo: Client, case: Any) -> None:
     field, name, argument, least, most = case
-    query = build_schema(SDL.read_text()).query_type
-    assert query is not None
-    type_ = query.fields[field]
+    type_ = FIELDS[field]
 
     async def error_of(number: float) -> str | None:
         """The message of an error of this argument."""

@@ -202,6 +202,7 @@ LIFECYCLE = """query($id: ID!) { experiment(id: $id) { experimentName models(fir
   { nodes { requestsTotal } } } } } } } } } }"""
 
 
+@pytest.mark.slow
 @pytest.mark.migrated("it is about our own indexes, and test_platform_plans.py about the platform's")
 async def test_a_fixed_answer_costs_the_same_over_sixteen_times_the_rows(
     demo_template: Database, clone: Clone, off: Client

@@ -112,6 +112,7 @@ async def test_drift_statuses_are_those_of_the_view_on_every_page_from_either_en
     assert shown(await paged(state.loaders, "", 1000)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "sql"),
     [
@@ -161,6 +162,7 @@ HEALTH = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "sql"), HEALTH)
 async def test_filtered_health_is_that_of_the_view(state: State, where: str, sql: str) -> None:
     for order, by in (

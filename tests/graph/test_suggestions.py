@@ -57,6 +57,7 @@ def leads_right(row: dict[str, str]) -> bool:
     return bool(right & (own | {one.place for one in found.elsewhere}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LISTS)
 def test_most_plausible_names_lead_right(name: str) -> None:
     """At least nine of ten are among the three names at most that are suggested; the contract is four of five."""

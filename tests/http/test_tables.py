@@ -79,6 +79,7 @@ TYPES = [
 ]
 
 
+@pytest.mark.slow
 async def test_every_list_has_the_values_of_its_pages(demo: Client) -> None:
     """All columns of all types, and of the rows that they lead to: no kind of column is said in another way."""
     compared = 0
