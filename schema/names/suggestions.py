@@ -13,7 +13,6 @@ from graphql import (
     GraphQLEnumType,
     GraphQLField,
     GraphQLInputObjectType,
-    GraphQLInputType,
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
@@ -22,62 +21,32 @@ from graphql import (
     is_introspection_type,
 )
 
-from db.base.column_facts import Unit
-from schema.catalogue.catalogue import Catalogue, ColumnField, Type
+from schema.catalogue.catalogue import Catalogue
+from schema.names.candidates import (
+    ALIAS,
+    ALIASES,
+    MOST,
+    RELATED,
+    NameCandidate,
+    by_type,
+    by_unit,
+    in_other_words,
+    nearest,
+    plain,
+    stems,
+    values_of,
+)
 from schema.names.shapes import FEW, example, listed, ordered_by, shape
-from schema.names.words import LONGEST, similarity, stem, words
+from schema.names.words import LONGEST, words
 
-MOST = 3
-"""The largest number of suggested names."""
-LEAST = 0.5
-"""The least similarity of a suggested name."""
-BEHIND = 0.25
-"""The greatest difference in similarity between a suggested name and the best one."""
 SURE = 0.8
 """The similarity from which a field of the type itself is meant, so that other types are not searched."""
-ALIAS, RELATED, DESCRIBED = 0.96, 0.85, 0.7
-"""Factors of a match with an alias, with an alias of the related type, and with the description."""
-SAID = 0.75
-"""The similarity of a field that has the name as a value: ``psi`` is a value of `testType`."""
 AGGREGATE = "Aggregate"
 """The last word of types with the aggregates of a group of rows."""
 FUNCTIONS = ("NumberAggregate", "TimeAggregate")
 """The types of aggregates of one field, whose fields are functions."""
-STATUS = frozenset({"status", "state", "stage"})
-"""Words for the state of a row."""
-VERDICTS = frozenset("decision severity verdict grade recommendation winner".split())  # noqa: SIM905
-"""Last words of columns that judge a row: they are suggested for a status that its type lacks."""
-FLAGS = frozenset(
-    "active correct converged degraded detected eligible improved match passed significant success valid".split()  # noqa: SIM905
-)
-"""Words of booleans that do."""
 LIST = 0.02
 """The bonus of root fields of lists over those of single rows."""
-
-
-@dataclass(frozen=True)
-class NameCandidate:
-    """A name of the schema as a candidate: its words, aliases (factor and words), and stems of its description."""
-
-    name: str
-    words: tuple[str, ...]
-    aliases: tuple[tuple[float, tuple[str, ...]], ...] = ()
-    described: frozenset[str] = frozenset()
-    bonus: float = 0.0
-    values: frozenset[str] = frozenset()
-    """The values of the field, each as its words without separators."""
-
-    def nearness(self, asked: Sequence[str], beside: Sequence[str]) -> float:
-        """The similarity to the words ``asked``, 0 to 1 plus a bonus; ``beside`` are words of the owner's name."""
-        found = similarity(asked, self.words, beside)
-        for worth, alias in self.aliases:
-            found = max(found, worth * similarity(asked, alias))
-        if self.values and found < SAID and "".join(word for word in asked if word not in _IGNORED) in self.values:
-            found = SAID
-        if self.described and found < LEAST + BEHIND:
-            said = sum(stem(word) in self.described for word in asked) / len(asked)
-            found = max(found, DESCRIBED * said)
-        return found + self.bonus
 
 
 @dataclass(frozen=True)
@@ -180,7 +149,7 @@ class Suggestions:
         asked = words(name)
         if owner.endswith(AGGREGATE) and (by_field := self._by_field(type_, asked, below)):
             return by_field
-        ranked = self._ranked(asked, self._candidates(owner), words(owner))
+        ranked = nearest(asked, self._candidates(owner), words(owner))
         names = tuple(one for _, one in ranked)
         elsewhere: tuple[Elsewhere, ...] = ()
         if not ranked or ranked[0][0] < SURE:
@@ -206,7 +175,7 @@ class Suggestions:
         for name, field in sorted(type_.fields.items(), key=lambda one: one[0] != below):
             functions = getattr(get_named_type(field.type), "fields", {})
             if get_named_type(field.type).name in FUNCTIONS and (
-                found := self._ranked(asked, [_plain(one, None) for one in functions], ())
+                found := nearest(asked, [plain(one, None) for one in functions], ())
             ):
                 return Suggestion(
                     right=f"Aggregates stand below the field that they are of: {name} {{ {found[0][1]} }}."
@@ -225,7 +194,7 @@ class Suggestions:
             if target is None or target == type_.name or type_ is self._schema.query_type:
                 continue
             many = get_named_type(field.type).name != target
-            for nearness, one in self._ranked(asked, self._candidates(target), words(target)):
+            for nearness, one in nearest(asked, self._candidates(target), words(target)):
                 place = f"{target}.{one}"
                 if nearness >= SURE and (place not in found or (-nearness, many) < found[place][:2]):
                     found[place] = (-nearness, many, through)
@@ -263,7 +232,7 @@ class Suggestions:
         if exact := next((right for is_exact, right in inside if is_exact), ""):
             return Suggestion(right=exact)
         made = [
-            _plain(one, argument.description, (*_ALIASES.get(one, ()), *_by_type(argument.type)))
+            plain(one, argument.description, (*ALIASES.get(one, ()), *by_type(argument.type)))
             for one, argument in known.args.items()
         ]
         found = self._among(name, made, (field,))
@@ -291,7 +260,7 @@ class Suggestions:
 
     def _directive_argument(self, directive: str, name: str) -> Suggestion:
         known = self._schema.get_directive(directive)
-        return self._among(name, [_plain(one, None) for one in known.args], (directive,)) if known else Suggestion()
+        return self._among(name, [plain(one, None) for one in known.args], (directive,)) if known else Suggestion()
 
     def _input_field(self, owner: str, name: str) -> Suggestion:
         type_ = self._schema.type_map.get(owner)
@@ -307,7 +276,7 @@ class Suggestions:
         columns = type_.name.removesuffix("Where")
         own = {one.name: one for one in self._candidates(columns)} if columns in self._catalogue.types else {}
         made = [
-            own.get(one) or _plain(one, field.description, _ALIASES.get(one, ())) for one, field in type_.fields.items()
+            own.get(one) or plain(one, field.description, ALIASES.get(one, ())) for one, field in type_.fields.items()
         ]
         return self._among(name, made, words(columns))
 
@@ -327,7 +296,7 @@ class Suggestions:
             return Suggestion()
         made = [
             NameCandidate(
-                one, words(one.lower()), ((1.0, words(str(value.value))),), _stems(value.description or "")
+                one, words(one.lower()), ((1.0, words(str(value.value))),), stems(value.description or "")
             )
             for one, value in type_.values.items()
         ]  # fmt: skip
@@ -364,23 +333,8 @@ class Suggestions:
         )
 
     def _among(self, name: str, made: Iterable[NameCandidate], beside: Sequence[str]) -> Suggestion:
-        ranked = self._ranked(words(name), made, beside)
+        ranked = nearest(words(name), made, beside)
         return Suggestion(tuple(one for _, one in ranked))
-
-    def _ranked(
-        self, asked: Sequence[str], candidates: Iterable[NameCandidate], beside: Sequence[str]
-    ) -> list[tuple[float, str]]:
-        """The most similar names, the best first; of names with equal words, such as singular and plural, one."""
-        if not asked:
-            return []
-        found = sorted(((one.nearness(asked, beside), one.name) for one in candidates), key=lambda one: -one[0])
-        best: list[tuple[float, str]] = []
-        for nearness, name in found:
-            if nearness < LEAST or (best and nearness < best[0][0] - BEHIND) or len(best) == MOST:
-                break
-            if not any(words(name) == words(other) for _, other in best):
-                best.append((nearness, name))
-        return best
 
     def _target(self, field: GraphQLField) -> str | None:
         """The type of the catalogue whose row or rows a field returns."""
@@ -397,10 +351,10 @@ class Suggestions:
         said: dict[str, frozenset[str]] = {}
         if owner in self._catalogue.types:
             known = self._catalogue[owner]
-            facts = {name: (*leaf.facts.aliases, *_by_unit(leaf)) for name, leaf in known.columns.items()}
+            facts = {name: (*leaf.facts.aliases, *by_unit(leaf)) for name, leaf in known.columns.items()}
             facts |= {name: one.aliases for name, one in known.relations.items() if one.aliases}
-            said = {name: _values(leaf) for name, leaf in known.columns.items()}
-            for name, alias in _in_other_words(known):
+            said = {name: values_of(leaf) for name, leaf in known.columns.items()}
+            for name, alias in in_other_words(known):
                 facts[name] = (*facts[name], alias)
         is_query = type_ is self._schema.query_type
         made = []
@@ -415,47 +369,8 @@ class Suggestions:
             text = "" if name == "id" else text  # it says what every id looks like
             bonus = LIST if is_query and many else 0.0
             values = said.get(name, frozenset())
-            made.append(NameCandidate(name, words(name), tuple(aliases), _stems(text), bonus, values))
+            made.append(NameCandidate(name, words(name), tuple(aliases), stems(text), bonus, values))
         return tuple(made)
-
-
-_ALIASES = {
-    "first": ("page size", "limit", "size", "per page"),
-    "after": ("cursor", "page token", "start cursor"),
-    "where": ("search", "query", "conditions"),
-    "text": ("query", "search", "term", "needle"),
-    "minSimilarity": ("threshold", "cutoff", "min score", "minimum score"),
-    "iContains": ("ilike", "contains insensitive", "contains ignore case", "search"),
-    "like": ("ilike", "pattern"),
-}
-"""Aliases of arguments and operators that many fields have."""
-_BY_UNIT = {Unit.MULTIPLE: "ratio", Unit.COUNT: "count"}
-_IGNORED = frozenset({"is", "in", "has", "was", "are", "at", "on"})
-"""Words of names of booleans that are ignored: ``is`` and ``in`` of ``isInProduction``."""
-
-
-def _by_unit(leaf: ColumnField) -> tuple[str, ...]:
-    """An alias of a number from its unit: the name with ``ratio`` or ``count``."""
-    word = _BY_UNIT.get(leaf.facts.unit) if leaf.facts.unit else None
-    return () if word is None or word in words(leaf.name) else (f"{leaf.name} {word}",)
-
-
-def _in_other_words(type_: Type) -> Iterator[tuple[str, str]]:
-    """Columns with aliases that other types have as names: what judges a row where there is no status, what a row is
-    called where there is no name.
-    """
-    said = {name: set(words(name)) for name in type_.columns}
-    is_named = any(parts & {"name", "title"} for parts in said.values())
-    has_status = any(parts & STATUS for parts in said.values())
-    for name, leaf in type_.columns.items():
-        is_flag = leaf.kind.graphql == "Boolean" and bool(said[name] & FLAGS)
-        judges = is_flag or words(name)[-1] in VERDICTS
-        if judges and (not has_status or (name == "isActive" and not {"status", "state"} & type_.columns.keys())):
-            yield from ((name, "status"), (name, "state"))
-        if words(name)[-1] in {"status", "state"}:
-            yield name, "success"
-        if not is_named and not judges and set(leaf.columns) & set(type_.label) and leaf.kind.graphql != "DateTime":
-            yield name, "name"
 
 
 def _in_filters(type_: GraphQLInputObjectType, name: str) -> Iterator[Elsewhere]:
@@ -464,23 +379,3 @@ def _in_filters(type_: GraphQLInputObjectType, name: str) -> Iterator[Elsewhere]
         target = get_named_type(field.type)
         if isinstance(target, GraphQLInputObjectType) and target.name.endswith("Where") and name in target.fields:
             yield Elsewhere(f"{target.name}.{name}", through)
-
-
-def _by_type(type_: GraphQLInputType) -> tuple[str, ...]:
-    """An alias of an argument from its type: ids are called ``from`` where lineage starts."""
-    return ("id",) if get_named_type(type_).name == "ID" else ()
-
-
-def _values(leaf: ColumnField) -> frozenset[str]:
-    """The values of a field, each as its words without separators."""
-    members = leaf.kind.labels or ()
-    return frozenset("".join(words(one)) for one in (*leaf.facts.values, *(member.value for member in members)))
-
-
-def _plain(name: str, description: str | None, aliases: Iterable[str] = ()) -> NameCandidate:
-    called = tuple((ALIAS, words(alias)) for alias in aliases)
-    return NameCandidate(name, words(name), called, _stems(description or ""))
-
-
-def _stems(text: str) -> frozenset[str]:
-    return frozenset(stem(word) for word in words(text))
