@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Index, Table, UniqueConstraint
 
 from db.base.entity import SERVES, Entity, entities, key_columns, relations, table_of
+from db.base.relation import Relation
 
 _MAX_IDENTIFIER = 63
 
@@ -17,6 +18,26 @@ def add_comments() -> None:
     """Uses a model's docstring as the COMMENT of its table."""
     for entity in entities().values():
         table_of(entity).comment = " ".join((entity.__doc__ or "").split())
+
+
+def check_relation(entity: type[Entity], name: str, relation: Relation) -> None:
+    """Refuses a relation of a model that names what there is not.
+
+    Raises:
+        ValueError: There is no such model, or one of the two has no such column.
+    """
+    place = f"{entity.__name__}.{name}"
+    target = entities().get(relation.target)
+    if target is None:
+        raise ValueError(f"{place} leads to {relation.target!r}, which is no model")
+    ends = ((entity, (*relation.on, *relation.this_columns)), (target, (*relation.on.values(), *relation.that_columns)))
+    for end, columns in ends:
+        if lacks := [column for column in columns if column not in table_of(end).columns]:
+            key = ", ".join(key_columns(end))
+            raise ValueError(
+                f"{place} reads {end.__name__} by {lacks[0]!r}, a column that it lacks; its key is {key}: columns "
+                f"other than the target's id are mapped, {{column: column of {relation.target}}}"
+            )
 
 
 def add_indexes() -> None:
@@ -34,7 +55,8 @@ def add_indexes() -> None:
             _add_ordered_index(entity, ())
         for names in entity.__filtered__:
             _add_ordered_index(entity, (names,) if isinstance(names, str) else names)
-        for relation in relations(entity).values():
+        for name, relation in relations(entity).items():
+            check_relation(entity, name, relation)
             if relation.on:
                 _add_ordered_index(entity, tuple(relation.on))
                 _add_ordered_index(by_name[relation.target], tuple(relation.on.values()))

@@ -9,7 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from db.base.vocabulary import EdgeSpec, entities, is_own, relations, table_of
+from db.base.metadata import check_relation
+from db.base.vocabulary import EdgeSpec, belongs_to, entities, is_own, relations, table_of
 from tests.house.test_spec import DOCUMENT
 from tests.lineage.test_lineage_answers import recording_held
 from tests.support.client import Client
@@ -149,6 +150,24 @@ def test_every_reason_is_needed() -> None:
     open_ = naming_columns() - edge_columns()
     needed = {column for _, column in open_} | {f"{type_}.{column}" for type_, column in open_}
     assert NO_EDGE.keys() - needed == set()
+
+
+@pytest.mark.parametrize(
+    ("target", "on", "said"),
+    [
+        (
+            "CohortDefinition",
+            "cohort_id",
+            "made reads CohortDefinition by 'id', .* its key is cohort_id",
+        ),
+        ("CohortDefinition", {"cohort": "cohort_id"}, "CohortExecution.made reads CohortExecution by 'cohort'"),
+        ("Cohort", "cohort_id", "CohortExecution.made leads to 'Cohort', which is no model"),
+    ],
+)
+def test_a_relation_that_leads_nowhere_is_refused(target: str, on: str | dict[str, str], said: str) -> None:
+    relation = belongs_to(target, on, "", inverse="others", inverse_doc="")
+    with pytest.raises(ValueError, match=said):
+        check_relation(entities()["CohortExecution"], "made", relation)
 
 
 def test_every_soft_link_of_the_document_is_an_edge() -> None:
