@@ -1158,6 +1158,79 @@ async def test_health_looks_at_the_latest_of_everything(db: asyncpg.Connection) 
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# Rollups
+# ----------------------------------------------------------------------------------------------------------------------
+STORES = """
+    CREATE TABLE plain (at timestamptz);
+    CREATE TABLE parent (at timestamptz);
+    CREATE TABLE child () INHERITS (parent);
+    CREATE VIEW shown AS SELECT * FROM plain;
+    CREATE TABLE parts (at timestamptz) PARTITION BY RANGE (at);
+    CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+    CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY RANGE (at);
+    CREATE TABLE parts_21 PARTITION OF parts_2 FOR VALUES FROM ('2025-01-01') TO ('2025-02-01');
+    CREATE TABLE abroad (at timestamptz) PARTITION BY RANGE (at);
+    CREATE FOREIGN DATA WRAPPER nowhere;
+    CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere;
+    CREATE FOREIGN TABLE abroad_1 PARTITION OF abroad FOR VALUES FROM ('2024-01-01') TO ('2025-01-01') SERVER elsewhere;
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "stores"),
+    [
+        ("plain", ["public.plain"]),
+        ("parts", ["public.parts", "public.parts_1", "public.parts_2", "public.parts_21"]),
+        ("parts_2", ["public.parts_2", "public.parts_21"]),
+        ("child", ["public.child"]),
+        ("parent", None),
+        ("shown", None),
+        ("abroad", None),
+    ],
+)
+async def test_where_the_rows_of_a_table_are_stored(
+    db: asyncpg.Connection, table: str, stores: list[str] | None
+) -> None:
+    await db.execute(STORES)
+    assert await db.fetchval("SELECT gateway.stores_of($1::text::regclass)", table) == stores
+
+
+async def test_what_is_written_marks_its_units_of_time(db: asyncpg.Connection) -> None:
+    """The first and the last moment that are marked, one before and one after them, and no time at all."""
+    await db.execute("CREATE TABLE written (n integer, at timestamptz)")
+    for operation, rows in (
+        ("INSERT", "NEW TABLE AS new_rows"),
+        ("UPDATE", "OLD TABLE AS old_rows NEW TABLE AS new_rows"),
+        ("DELETE", "OLD TABLE AS old_rows"),
+    ):
+        await db.execute(
+            f"CREATE TRIGGER mark_{operation} AFTER {operation} ON written REFERENCING {rows} FOR EACH STATEMENT "
+            f"EXECUTE FUNCTION gateway.mark_rollup('written', 'at', '1 hour', 'sums')"
+        )
+
+    async def marked(statement: str) -> set[str]:
+        await db.execute("DELETE FROM gateway.rollup_marks")
+        await db.execute(statement)
+        marks = await db.fetch("SELECT name, (at AT TIME ZONE 'UTC')::text FROM gateway.rollup_marks ORDER BY at")
+        assert {name for name, _ in marks} <= {"written"}
+        assert len(set(marks)) == len(marks), "each unit once for a statement"
+        return {at for _, at in marks}
+
+    assert await marked("INSERT INTO written VALUES (1, '1969-12-31 23:59:59.999999Z'), (2, NULL)") == set()
+    assert await marked("INSERT INTO written VALUES (3, '1970-01-01Z'), (4, '1970-01-01 00:59:59.999999Z')") == {
+        "1970-01-01 00:00:00"
+    }
+    assert await marked("INSERT INTO written VALUES (5, '2199-12-31 23:59:59.999999Z'), (6, '2200-01-01Z')") == {
+        "2199-12-31 23:00:00"
+    }
+    assert await marked("UPDATE written SET at = '2024-05-05 05:05Z' WHERE n = 5") == {
+        "2024-05-05 05:00:00",
+        "2199-12-31 23:00:00",
+    }
+    assert await marked("DELETE FROM written WHERE n IN (5, 6)") == {"2024-05-05 05:00:00"}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # Default tools
 # ----------------------------------------------------------------------------------------------------------------------
 async def test_seeding_tools_twice_adds_nothing_and_changes_nothing(module_database: Database) -> None:
