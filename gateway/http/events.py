@@ -152,8 +152,9 @@ class _EventStream:
         await respond_in_parts(self._send, EVENTS, self._call.id, self._call.headers)
         await self._write(b":\n\n")  # makes the client's connection open
 
-    async def next(self, body: bytes) -> None:
-        await self._write(b"event: next\ndata: %b\n\n" % body.translate(_BROKEN))
+    async def next(self, *bodies: bytes) -> None:
+        """Sends results, in one write."""
+        await self._write(b"".join([b"event: next\ndata: %b\n\n" % body.translate(_BROKEN) for body in bodies]))
 
     async def fail(self, errors: Sequence[GraphQLError]) -> None:
         """Sends a result of errors alone."""
@@ -168,12 +169,12 @@ class _EventStream:
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def pump(self, messages: AsyncGenerator[LiveMessage]) -> None:
+    async def pump(self, messages: AsyncGenerator[Sequence[LiveMessage]]) -> None:
         """Sends messages as they arrive."""
         async with aclosing(messages):
-            async for result in messages:
-                self._call.record["messages"] += 1
-                await self.next(result.as_json(self._call))
+            async for results in messages:
+                self._call.record["messages"] += len(results)
+                await self.next(*(result.as_json(self._call) for result in results))
 
     async def keep(self, seconds: float) -> None:
         """Sends comments at intervals, so that proxies keep the connection."""

@@ -53,6 +53,7 @@ class Observers:
         # most observers override few methods, and every operation calls them
         self.of_plans = [one.planned for one in observers if type(one).planned is not Observer.planned]
         """Called with an operation that is planned."""
+        self._of_messages = [one.messages for one in observers if type(one).messages is not Observer.messages]
         ends = [one.finished for one in observers if type(one).finished is not Observer.finished]
 
         def finished(call: Call, transport: str, status: int) -> None:
@@ -83,11 +84,14 @@ class Observers:
         for one in self._all:
             one.subscribed(call)
 
-    @contextmanager
-    def messages(self, call: Call) -> Iterator[Count]:
+    def messages(self, call: Call) -> AbstractContextManager[Count]:
         """Surrounds reading with each observer."""
+        return self._observed_messages(call) if self._of_messages else nullcontext(_ignored)
+
+    @contextmanager
+    def _observed_messages(self, call: Call) -> Iterator[Count]:
         with ExitStack() as stack:
-            counts = [stack.enter_context(one.messages(call)) for one in self._all]
+            counts = [stack.enter_context(messages(call)) for messages in self._of_messages]
 
             def count(messages: int) -> None:
                 for one in counts:

@@ -120,8 +120,8 @@ class Subscriptions:
         self._settings = settings
         self._readings = Readings()
 
-    async def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[LiveMessage]:
-        """The messages of a subscription, without end.
+    async def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[Sequence[LiveMessage]]:
+        """The messages of a subscription, without end, in lists of those that are there at once.
 
         Raises:
             GraphQLError: The caller may not read the topic, or an argument is invalid.
@@ -135,7 +135,7 @@ class Subscriptions:
             """Whether an entry matches, and the caller may know of it."""
             return matches(facts) and facts.get("type") not in self._planner.access.of(call.caller.scopes).unrecorded
 
-        together = self._affordable(planned)
+        together, asked = self._affordable(planned), self._operation_key(planned)
         changes = follow(
             self._feed, topic.name, arguments.get("after"), concerns, self._settings.live_hours,
             partial(self._observers.subscribed, call),
@@ -144,12 +144,12 @@ class Subscriptions:
             async for some in changes:
                 for start in range(0, len(some), together):
                     with self._observers.messages(call) as count:
-                        results = await self._resolved(planned, topic, some[start : start + together], call)
+                        results = await self._resolved(planned, asked, topic, some[start : start + together], call)
                         count(len(results))
-                    for result in results:
+                    if results:
                         # later reads of the caller are not older than its messages
                         self._runner.reads.changed(call.caller.name, self._feed.written)
-                        yield result
+                        yield results
 
     @property
     def _catalogue(self) -> Catalogue:
@@ -179,7 +179,7 @@ class Subscriptions:
         return max(1, min(TOGETHER, self._budgets.limit // max(planned.cost, 1)))
 
     async def _resolved(
-        self, planned: PlannedOperation, topic: SubscriptionTopic, some: Sequence[Told], call: Call
+        self, planned: PlannedOperation, asked: Hashable, topic: SubscriptionTopic, some: Sequence[Told], call: Call
     ) -> Sequence[LiveMessage]:
         """The messages of some changes; they wait while the database is unavailable or the budget exhausted.
 
@@ -194,7 +194,7 @@ class Subscriptions:
                 if not paid and self._budgets:
                     await self._budgets.take(call.account, planned.cost * len(some))
                     paid = True
-                results = await self._read(planned, topic, some, call)
+                results = await self._read(planned, asked, topic, some, call)
             except RefusedError as refused:
                 wait = float(refused.headers.get("retry-after", 0))
                 if not wait:
@@ -209,7 +209,7 @@ class Subscriptions:
             delay = min(delay * 2, LAST_DELAY)
 
     async def _read(
-        self, planned: PlannedOperation, topic: SubscriptionTopic, some: Sequence[Told], call: Call
+        self, planned: PlannedOperation, asked: Hashable, topic: SubscriptionTopic, some: Sequence[Told], call: Call
     ) -> Sequence[LiveMessage]:
         facts = [change.facts for change, _ in some if change is not None]
         if facts and call.caller.identity is not None:
@@ -218,7 +218,9 @@ class Subscriptions:
         roots = [told(change, encode(place)) for change, place in some]
         if not roots:
             return ()
-        key = self._sharing_key(planned, call), tuple(root["cursor"] for root in roots)
+        caller = call.caller
+        # callers with equal scopes, identities and access get equal messages
+        key = asked, caller.scopes, caller.identity, self._planner.access, tuple(root["cursor"] for root in roots)
         return await self._readings.get(key, partial(self._read_in_time, planned, roots, call))
 
     async def _read_in_time(self, planned: PlannedOperation, roots: Sequence[object], call: Call) -> list[LiveMessage]:
@@ -248,12 +250,12 @@ class Subscriptions:
         open_ = {tables[name] for (name,) in await fetch(_WITHOUT_POLICIES, (list(tables),))}
         return lambda entry: entry["type"] in open_ or entry["actor"] == call.caller.name
 
-    def _sharing_key(self, planned: PlannedOperation, call: Call) -> Hashable:
-        """The key of shared messages: callers with equal keys get equal messages."""
+    def _operation_key(self, planned: PlannedOperation) -> Hashable:
+        """The key of an operation with its variables: equal ones select the same of equal changes."""
         variables = exact_json.dumps(planned.parameters.variables)
         known = planned.known
         moment = id(planned.values) if known.hidden or known.defaults or START.encode() in variables else None
-        return known, variables, moment, call.caller.scopes, call.caller.identity, self._planner.access
+        return known, variables, moment
 
 
 def _is_away(error: GraphQLError) -> bool:

@@ -21,6 +21,8 @@ from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.subscriptions import Matches
 
+MOST_BATCHES = 32
+"""Batches that a subscriber who is behind receives together, a power of two."""
 CHECKPOINT_SECONDS = 900.0
 """Quiet seconds after which a new position is sent, so that a cursor does not expire."""
 
@@ -128,15 +130,33 @@ class _Stream:
             await feed.more(CHECKPOINT_SECONDS)
             if self._number == feed.next:
                 self._place = feed.place
-        elif (batch := feed.batch(self._number)) is not None and batch.entries is not None:
-            if told := self._of(batch, batch.entries):
+        elif batches := self._at_hand():
+            self._number += len(batches) - 1
+            if told := [one for batch in batches for one in self._of(batch, batch.entries or ())]:
                 yield told
-            self._place = batch.until
+            self._place = batches[-1].until
             self._number += 1
         else:
             self._number = feed.next
             async for page in self._logged(feed.place):
                 yield page
+
+    def _at_hand(self) -> Sequence[Batch]:
+        """The next batches that are in memory with their entries; several if the subscriber is behind.
+
+        Their number is a power of two that divides the number of the first. All who are behind then receive the same
+        changes together: they are read and encoded once, whoever is how far behind.
+        """
+        first, count = self._number, 1
+        while first % (2 * count) == 0 and first + 2 * count <= self._feed.next and 2 * count <= MOST_BATCHES:
+            count *= 2
+        found = []
+        for number in range(first, first + count):
+            batch = self._feed.batch(number)
+            if batch is None or batch.entries is None:
+                break
+            found.append(batch)
+        return found
 
     async def _carry_over(self) -> None:
         """Continues from the same position in another history of the database.

@@ -94,5 +94,6 @@ class SocketOperation:
             yield (await self._service.answer(begun, self._call)).as_json()
             return
         async with aclosing(self._service.messages(begun, self._call)) as results:
-            async for result in results:
-                yield result.as_json(self._call)
+            async for some in results:
+                for result in some:
+                    yield result.as_json(self._call)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
@@ -30,6 +30,7 @@ from gateway.subscriptions.wake_event import AT_ONCE
 from gateway.webhooks.managing import Webhooks
 from schema.schema import build
 from schema.scopes import all_scopes, read_scopes
+from tests.live.test_live import record
 from tests.support.changing import model_in, state
 from tests.support.databases import Clone, Database, connect, execute
 
@@ -40,6 +41,7 @@ PROMOTE = """
     }
 """
 FOLLOW = "subscription Follow { lifecycleEvents { cursor event { toState node { ... on Model { stage } } } } }"
+REASONS = "subscription { lifecycleEvents { cursor event { reason } } }"
 SLOW = "query Slow { activeAlertsSummaries { nodes { id } } }"
 
 CURATOR = Caller("curator", all_scopes())
@@ -203,11 +205,12 @@ async def test_a_subscription_is_a_stream_of_messages(database: Database, sql: a
         planned = await service.begin(service.parameters({"query": FOLLOW}), call)
         assert service.streams(planned)
         async with aclosing(service.messages(planned, call)) as messages:
-            first = await anext(messages)
+            [first] = await anext(messages)
             assert first.data is not None
             assert first.data["lifecycleEvents"]["event"] is None, "a cursor to begin with"
             await ask(service, PROMOTE, input={"id": model, "to": "STAGING"})
-            told = (await anext(messages)).data
+            [message] = await anext(messages)
+            told = message.data
             assert told is not None
             assert told["lifecycleEvents"]["event"] == {"toState": "STAGING", "node": {"stage": "STAGING"}}
         about = [one for one in seen.told if one[0] in {"subscribed", "messages"}]
@@ -236,6 +239,38 @@ async def test_a_subscription_looks_who_asks_before_each_message(database: Datab
                 await anext(messages)
 
 
+async def test_who_is_behind_receives_several_changes_together(database: Database, sql: asyncpg.Connection) -> None:
+    """In their order, none twice, and those who are behind the same ones together, wherever they began."""
+    model, wanted = await model_in(sql, "development"), [f"change {place}" for place in range(21)]
+
+    async def follow(stack: AsyncExitStack, service: OperationService, name: str) -> AsyncGenerator[list[str]]:
+        call = Call(name)
+        call.caller = CURATOR
+        planned = await service.begin(service.parameters({"query": REASONS}), call)
+        messages = await stack.enter_async_context(aclosing(service.messages(planned, call)))
+        await anext(messages)
+        async for some in messages:
+            yield [one.data["lifecycleEvents"]["event"]["reason"] for one in some if one.data]
+
+    async with service_of(database.gateway_url) as service, AsyncExitStack() as stack:
+        prompt, slow, slower = (follow(stack, service, name) for name in ("prompt", "slow", "slower"))
+        lists: dict[str, list[list[str]]] = {"slow": [], "slower": []}
+        begun = [asyncio.ensure_future(anext(one)) for one in (prompt, slow, slower)]
+        await asyncio.sleep(0)
+        for place, reason in enumerate(wanted):
+            await record(sql, reason, node_id=model)
+            assert await (begun[0] if place == 0 else anext(prompt)) == [reason]
+            if place == 5:  # of this one's place the other is not
+                lists["slow"] += [await begun[1], await anext(slow)]
+        lists["slower"].append(await begun[2])
+        for name, messages in (("slow", slow), ("slower", slower)):
+            while sum(map(len, lists[name])) < len(wanted):
+                lists[name].append(await anext(messages))
+            assert [reason for some in lists[name] for reason in some] == wanted
+        assert all(len(found) < len(wanted) / 2 for found in lists.values())
+        assert lists["slow"][-2:] == lists["slower"][-2:]
+
+
 async def test_many_that_are_told_the_same_go_on_a_few_at_a_time(database: Database, sql: asyncpg.Connection) -> None:
     """Others have their turn of the event loop between them, however many follow."""
     model, many = await model_in(sql, "development"), 400
@@ -254,8 +289,8 @@ async def test_many_that_are_told_the_same_go_on_a_few_at_a_time(database: Datab
             call.caller = CURATOR
             planned = await service.begin(service.parameters({"query": FOLLOW}), call)
             async with aclosing(service.messages(planned, call)) as messages:
-                async for _ in messages:
-                    heard[number] += 1
+                async for some in messages:
+                    heard[number] += len(some)
                     told[turn] += 1
 
         async def until_all_have(messages: int) -> None:
