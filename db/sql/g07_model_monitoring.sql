@@ -187,15 +187,19 @@ LEFT JOIN LATERAL (
     WHERE a.model_id = m.id AND (a.status IN ('active', 'acknowledged', 'investigating') OR a.status IS NULL)
 ) AS alerts ON true
 LEFT JOIN LATERAL (
+    -- Of one row, so that Postgres knows this to be one: by its LIMIT it does not.
     SELECT
-        p.metric_name,
-        p.metric_value,
-        CASE WHEN p.is_degraded OR p.metric_value <> 'NaN' THEN p.is_degraded END AS is_degraded
-    FROM public.ml_performance_metrics AS p
-    WHERE p.model_id = m.id AND p.segment IS NULL
-    -- A measurement records several metrics at one instant.
-    ORDER BY p.measured_at DESC NULLS LAST, (p.metric_name = 'roc_auc') DESC, p.metric_name, p.id DESC
-    LIMIT 1
+        max(p.metric_name) AS metric_name,
+        max(p.metric_value) AS metric_value,
+        bool_or(CASE WHEN p.is_degraded OR p.metric_value <> 'NaN' THEN p.is_degraded END) AS is_degraded
+    FROM (
+        SELECT p.metric_name, p.metric_value, p.is_degraded
+        FROM public.ml_performance_metrics AS p
+        WHERE p.model_id = m.id AND p.segment IS NULL
+        -- A measurement records several metrics at one instant.
+        ORDER BY p.measured_at DESC NULLS LAST, (p.metric_name = 'roc_auc') DESC, p.metric_name, p.id DESC
+        LIMIT 1
+    ) AS p
 ) AS performance ON true
 WHERE m.stage = 'production';
 

@@ -201,6 +201,8 @@ async def test_a_variable_decides_for_each_request_where_models_are_looked_for(s
 
 
 PAGES = [
+    "{ modelHealths { totalCount } }",
+    "{ modelHealths(where: { activeAlerts: { gt: 0 } }) { totalCount } }",
     "{ driftStatuses(first: 20) { nodes { modelId lastChecked severity } pageInfo { hasNextPage endCursor } } }",
     "{ driftStatuses(first: 20, where: { severity: { eq: CRITICAL } }) { nodes { modelId lastChecked } } }",
     "{ driftStatuses(first: 20, where: { driftDetected: { eq: true } }) { nodes { modelId lastChecked } } }",
