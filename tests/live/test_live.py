@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from websockets.exceptions import WebSocketException
 
+from gateway.settings import Settings
 from schema.subscriptions import decode, encode
 from tests.support.changing import change, model_in, uuid_of
 from tests.support.databases import Database, connect, kill_backends
@@ -495,3 +496,20 @@ async def test_what_many_are_told_is_read_once(
         heard = [(await other.hear())["payload"]["data"]["lifecycleEvents"]["event"] for _ in range(6)]
         assert sorted(len(event) for event in heard) == [1, 4, 4, 4, 4, 4], lone
         assert len([each for each in recorded if "lifecycle_events" in each.text]) == 2
+
+
+async def test_the_log_of_20_changes_a_second_stays_below_2_gb(database: Database, sql: asyncpg.Connection) -> None:
+    """By the size of its rows, indexes included: they are kept for `GATEWAY_LIVE_HOURS`, however long there are any."""
+    rows = 20_000
+    await sql.execute(
+        "INSERT INTO gateway.lifecycle_events (change_id, mutation, node_id, node_type, from_state, to_state, "
+        "lifecycle, actor, reason) SELECT gen_random_uuid(), 'promoteModel', 'Model:' || gen_random_uuid(), 'Model', "
+        "'SHADOW', 'PRODUCTION', 'stage', 'service:training', 'beats the champion by 0.02 on the holdout' "
+        f"FROM generate_series(1, {rows})"
+    )
+    size, logged = await sql.fetchrow(
+        "SELECT pg_total_relation_size('gateway.live_log'), count(*) FROM gateway.live_log"
+    )
+    assert logged == rows
+    kept = Settings().live_hours * 3600 * 20
+    assert size / rows * kept < 2e9
