@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from db.engine.url import address_of, database_url
+from db.engine.url import address_of, database_url, schema_names
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 _HOST = re.compile(r"[^\s:/\[\]?#@*]+|\[[0-9a-f:.]+\]", re.IGNORECASE)
@@ -18,6 +18,11 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 def checked_postgres(value: str) -> str:
     database_url(value)
+    return value
+
+
+def checked_schemas(value: str) -> str:
+    schema_names(value)
     return value
 
 

@@ -10,10 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 import db.models  # noqa: F401 - maps all tables
 from db.attach import triggers as attach_triggers
-from db.base.system_catalog import ENUMS, EnumLabels, enum_labels, relation_name, schemas
+from db.base.system_catalog import (
+    ENUMS,
+    IN_SCHEMAS,
+    PLATFORM_SCHEMAS,
+    EnumLabels,
+    enum_labels,
+    named_in_models,
+    relation_name,
+)
 from db.base.vocabulary import OWN_SCHEMA, Entity
-
-SCHEMAS = schemas()
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,10 @@ class DatabaseCatalog:
 _NAME = relation_name()
 _RELATIONS = text(f"""
     SELECT {_NAME}, has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'),
-        c.relkind::text, a.attname, CASE t.typtype WHEN 'd' THEN format_type(t.typbasetype, t.typtypmod)
+        c.relkind::text, a.attname, CASE WHEN u.oid IS NOT NULL  -- format_type names the schema by the search path
+            THEN {relation_name("u.typname", "pg_type_is_visible(u.oid)", "un")} || CASE WHEN e.oid IS NULL THEN ''
+                ELSE '[]' END
+            WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
             ELSE format_type(a.atttypid, a.atttypmod) END, a.attnotnull, coalesce(e.typtype, t.typtype) = 'e',
         a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL, a.attgenerated <> '' OR a.attidentity = 'a'
     FROM pg_class AS c
@@ -91,7 +100,9 @@ _RELATIONS = text(f"""
         AND {_NAME} = ANY (:known)
     LEFT JOIN pg_type AS t ON t.oid = a.atttypid
     LEFT JOIN pg_type AS e ON e.oid = t.typelem AND t.typcategory = 'A'
-    WHERE n.nspname = ANY (:schemas) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    LEFT JOIN pg_type AS u ON u.oid = coalesce(e.oid, t.oid) AND u.typtype = 'e'
+    LEFT JOIN pg_namespace AS un ON un.oid = u.typnamespace
+    WHERE {IN_SCHEMAS} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
         AND NOT (c.relispartition AND {_NAME} <> ALL (:known))
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
     ORDER BY c.oid, a.attnum
@@ -110,7 +121,7 @@ _INDEXES = text(f"""
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     JOIN pg_class AS x ON x.oid = i.indexrelid
     JOIN pg_am AS m ON m.oid = x.relam
-    WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND i.indisvalid
+    WHERE {IN_SCHEMAS} AND {_NAME} = ANY (:known) AND i.indisvalid
 """)
 _PARTITIONED = text(f"""
     SELECT {_NAME}, ARRAY(
@@ -127,7 +138,7 @@ _PARTITIONED = text(f"""
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     JOIN pg_partitioned_table AS k ON k.partrelid = c.oid
-    WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known)
+    WHERE {IN_SCHEMAS} AND {_NAME} = ANY (:known)
 """)
 _CONSTRAINTS = text(f"""
     SELECT {_NAME}, k.contype::text, k.conname::text,
@@ -136,25 +147,26 @@ _CONSTRAINTS = text(f"""
     FROM pg_constraint AS k
     JOIN pg_class AS c ON c.oid = k.conrelid
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND k.contype IN ('f', 'c')
+    WHERE {IN_SCHEMAS} AND {_NAME} = ANY (:known) AND k.contype IN ('f', 'c')
     UNION ALL
     SELECT {_NAME}, 'trigger', p.proname::text, ARRAY[p.prosrc], NULL
     FROM pg_trigger AS t
     JOIN pg_proc AS p ON p.oid = t.tgfoid
     JOIN pg_class AS c ON c.oid = t.tgrelid
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+    WHERE {IN_SCHEMAS} AND {_NAME} = ANY (:known) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
 """)
 _VIEWS = text(f"""
     SELECT {_NAME}, coalesce(obj_description(c.oid, 'pg_class'), ''), coalesce(pg_get_viewdef(c.oid), '')
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = ANY (:schemas) AND {_NAME} = ANY (:known) AND c.relkind IN ('v', 'm')
+    WHERE {IN_SCHEMAS} AND {_NAME} = ANY (:known) AND c.relkind IN ('v', 'm')
 """)
-_FUNCTIONS = text("""
+_FUNCTIONS = text(f"""
     SELECT p.proname, p.pronargs - p.pronargdefaults, p.pronargs
     FROM pg_proc AS p
-    WHERE p.pronamespace = to_regnamespace('public') AND p.proname = ANY (:functions)
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname = ANY ({PLATFORM_SCHEMAS}) AND p.proname = ANY (:functions)
     UNION ALL
     SELECT '', count(*) FILTER (WHERE nspname = 'gateway'), 0 FROM pg_namespace
     UNION ALL
@@ -164,7 +176,7 @@ _FUNCTIONS = text("""
 
 async def read(connection: AsyncConnection, functions: Sequence[str]) -> DatabaseCatalog:
     """Reads the catalog: all about the tables of the models, only the names of the others."""
-    known = {"known": list(Entity.metadata.tables), "schemas": list(SCHEMAS)}
+    known = {"known": list(Entity.metadata.tables), **named_in_models()}
     tables: dict[str, FoundTable] = {}
     others = []
     for name, readable, relation, column, *kind in await connection.execute(_RELATIONS, known):
@@ -176,7 +188,7 @@ async def read(connection: AsyncConnection, functions: Sequence[str]) -> Databas
         if column is not None:
             table.columns[column] = FoundColumn(*kind)
     await _read_around(connection, known, tables)
-    enums = enum_labels(await connection.execute(ENUMS, {"schemas": list(SCHEMAS)}))
+    enums = enum_labels(await connection.execute(ENUMS, named_in_models()))
     found: dict[str, list[tuple[int, int]]] = {}
     graders = (name for table in tables.values() for name, _ in attach_triggers.graders(table.triggers))
     role, own_schema = "", False

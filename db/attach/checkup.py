@@ -12,6 +12,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.attach.attach import Differences, Explain, inspect
+from db.base.system_catalog import is_schema_of
 from db.engine.engine import create_engine
 from db.engine.session import VALUES
 from db.store.caller_roles import emptied, inherited, unusable
@@ -93,14 +94,14 @@ _SERVER = text("""
     FROM pg_database AS d, pg_roles AS r
     WHERE d.datname = current_database() AND r.rolname = current_user
 """)
-_RIGHTS = text("""
+_RIGHTS = text(f"""
     SELECT v.name, p.name AS privilege,
         has_table_privilege(c.oid, p.name) AND has_schema_privilege(c.relnamespace, 'USAGE')
     FROM unnest(CAST(:tables AS text[])) AS v (name)
     JOIN pg_class AS c ON c.oid = (
         SELECT k.oid FROM pg_class AS k JOIN pg_namespace AS n ON n.oid = k.relnamespace
         WHERE k.relname = split_part(v.name, '.', -1)
-            AND n.nspname = CASE WHEN v.name LIKE '%.%' THEN split_part(v.name, '.', 1) ELSE 'public' END
+            AND {is_schema_of("v.name")}
     )
     CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p (name)
 """)

@@ -12,8 +12,8 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.attach.catalog import SCHEMAS
 from db.attach.compare_indexes import INDEX_PREFIX
+from db.base.system_catalog import IN_SCHEMAS, named_in_models
 from db.base.vocabulary import OWN_SCHEMA, Entity, is_own
 from db.engine.errors import DEPENDENT_OBJECTS, diagnostics
 from db.migrations.setup import SetupError, connect, lock_building
@@ -86,12 +86,12 @@ _FUNCTIONS = text("""
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname = :schema ORDER BY 1
 """)
-_INDEXES = text("""
+_INDEXES = text(f"""
     SELECT format('%I.%I', n.nspname, x.relname)
     FROM pg_index AS i
     JOIN pg_class AS x ON x.oid = i.indexrelid
     JOIN pg_namespace AS n ON n.oid = x.relnamespace
-    WHERE n.nspname = ANY (:schemas) AND starts_with(x.relname::text, :prefix)
+    WHERE {IN_SCHEMAS} AND starts_with(x.relname::text, :prefix)
     ORDER BY 1
 """)
 
@@ -108,7 +108,7 @@ async def _found(connection: AsyncConnection) -> AddedObjects:
     functions: list[str] = []
     for sql, name in await connection.execute(_FUNCTIONS, {"schema": OWN_SCHEMA}):
         (functions if name in made else others).append(sql)
-    indexes = await connection.scalars(_INDEXES, {"schemas": list(SCHEMAS), "prefix": INDEX_PREFIX})
+    indexes = await connection.scalars(_INDEXES, {**named_in_models(), "prefix": INDEX_PREFIX})
     schema = bool(await connection.scalar(text(f"SELECT to_regnamespace('{OWN_SCHEMA}') IS NOT NULL")))
     return AddedObjects(tables, functions, list(indexes), schema, others)
 

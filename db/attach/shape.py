@@ -5,18 +5,18 @@ from __future__ import annotations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.attach.catalog import SCHEMAS
 from db.attach.compare import FUNCTIONS
+from db.base.system_catalog import IN_SCHEMAS, PLATFORM_SCHEMAS, named_in_models
 from db.base.vocabulary import Entity
 
 # Each line is one fact, by values, since rewriting or analyzing a table does not change its schema. Objects without a
 # short value (a view's query, a function's body, an index) are represented by the version of their row or by their oid.
-_DIGEST = text("""
+_DIGEST = text(f"""
     WITH known AS MATERIALIZED (
         SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relkind::text AS kind, c.relnamespace, c.relrowsecurity
         FROM pg_class AS c
         JOIN pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE n.nspname = ANY (:schemas) AND c.relname = ANY (:names) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+        WHERE {IN_SCHEMAS} AND c.relname = ANY (:names) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
     ), facts (fact) AS (
         SELECT concat_ws('|', 'table', name, kind, relrowsecurity,
             has_schema_privilege(relnamespace, 'USAGE') AND has_any_column_privilege(oid, 'SELECT'))
@@ -45,13 +45,14 @@ _DIGEST = text("""
         FROM pg_enum AS e
         JOIN pg_type AS t ON t.oid = e.enumtypid
         JOIN pg_namespace AS n ON n.oid = t.typnamespace
-        WHERE n.nspname = ANY (:schemas)
+        WHERE {IN_SCHEMAS}
         UNION ALL
         SELECT concat_ws('|', 'function', p.oid, p.proname, p.xmin)
-        FROM pg_proc AS p WHERE p.pronamespace = to_regnamespace('public') AND p.proname = ANY (:functions)
+        FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname = ANY ({PLATFORM_SCHEMAS}) AND p.proname = ANY (:functions)
         UNION ALL
         SELECT concat_ws('|', 'schema', n.nspname, has_schema_privilege(n.oid, 'USAGE'))
-        FROM pg_namespace AS n WHERE n.nspname = ANY (:schemas)
+        FROM pg_namespace AS n WHERE {IN_SCHEMAS}
         UNION ALL
         SELECT concat_ws('|', 'extension', extname, extversion, extnamespace) FROM pg_extension WHERE extname = 'vector'
     )
@@ -68,6 +69,6 @@ async def digest(engine: AsyncEngine) -> str:
         sqlalchemy.exc.DBAPIError: The database cannot be reached, or refuses a statement.
     """
     tables = Entity.metadata.tables.values()
-    known = {"schemas": list(SCHEMAS), "names": sorted({table.name for table in tables}), "functions": list(FUNCTIONS)}
+    known = {**named_in_models(), "names": sorted({table.name for table in tables}), "functions": list(FUNCTIONS)}
     async with engine.connect() as connection:
         return str(await connection.scalar(_DIGEST, known))

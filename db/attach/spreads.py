@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.base.system_catalog import ANALYZED, STORED, relation_name
+from db.base.system_catalog import ANALYZED, IN_SCHEMAS, STORED, relation_name
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ _WRITTEN = text(f"""
     CROSS JOIN LATERAL (
         SELECT greatest(pg_stat_get_last_vacuum_time(p.oid), pg_stat_get_last_autovacuum_time(p.oid))
     ) AS v (at)
-    WHERE n.nspname = ANY (:schemas) AND c.relname = ANY (:names) AND p.relkind = 'r'
+    WHERE {IN_SCHEMAS} AND c.relname = ANY (:names) AND p.relkind = 'r'
 """)  # inserted rows are counted since the last VACUUM, changed ones since the last ANALYZE
 _SPREADS = text(f"""
     SELECT {relation_name()}, p.oid::bigint, s.attname::text,
@@ -136,7 +136,7 @@ _SPREADS = text(f"""
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     {ANALYZED}
     JOIN pg_attribute AS a ON a.attrelid = p.oid AND a.attname = s.attname
-    WHERE n.nspname = ANY (:schemas) AND c.relname = ANY (:names) AND s.histogram_bounds IS NOT NULL
+    WHERE {IN_SCHEMAS} AND c.relname = ANY (:names) AND s.histogram_bounds IS NOT NULL
         AND a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype)
 """)
 

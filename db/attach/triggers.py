@@ -43,7 +43,7 @@ KNOWN = (
         "it clears an experiment's other champions by itself, and two transactions outside the gateway may leave two",
     ),
     TriggerKind(
-        "ml_drift_history", r"insert\s+into\s+(public\.)?ml_monitoring_alerts",
+        "ml_drift_history", r"insert\s+into\s+(\w+\.)?ml_monitoring_alerts",
         "drift of medium or higher severity raises no alert",
         "it raises the alert of a recorded drift, so the gateway raises none",
     ),
@@ -87,7 +87,7 @@ def left_to(table: str, triggers: Mapping[str, str]) -> Iterator[tuple[str, str]
                 yield name, known.theirs
 
 
-_GRADES = re.compile(r"\bfidelity_grade\s*:=\s*(?:public\.)?(\w+)\s*\(\s*NEW\.(\w*(?:score|error))\b", re.IGNORECASE)
+_GRADES = re.compile(r"\bfidelity_grade\s*:=\s*(?:\w+\.)?(\w+)\s*\(\s*NEW\.(\w*(?:score|error))\b", re.IGNORECASE)
 
 
 def graders(triggers: Mapping[str, str]) -> set[tuple[str, bool]]:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from db.attach.differences import Difference, Severity
 from db.base.quoting import identifier
 from db.base.recording import recordables
+from db.base.system_catalog import is_schema_of
 from db.base.vocabulary import table_of
 from db.engine.constraints import CLOSED
 from db.store.caller_roles import serving
@@ -20,12 +21,12 @@ NO_RIGHT = "no right to write"
 """The kind of difference that `e2i-gateway db role` remedies; not reported for a role that may write nothing."""
 
 # by name, since `to_regclass` fails for a schema that the role may not use
-_ASKED = """
+_ASKED = f"""
     WITH asked (name, id) AS (
         SELECT v.name, c.oid FROM unnest(CAST(:tables AS text[])) AS v (name)
         JOIN pg_class AS c ON c.relname = split_part(v.name, '.', -1)
         JOIN pg_namespace AS n ON n.oid = c.relnamespace
-            AND n.nspname = CASE WHEN v.name LIKE '%.%' THEN split_part(v.name, '.', 1) ELSE 'public' END
+            AND {is_schema_of("v.name")}
     )
 """
 _RELATIONS = text(f"""{_ASKED}

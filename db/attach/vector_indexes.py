@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.attach.differences import Difference, Severity
-from db.base.system_catalog import relation_name
+from db.base.system_catalog import IN_SCHEMAS, relation_name
 
 EF_SEARCH = (100, 1000)
 """Bounds of an HNSW search's candidate list (`hnsw.ef_search`), which is twice the page."""
@@ -93,7 +93,7 @@ _INDEXES = text(f"""
     JOIN pg_am AS m ON m.oid = x.relam
     JOIN pg_opclass AS o ON o.oid = i.indclass[0]
     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
-    WHERE n.nspname = ANY (:schemas) AND c.relname = ANY (:names) AND i.indisvalid AND i.indpred IS NULL
+    WHERE {IN_SCHEMAS} AND c.relname = ANY (:names) AND i.indisvalid AND i.indpred IS NULL
         AND o.opcname = 'vector_cosine_ops'
     ORDER BY m.amname
 """)

@@ -23,10 +23,42 @@ def schemas(*, own: bool = True) -> tuple[str, ...]:
     return ("public", *sorted({table.schema for table in tables if table.schema}))
 
 
-def relation_name(schema: str = "n.nspname", name: str = "c.relname") -> str:
-    """SQL of a relation's name as in the models: a cast to regclass would depend on the search path, and fail without
-    rights."""
-    return f"CASE {schema} WHEN 'public' THEN '' ELSE {schema} || '.' END || {name}"
+PLATFORM_SCHEMAS = (
+    "string_to_array(split_part(replace(current_setting('search_path'), '\"', ''), ', extensions', 1), ', ')"
+)
+"""SQL of the schemas in which the platform's tables are looked for, in order: those before ``extensions`` in the search
+path, which the gateway sets (`db.engine.session`)."""
+IN_SCHEMAS = f"(n.nspname = ANY (:schemas) OR n.nspname = ANY ({PLATFORM_SCHEMAS}))"
+"""SQL of whether models name a namespace ``n``, or it is one of the platform's; with the binds of `named_in_models`."""
+
+
+def named_in_models() -> dict[str, list[str]]:
+    """The schemas that models name, and the names of tables and enums with them, as binds for the statements here."""
+    tables = {name: table.schema for name, table in Entity.metadata.tables.items() if table.schema}
+    enums = {enum_name(labels): labels.pg_schema for labels in enum_types() if labels.pg_schema}
+    return {"schemas": sorted({*tables.values(), *enums.values()}), "qualified": sorted({*tables, *enums})}
+
+
+def relation_name(name: str = "c.relname", visible: str = "pg_table_is_visible(c.oid)", n: str = "n") -> str:
+    """SQL of a relation's name as in the models, in a namespace ``n``: with its schema where models name that, by the
+    binds of `named_in_models`.
+
+    Of several schemas of the platform's the first that has the name counts, which ``visible`` tells where the role may
+    use them. A cast to regclass would fail without rights.
+    """
+    return (
+        f"CASE WHEN {n}.nspname = ANY ({PLATFORM_SCHEMAS}) "
+        f"AND {n}.nspname || '.' || {name} <> ALL (CAST(:qualified AS text[])) "
+        f"AND ({visible} OR NOT has_schema_privilege({n}.oid, 'USAGE')) THEN '' ELSE {n}.nspname || '.' END || {name}"
+    )
+
+
+def is_schema_of(name: str) -> str:
+    """SQL of whether a namespace ``n`` is that of a table or function with a name as in the models, itself SQL."""
+    return (
+        f"CASE WHEN {name} LIKE '%.%' THEN n.nspname = split_part({name}, '.', 1) "
+        f"ELSE n.nspname = ANY ({PLATFORM_SCHEMAS}) END"
+    )
 
 
 _STORES = """
@@ -56,14 +88,15 @@ def enum_name(labels: type[Labels]) -> str:
 
 
 ENUMS = text(f"""
-    SELECT {relation_name(name="t.typname")}, array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
+    SELECT {relation_name("t.typname", "pg_type_is_visible(t.oid)")},
+        array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
     FROM pg_type AS t
     JOIN pg_enum AS e ON e.enumtypid = t.oid
     JOIN pg_namespace AS n ON n.oid = t.typnamespace
-    WHERE n.nspname = ANY (:schemas)
+    WHERE {IN_SCHEMAS}
     GROUP BY 1
 """)
-"""The enums of ``:schemas``; :func:`enum_labels` reads its rows."""
+"""The enums of those schemas, by the binds of `named_in_models`; :func:`enum_labels` reads its rows."""
 
 
 def enum_labels(rows: Iterable[Sequence[Any]]) -> EnumLabels:

@@ -28,6 +28,12 @@ def definitions() -> Mapping[str, str]:
     return found
 
 
+@cache
+def selects() -> Mapping[str, str]:
+    """The SELECT of each view over tables and types without a schema, which the search path finds."""
+    return {name: definition.replace("public.", "") for name, definition in definitions().items()}
+
+
 def _inlined(read: re.Match[str], known: Mapping[str, str]) -> str:
     definition = known.get(read[1])
     return read[0] if definition is None else read[0].replace(f"public.{read[1]}", f"({definition})")

@@ -47,7 +47,7 @@ def create_engine(
     those of each transaction, unless ``session_settings`` sets them at connecting.
     """
     target = target_of(url)
-    settings = {**target.settings, **settings_of_session(statement_timeout, lock_timeout)}
+    settings = {**target.settings, **settings_of_session(statement_timeout, lock_timeout, target.schemas)}
     of_session = {"application_name": target.application}
     connector = Connector(target, timelines, admit)
     arguments: dict[str, Any] = {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from db.base.quoting import literal
+from db.base.quoting import identifier, literal
+from db.engine.url import PUBLIC
 
 VALUES: Mapping[str, str] = {
     "TimeZone": "UTC",
@@ -35,10 +36,23 @@ are excluded: `lc_messages` can be set by superusers only (so no answer depends 
 settings belong to the operator."""
 
 
-def session_settings(statement_timeout: float, lock_timeout: float = 0.0) -> dict[str, str]:
+def values(schemas: Sequence[str] = PUBLIC) -> Mapping[str, str]:
+    """`VALUES` for a database whose tables of the platform are looked for in these schemas."""
+    return VALUES if tuple(schemas) == PUBLIC else {**VALUES, "search_path": search_path(schemas)}
+
+
+def search_path(schemas: Sequence[str]) -> str:
+    """The schemas of the platform's tables, before ``extensions``; at the end ``public``, where pgvector may be."""
+    behind = [] if "public" in schemas else ["public"]
+    return ", ".join(map(identifier, [*schemas, "extensions", *behind]))
+
+
+def session_settings(
+    statement_timeout: float, lock_timeout: float = 0.0, schemas: Sequence[str] = PUBLIC
+) -> dict[str, str]:
     """The settings of a session with timeouts in seconds for statements and for locks."""
     seconds = {"statement_timeout": statement_timeout, "lock_timeout": lock_timeout}
-    return {**VALUES, **{name: str(int(value * 1000)) for name, value in seconds.items()}, "jit": "off"}
+    return {**values(schemas), **{name: str(int(value * 1000)) for name, value in seconds.items()}, "jit": "off"}
 
 
 def setting(settings: Mapping[str, str]) -> str:

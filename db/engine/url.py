@@ -34,11 +34,13 @@ _WITHOUT_EFFECT = {
 }  # fmt: skip
 """Parameters of libpq that are accepted only with the gateway's fixed behaviour."""
 _OWN = ("host", "port", "dbname", "user", "password", "connect_timeout", "options", "application_name",
-        "fallback_application_name")  # fmt: skip
+        "fallback_application_name", "schemas")  # fmt: skip
 TAKEN = tuple(sorted((*_OWN, *_OF_DRIVER, *_OF_TLS)))
 """The parameters that a URL may have."""
 
 _OPTION = re.compile(r"(?:-c\s*|--)([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
+
+PUBLIC = ("public",)
 
 Host = tuple[str | None, int | None]
 """A name, an address or a socket's folder, and a port; None for the driver's default."""
@@ -58,6 +60,8 @@ class Target:
     """The connection timeout in seconds, if the URL has one."""
     attributes: str = "any"
     """Which of the hosts are suitable."""
+    schemas: tuple[str, ...] = PUBLIC
+    """The schemas in which the platform's tables are looked for, in order."""
 
 
 def database_url(text: str) -> URL:
@@ -115,7 +119,29 @@ def target_of(url: URL) -> Target:
     timeout = _seconds(query["connect_timeout"]) if "connect_timeout" in query else None
     attributes = arguments.pop("target_session_attrs", None) or os.environ.get("PGTARGETSESSIONATTRS") or "any"
     application = query.get("application_name") or query.get("fallback_application_name") or "e2i-gateway"
-    return Target(_hosts(url), arguments, _options(query.get("options", "")), application, timeout, attributes)
+    schemas = schema_names(query["schemas"]) if "schemas" in query else PUBLIC
+    options = _options(query.get("options", ""))
+    return Target(_hosts(url), arguments, options, application, timeout, attributes, schemas)
+
+
+def schema_names(text: str) -> tuple[str, ...]:
+    """The names of schemas in a list with commas, as ``pg_namespace`` has them.
+
+    Raises:
+        ValueError: There are none, one is there twice, or one is not of the platform's tables.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if not name or '"' in name or "," in name:
+            raise ValueError(f"schemas={text}: expected names of schemas separated by commas, such as ml,public")
+        if name in {"gateway", "extensions", "pg_catalog", "information_schema"} or names.count(name) > 1:
+            raise ValueError(f"schemas={text}: {name} is no schema of the platform's tables, or is named twice")
+    return names
+
+
+def with_schemas(url: URL, names: Sequence[str]) -> URL:
+    """The URL of a database whose tables of the platform are looked for in these schemas."""
+    return url if tuple(names) == PUBLIC else url.update_query_dict({"schemas": ",".join(names)})
 
 
 def address_of(url: URL) -> str:

@@ -18,7 +18,7 @@ from sqlalchemy.schema import SchemaItem
 
 import db.models  # noqa: F401 - maps all entities
 from db.base.quoting import identifier, literal, literals
-from db.base.system_catalog import ENUMS, EnumLabels, enum_labels, enums_of_models, schemas
+from db.base.system_catalog import ENUMS, EnumLabels, enum_labels, enums_of_models, named_in_models, schemas
 from db.base.vocabulary import OWN_SCHEMA, Entity, entities, table_of
 
 SCHEMAS = schemas(own=False)
@@ -46,7 +46,7 @@ def _render_statement(_: AutogenContext, operation: ExecuteDifference) -> str:
 
 def enums_of_database(connection: Connection) -> EnumLabels:
     """The enums that the schemas of the platform's tables hold."""
-    return enum_labels(connection.execute(ENUMS, {"schemas": list(SCHEMAS)}))
+    return enum_labels(connection.execute(ENUMS, named_in_models()))
 
 
 def _type_name(name: str) -> str:

@@ -22,7 +22,7 @@ from db.base.vocabulary import OWN_SCHEMA, entities, enum_types, is_own, table_o
 from db.embedded.server import GATEWAY_ROLE, OWNER_ROLE, EmbeddedPostgres, create_database
 from db.engine.engine import create_engine
 from db.engine.errors import INSUFFICIENT_PRIVILEGE, diagnostics, refuses_login, sqlstate, translate
-from db.engine.url import database_url
+from db.engine.url import PUBLIC, database_url, target_of
 from db.seed.tools import SEED, seed_tools
 from db.store.grants import OWN_RIGHTS, grants
 
@@ -101,6 +101,8 @@ async def migrate(url: str | URL) -> None:
             right, or a newer gateway built the database.
         DatabaseUnavailableError: The database cannot be reached.
     """
+    if target_of(url if isinstance(url, URL) else database_url(url)).schemas != PUBLIC:
+        raise SetupError("tables of the gateway's making are in public; GATEWAY_SCHEMAS is for those of `db attach`")
     async with connect(url) as connection:
         async with connection.begin():
             if await _is_up_to_date(connection):

@@ -68,7 +68,7 @@ EPISODE = Lifecycle(
     ),
 )
 
-MEASURES_STEPS = r"insert\s+into\s+(public\.)?tool_performance"
+MEASURES_STEPS = r"insert\s+into\s+(\w+\.)?tool_performance"
 """A regular expression, of Python and of Postgres, for the source of a trigger function that measures steps."""
 
 NEVER_STARTED = Guard(

@@ -25,20 +25,20 @@ from db.models.g01_mlops_core import ModelStage
 from db.models.g07_model_monitoring import DriftSeverity, DriftType, StatisticalTest
 
 OPEN = "(a.status IN ('active', 'acknowledged', 'investigating') OR a.status IS NULL)"
-ALERTED = f"SELECT a.model_id FROM public.ml_monitoring_alerts AS a WHERE {OPEN}"
-DRIFTED = "SELECT d.model_id FROM public.ml_drift_history AS d WHERE d.drift_detected"
-DEGRADED = "SELECT p.model_id FROM public.ml_performance_metrics AS p WHERE p.is_degraded AND p.segment IS NULL"
+ALERTED = f"SELECT a.model_id FROM ml_monitoring_alerts AS a WHERE {OPEN}"
+DRIFTED = "SELECT d.model_id FROM ml_drift_history AS d WHERE d.drift_detected"
+DEGRADED = "SELECT p.model_id FROM ml_performance_metrics AS p WHERE p.is_degraded AND p.segment IS NULL"
 """SELECTs of the models with an open alert, with any test that detected drift, with any degraded measurement."""
 OF_THE_PAIR = "n.model_id = d.model_id AND n.drift_type = d.drift_type"
 CRITICAL_ALERTS = f"{ALERTED} AND a.severity = 'critical'"
 CRITICAL_DRIFT = f"{DRIFTED} AND d.severity = 'critical'"
 NEWEST_TEST = f"""
-    (SELECT max(n.created_at) FROM public.ml_drift_history AS n WHERE {OF_THE_PAIR}) IS NOT DISTINCT FROM d.created_at
+    (SELECT max(n.created_at) FROM ml_drift_history AS n WHERE {OF_THE_PAIR}) IS NOT DISTINCT FROM d.created_at
 """
 STILL_DRIFTED = f"EXISTS ({DRIFTED} AND d.model_id = c.model_id AND {NEWEST_TEST})"
 STILL_CRITICAL = f"EXISTS ({CRITICAL_DRIFT} AND d.model_id = c.model_id AND {NEWEST_TEST})"
 STILL_DEGRADED = f"""EXISTS ({DEGRADED} AND p.model_id = c.model_id AND p.measured_at IS NOT DISTINCT FROM (
-    SELECT max(n.measured_at) FROM public.ml_performance_metrics AS n
+    SELECT max(n.measured_at) FROM ml_performance_metrics AS n
     WHERE n.model_id = c.model_id AND n.segment IS NULL
 ))"""
 BY_DRIFT, BY_ALERT, BY_MEASUREMENT = (
@@ -69,19 +69,19 @@ class DriftStatus(View):
         f"""
             SELECT d.model_id, d.drift_type, d.feature_name, d.drift_detected, d.severity, d.test_type,
                 d.test_statistic, d.p_value, d.drift_score, d.created_at AS last_checked
-            FROM public.ml_drift_history AS d
+            FROM ml_drift_history AS d
             WHERE CASE
-                WHEN (SELECT max(n.created_at) FROM public.ml_drift_history AS n WHERE {OF_THE_PAIR})
+                WHEN (SELECT max(n.created_at) FROM ml_drift_history AS n WHERE {OF_THE_PAIR})
                     IS DISTINCT FROM d.created_at THEN false
                 WHEN EXISTS (
-                    SELECT FROM public.ml_drift_history AS n
+                    SELECT FROM ml_drift_history AS n
                     WHERE {OF_THE_PAIR} AND n.created_at = d.created_at AND (n.severity, n.id) > (d.severity, d.id)
                 ) THEN false
                 WHEN d.created_at IS NULL AND EXISTS (
-                    SELECT FROM public.ml_drift_history AS n
+                    SELECT FROM ml_drift_history AS n
                     WHERE {OF_THE_PAIR} AND n.created_at IS NULL AND (n.severity, n.id) > (d.severity, d.id)
                 ) THEN false
-                ELSE (SELECT true FROM public.ml_model_registry AS m WHERE m.id = d.model_id)
+                ELSE (SELECT true FROM ml_model_registry AS m WHERE m.id = d.model_id)
             END
         """,
     )

@@ -31,7 +31,7 @@ ALERT = next(entity for entity in entities().values() if entity.__topic__ is Liv
 """The model of the alerts that are sent live."""
 EVENT = next(entity for entity in entities().values() if entity.__topic__ is LiveTopic.LIFECYCLE)
 """The model of the changes that are sent live."""
-ALERTS_TABLE = f"public.{table_of(ALERT).name}"
+ALERTS_TABLE = table_of(ALERT).fullname
 STATEMENT_SECONDS = 25.0
 PAGE = 500
 """Entries that a reader behind reads at once."""
@@ -146,7 +146,7 @@ async def connect(connector: Connector, *, prepared_statements: bool = True) -> 
         OSError, asyncpg.PostgresError: The database cannot be reached.
     """
     name = {"application_name": f"{connector.target.application} live"}
-    settings = {**connector.target.settings, **session_settings(STATEMENT_SECONDS)}
+    settings = {**connector.target.settings, **session_settings(STATEMENT_SECONDS, schemas=connector.target.schemas)}
     if prepared_statements:
         how: dict[str, Any] = {"statement_cache_size": 20, "server_settings": name | settings}
     else:

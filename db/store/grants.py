@@ -19,7 +19,10 @@ from db.base.footprints import everything
 from db.base.quoting import identifier, literal, literals
 from db.base.recording import plan_of, recordables
 from db.base.sums import rollups, sums_table
+from db.base.system_catalog import is_schema_of
 from db.base.vocabulary import OWN_SCHEMA, Entity, entities, is_own, table_of
+from db.engine.session import search_path
+from db.engine.url import PUBLIC
 
 OWN_RIGHTS: dict[str, str] = {
     "lifecycle_events": "SELECT, INSERT",
@@ -67,12 +70,12 @@ def _platform_rights() -> Mapping[str, str]:
     return found
 
 
-def grants(role: str) -> str:
-    """SQL that grants a role its rights, and revokes all others; idempotent.
+def grants(role: str, schemas: Sequence[str] = PUBLIC) -> str:
+    """SQL that grants a role its rights, and revokes all others; idempotent. The platform's tables are in ``schemas``.
 
     Missing objects are skipped; run it again once they exist.
     """
-    return _grants(role, rights(), f"nspname IN ({literals(_schemas())}) OR {_HAS_VECTORS}", sql_functions())
+    return _grants(role, rights(), f"nspname IN ({literals(_schemas(schemas))}) OR {_HAS_VECTORS}", sql_functions())
 
 
 _HAS_VECTORS = "oid IN (SELECT extnamespace FROM pg_extension WHERE extname = 'vector')"
@@ -130,7 +133,7 @@ _SERVING = """
     WITH given (name, rights) AS (VALUES {rights}), there AS (
         SELECT g.name, g.rights, c.relacl, c.relowner
         FROM given AS g  -- not by to_regclass, which fails in a schema that the role may not use
-        JOIN pg_namespace AS n ON n.nspname = coalesce(substring(g.name FROM '^(.*)[.]'), 'public')
+        JOIN pg_namespace AS n ON {is_schema_of}
         JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = substring(g.name FROM '[^.]*$')
     ), held AS (
         SELECT a.grantee, t.rights, string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type) AS held
@@ -151,13 +154,18 @@ async def give_own(connection: AsyncConnection) -> None:
     sorted_ = {name: ", ".join(sorted(right.split(", "))) for name, right in _platform_rights().items()}
     given = ", ".join(f"({literal(name)}, {literal(right)})" for name, right in sorted_.items())
     own = {name: right for name, right in rights().items() if name.startswith(f"{OWN_SCHEMA}.")}
-    for role in list(await connection.scalars(text(_SERVING.replace("{rights}", given)))):
+    for role in list(
+        await connection.scalars(
+            text(_SERVING.replace("{rights}", given).replace("{is_schema_of}", is_schema_of("g.name")))
+        )
+    ):
         await connection.exec_driver_sql(_grants(role, own, f"nspname = {literal(OWN_SCHEMA)}"))
 
 
-def role_sql(role: str) -> str:
-    """A script for ``psql``: creates the role if missing, and grants its rights."""
+def role_sql(role: str, schemas: Sequence[str] = PUBLIC) -> str:
+    """A script for ``psql``: creates the role if missing, and grants its rights on the tables in ``schemas``."""
     name = identifier(role)
+    path = "" if tuple(schemas) == PUBLIC else f"SET search_path = {search_path(schemas)};\n\n"
     return f"""\
 -- The role {name} for the E2I metadata gateway. Run it as the owner of the platform's tables, in their database:
 -- psql -v ON_ERROR_STOP=1 --single-transaction -f role.sql. Run it again after `e2i-gateway db attach` or `db migrate`.
@@ -172,7 +180,7 @@ BEGIN
 END
 $role$;
 
-{grants(role)}"""
+{path}{grants(role, schemas)}"""
 
 
 @cache
@@ -183,9 +191,9 @@ def sql_functions() -> frozenset[str]:
     return frozenset(name for file in files for name in found.findall(file.read_text(encoding="utf-8")))
 
 
-def _schemas() -> Sequence[str]:
+def _schemas(schemas: Sequence[str]) -> Sequence[str]:
     def named() -> Iterator[str]:
-        yield "public"
+        yield from schemas
         for table in Entity.metadata.tables.values():
             if table.schema:
                 yield table.schema

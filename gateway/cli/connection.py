@@ -29,8 +29,8 @@ async def own_table(url: str, table: str, error: type[Exception]) -> AsyncIterat
 
 def with_owner(settings: Settings, run: Callable[[str], Coroutine[Any, Any, int]]) -> int:
     """Runs on the database that the settings name, in the role that owns its objects; returns the exit status."""
-    if settings.database_url:
-        return SIGNALS.run(run(settings.database_url))
+    if settings.url is not None:
+        return SIGNALS.run(run(settings.url.render_as_string(hide_password=False)))
     with embedded_database(settings, SIGNALS.run) as (owner, _):
         return SIGNALS.run(run(owner))
 

@@ -10,7 +10,7 @@ from db.attach import attach as attaching
 from db.attach import detach as detaching
 from db.attach.report import attach_and_tell
 from db.embedded.server import GATEWAY_ROLE
-from db.engine.url import database_url
+from db.engine.url import database_url, schema_names
 from db.migrations import partition as partitioning
 from db.migrations import setup
 from db.store import rollups as rollup_store
@@ -145,9 +145,9 @@ def check(_options: argparse.Namespace, settings: Settings) -> int:
     return with_owner(settings, lambda url: attaching.check(url, sys.stdout.write, explain, rls=settings.rls))
 
 
-def role(options: argparse.Namespace, _settings: Settings) -> int:
+def role(options: argparse.Namespace, settings: Settings) -> int:
     """Prints the SQL that creates the role to serve with."""
-    sys.stdout.write(role_sql(options.name))
+    sys.stdout.write(role_sql(options.name, schema_names(settings.schemas)))
     return 0
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
-from db.engine.url import database_url
+from db.engine.url import database_url, schema_names
 from gateway.cli.areas import Areas
 from gateway.cli.signals import SIGNALS
 from gateway.database import embedded_database
@@ -35,6 +36,7 @@ def doctor(options: argparse.Namespace, settings: Settings) -> int:
             found = SIGNALS.run(examine(settings, database_url(gateway)))
     else:
         found = SIGNALS.run(examine(settings, None))
-    write = as_json if options.json else as_sql if options.sql else as_text
+    of_schemas = partial(as_sql, schemas=schema_names(settings.schemas))
+    write = as_json if options.json else of_schemas if options.sql else as_text
     sys.stdout.write(write(found))
     return findings.status(found)

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from db.attach.attach import Severity
 from db.attach.checkup import Checkup
 from db.attach.unwritable import NO_RIGHT
-from db.engine.session import VALUES
+from db.engine.session import values
+from db.engine.url import schema_names
 from db.store.documents import TrustedDocumentsError
 from gateway.doctor.findings import Finding, error, note, ok, warning
 from gateway.operations.persisted import document_registry, documents_of
@@ -106,7 +107,7 @@ def _session(settings: Settings, found: Checkup) -> Iterator[Finding]:
     name = "database.session"
     wrong = [
         f"{setting} is {found.settings[setting]}, not {wanted}"
-        for setting, wanted in VALUES.items()
+        for setting, wanted in values(schema_names(settings.schemas)).items()
         if found.settings[setting].replace(" ", "").lower() not in {wanted.replace(" ", "").lower(), *_ALIKE[setting]}
     ]
     if found.settings["transaction_read_only"] != "on":

@@ -8,6 +8,9 @@ from enum import StrEnum
 
 import orjson
 
+from db.engine.session import search_path
+from db.engine.url import PUBLIC
+
 
 class Level(StrEnum):
     """The severity; an error makes the doctor's exit status 1."""
@@ -80,10 +83,12 @@ def as_text(findings: Sequence[Finding]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_sql(findings: Sequence[Finding]) -> str:
-    """The SQL for the owner of the database, a statement a line, after the search path that it needs."""
-    statements = _statements(findings)
-    return "".join(f"{sql};\n" for sql in (["SET search_path = public, extensions", *statements] if statements else []))
+def as_sql(findings: Sequence[Finding], schemas: Sequence[str] = PUBLIC) -> str:
+    """The SQL for the owner of the database, a statement a line, after the search path that it needs: ``schemas`` are
+    those of the platform's tables."""
+    if not (statements := _statements(findings)):
+        return ""
+    return "".join(f"{sql};\n" for sql in [f"SET search_path = {search_path(schemas)}", *statements])
 
 
 def _statements(findings: Sequence[Finding]) -> list[str]:

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from sqlalchemy.engine import URL
 
-from db.engine.url import database_url
+from db.engine.url import database_url, schema_names, with_schemas
 from gateway.setting_groups.group import SettingGroup
-from gateway.setting_types import checked_postgres, checked_replicas
+from gateway.setting_types import checked_postgres, checked_replicas, checked_schemas
 
 
 class DatabaseSettings(SettingGroup):
@@ -20,6 +20,11 @@ class DatabaseSettings(SettingGroup):
         default=None,
         validation_alias="DATABASE_URL",
         description="Any Postgres, `postgresql://user:password@host:5432/database`. Unset: the embedded one.",
+    )
+    schemas: Annotated[str, AfterValidator(checked_schemas)] = Field(
+        default="public",
+        description="The schemas of the platform's tables, enums and functions in that database, in order, separated "
+        "by commas. Tables that the data dictionary has in `ml` stay there.",
     )
     replica_url: Annotated[str, AfterValidator(checked_replicas)] | None = Field(
         default=None,
@@ -85,14 +90,17 @@ class DatabaseSettings(SettingGroup):
     @property
     def url(self) -> URL | None:
         """The database's URL for the engine, None for the embedded database."""
-        return database_url(self.database_url) if self.database_url else None
+        return self._with_schemas(self.database_url) if self.database_url else None
 
     @property
     def listen(self) -> URL | None:
         """The URL to listen for changes at, if it differs from the database's."""
-        return database_url(self.listen_url) if self.listen_url else None
+        return self._with_schemas(self.listen_url) if self.listen_url else None
 
     @property
     def replicas(self) -> tuple[URL, ...]:
         """The replicas' URLs for the engine."""
-        return tuple(map(database_url, (self.replica_url or "").split()))
+        return tuple(map(self._with_schemas, (self.replica_url or "").split()))
+
+    def _with_schemas(self, url: str) -> URL:
+        return with_schemas(database_url(url), schema_names(self.schemas))

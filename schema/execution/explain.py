@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from db.attach import facts
 from db.attach.attach import Difference, Differences
 from db.attach.compare_indexes import unserved_lookup, unserved_order
+from db.base.system_catalog import IN_SCHEMAS
 from db.base.vocabulary import entities, is_own
 from db.engine.errors import cannot_be_planned
 from db.engine.readers import set_local
@@ -35,7 +36,7 @@ Key = tuple[str, tuple[str, ...]]
 Parts = Mapping[str, tuple[str, str | None]]
 """The names of partitions and of their indexes, with those of the whole table, and an index's first column."""
 FIRST = "First Column"
-_PARTS = text("""
+_PARTS = text(f"""
     SELECT p.relname::text, c.relname::text, a.attname::text
     FROM pg_class AS t
     JOIN pg_namespace AS n ON n.oid = t.relnamespace
@@ -50,7 +51,7 @@ _PARTS = text("""
     JOIN pg_class AS p ON p.oid = each.oid
     JOIN pg_class AS c ON c.oid = each.of
     LEFT JOIN pg_attribute AS a ON a.attrelid = s.oid AND a.attnum = each.first
-    WHERE t.relkind = 'p' AND n.nspname = ANY (:schemas) AND t.relname = ANY (:names)
+    WHERE t.relkind = 'p' AND {IN_SCHEMAS} AND t.relname = ANY (:names)
 """)
 _DISCOURAGED = {"enable_seqscan": "off", "enable_sort": "off"}
 
