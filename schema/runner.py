@@ -42,8 +42,8 @@ class Outcome:
     """The number of root fields that a compiled statement has answered."""
     cut: Counter[tuple[str, ...]] | None = None
     """The numbers of lists that were cut at the default size, by path; None if no list could be."""
-    rolled_up: bool = False
-    """Whether sums were read off rollups."""
+    rolled_up: bool | Mapping[str, float] = False
+    """Whether sums were read off rollups; with the error of percentiles."""
     size: int = 0
     """The bytes of the compiled values; of the whole response, approximately, at the end."""
     fallback: str | None = None

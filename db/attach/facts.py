@@ -14,7 +14,7 @@ import db.models  # noqa: F401 - maps all tables
 from db.attach.spreads import Spreads, spreads
 from db.attach.vector_indexes import VectorIndex
 from db.attach.vector_indexes import indexes as indexes_of_vectors
-from db.base.system_catalog import ANALYZED, STORED, relation_name, schemas
+from db.base.system_catalog import ANALYZED, IN_SCHEMAS, STORED, named_in_models, relation_name
 from db.base.vocabulary import Entity
 
 BYTES_PER_ROW = 200
@@ -83,8 +83,8 @@ class Facts:
     vector_indexes: Mapping[tuple[str, str], VectorIndex] = field(default_factory=dict)
     spreads: Mapping[str, Mapping[str, Spreads]] = field(default_factory=dict)
     """How the times of a column are spread; for analyzed columns."""
-    rollups: frozenset[str] = frozenset()
-    """The tables of which sums by units of time are kept, and up to date."""
+    rollups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The tables of which sums by units of time are kept, with the measures that are."""
     columns: Mapping[str, Mapping[str, StoredColumn]] = field(default_factory=dict)
     """All columns of a table, including those outside the models."""
     partitioned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -120,8 +120,12 @@ class Facts:
 
 
 _NAME = relation_name()
-_OURS = "n.nspname = ANY (:schemas) AND c.relname = ANY (:names)"
-_ROWS = f"CASE WHEN p.reltuples >= 0 THEN p.reltuples ELSE pg_relation_size(p.oid) / {BYTES_PER_ROW} END"
+_OURS = f"{IN_SCHEMAS} AND c.relname = ANY (:names)"
+_PAGE = "current_setting('block_size')::float8"
+# as the planner does it: as many rows a page as when they were counted; a foreign table has no pages here
+_ROWS = f"""CASE WHEN p.reltuples >= 0 AND (p.relpages > 0 OR p.relkind = 'f')
+    THEN p.reltuples * greatest(1, pg_relation_size(p.oid) / {_PAGE} / nullif(p.relpages, 0))
+    ELSE pg_relation_size(p.oid) / {BYTES_PER_ROW} END"""
 _WEIGHT = "greatest(p.reltuples, 1)"
 _FACTS = text(f"""
     SELECT {_NAME}, coalesce(sum({_ROWS}), 0)::bigint::text
@@ -208,14 +212,16 @@ _HAS_ROLLUPS = text("""
     SELECT to_regnamespace('gateway') IS NOT NULL AND has_schema_privilege('gateway', 'USAGE')
         AND to_regclass('gateway.rollups') IS NOT NULL AND has_table_privilege('gateway.rollups', 'SELECT')
 """)
-_ROLLUPS = text("SELECT name FROM gateway.rollups WHERE state = 'ready' AND gateway.is_rolled_up(to_regclass(name))")
+_ROLLUPS = text(
+    "SELECT name, measures FROM gateway.rollups WHERE state = 'ready' AND gateway.is_rolled_up(to_regclass(name))"
+)
 
 
 def known_tables() -> dict[str, list[str]]:
     """The schemas and names of the models' tables, as binds for statements over the system catalog."""
     tables = Entity.metadata.tables.values()
     return {
-        "schemas": list(schemas()),
+        **named_in_models(),
         "names": sorted({table.name for table in tables}),
     }
 
@@ -251,8 +257,8 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         times = await spreads(connection, known)
         settled = frozenset(row[0] for row in await connection.execute(_SETTLED, known))
         partitioned = {row[0]: tuple(row[1]) for row in await connection.execute(_PARTITIONED, known)}
-        rollups = await connection.scalars(_ROLLUPS) if await connection.scalar(_HAS_ROLLUPS) else ()
-        rolled_up = frozenset(rollups)
+        rollups = await connection.execute(_ROLLUPS) if await connection.scalar(_HAS_ROLLUPS) else ()
+        rolled_up = {name: frozenset(measures) for name, measures in rollups}
     version = found.pop("", None)
     parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
     counts = {name: int(rows) for name, rows in found.items()}

@@ -44,7 +44,8 @@ def computed(
 class Argument:
     """An argument of SQL: a placeholder in its text, NULL if it is omitted and has no ``default``.
 
-    ``least`` and ``most`` bound a number. ``of`` names the type whose id it takes, global or bare.
+    ``least`` and ``most`` bound a number. ``of`` names the type whose id it takes, global or bare. ``in_sql`` is False
+    for one without a placeholder: it says which of two statements is read.
     """
 
     type: TypeEngine[Any]
@@ -55,6 +56,7 @@ class Argument:
     least: float | None = None
     most: float | None = None
     of: str | None = None
+    in_sql: bool = True
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from db.base.computed import Argument, Computed, ComputedObject
 from db.base.markers import Group, LiveTopic, Recordable
 from db.base.reached import InOrder, Over, Rare
 from db.base.relation import Relation
-from db.base.rollups import Rollup
+from db.base.rollups import GroupsSelect, Rollup
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -97,7 +97,8 @@ class Derived(RowOptions, DeclarativeBase):
     ``__select__`` has its columns by name. ``__arguments__`` are placeholders in it (``{days}``), which every field of
     the type takes as arguments; ids cannot contain them, so that such rows are not nodes. The placeholder ``{keys}``
     stands for the requested keys, for a SELECT with a row per key; NULL otherwise. ``__reads__`` are the entities that
-    it reads. ``__single__``: the SELECT has one row, and so has the root.
+    it reads. ``__single__``: the SELECT has one row, and so has the root. ``__rolled_up__`` is read in place of
+    ``__select__`` where the rollup is kept, unless the argument ``exact`` is true.
     """
 
     metadata = MetaData()
@@ -106,6 +107,7 @@ class Derived(RowOptions, DeclarativeBase):
     __arguments__: ClassVar[Mapping[str, Argument]] = {}
     __reads__: ClassVar[Sequence[str]] = ()
     __single__: ClassVar[bool] = False
+    __rolled_up__: ClassVar[GroupsSelect | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.__tablename__ = cls.__name__

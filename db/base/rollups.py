@@ -36,17 +36,49 @@ FIVE_MINUTES, HOUR, DAY = TimeUnit("5 minutes", 300), TimeUnit("1 hour", 3600), 
 
 
 @dataclass(frozen=True)
+class CountedRows:
+    """The number of rows that fulfil a condition, SQL over {row} that reads ``columns``, as the measure ``name``."""
+
+    name: str
+    condition: str
+    columns: tuple[str, ...]
+
+    def over(self, row: str) -> str:
+        """SQL of the number, over a row alias."""
+        return f"count(*) FILTER (WHERE {self.condition.replace('{row}', row)})"
+
+
+@dataclass(frozen=True)
 class Rollup:
     """A rollup of all numeric columns of a table by a ``time`` column and ``keys``.
 
-    ``units`` are one or two time units, the shorter first.
+    ``units`` are one or two time units, the shorter first. The columns of ``sketched`` have sketches for percentiles.
     """
 
     time: str
     keys: tuple[str, ...]
     units: tuple[TimeUnit, ...]
+    sketched: tuple[str, ...] = ()
+    counted: tuple[CountedRows, ...] = ()
 
     @property
     def unit(self) -> TimeUnit:
         """The shortest unit."""
         return self.units[0]
+
+
+@dataclass(frozen=True)
+class GroupsSelect:
+    """A SELECT over the groups of a rollup's keys within a window: what a `Derived` reads in place of its rows.
+
+    ``of`` names the entity with the rollup. ``since`` and ``until`` are SQL of the half-open window. ``select`` is over
+    ``{groups}``, which has the keys, ``row_count``, the stored aggregates ``sums`` by their names (``auc_sum``), and
+    the percentiles ``ranks`` of sketched columns: ``("auc", 0.5)`` as ``auc_p50``.
+    """
+
+    of: str
+    since: str
+    until: str
+    sums: tuple[str, ...]
+    ranks: tuple[tuple[str, float], ...]
+    select: str

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import TEXT, BigInteger, Column, Double, Enum, Float, Index, Integer, Numeric, Table
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
 from db.base.entity import OWN_SCHEMA, Entity, entities, table_of
@@ -45,6 +45,21 @@ def measures(table: Table, rollup: Rollup) -> Mapping[str, TypeEngine[Any]]:
     return found
 
 
+def sketch_columns(column: str) -> tuple[str, str]:
+    """The names of the columns with the sketch of a column: its buckets, ascending, and the rows in each."""
+    return f"{column}_buckets", f"{column}_bucket_rows"
+
+
+def stored_measures(table: Table, rollup: Rollup, there: Collection[str]) -> Sequence[str]:
+    """The names of all measures that can be stored if the table has the columns ``there``: columns with sums, buckets
+    of sketches, numbers of rows."""
+    return [
+        *(name for name in measures(table, rollup) if name in there),
+        *(sketch_columns(name)[0] for name in rollup.sketched if name in there),
+        *(one.name for one in rollup.counted if set(one.columns) <= set(there)),
+    ]
+
+
 def make_sums_table(entity: type[Entity], rollup: Rollup) -> Table:
     """The table of an entity's sums: one row per unit and combination of keys that has rows."""
     table = table_of(entity)
@@ -61,6 +76,13 @@ def make_sums_table(entity: type[Entity], rollup: Rollup) -> Table:
         types = {"count": BigInteger(), "sum": sum_, "min": table.c[name].type, "max": table.c[name].type}
         words = {"count": "Number of values of", "sum": "Sum of", "min": "Least", "max": "Greatest"}
         columns += [Column(f"{name}_{part}", types[part], comment=f"{words[part]} {name}.") for part in PARTS]
+    for name in rollup.sketched:
+        buckets, rows = sketch_columns(name)
+        columns.append(Column(buckets, ARRAY(Integer()), comment=f"Buckets of the values of {name}, ascending."))
+        columns.append(Column(rows, ARRAY(BigInteger()), comment=f"Number of values of {name} in each bucket."))
+    for one in rollup.counted:
+        condition = one.condition.replace("{row}.", "")
+        columns.append(Column(one.name, BigInteger(), comment=f"Number of rows with {condition}."))
     own = sums_table(table.name)
     return Table(
         own,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, Double, Integer, Numeric
+from sqlalchemy import BigInteger, Boolean, Double, Integer, Numeric
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
+from db.base.rollups import GroupsSelect
+from db.base.sketches import RELATIVE_ERROR
 from db.base.vocabulary import Argument, Derived, column, pg_enum
 from db.models.shared import AgentName, AgentTier
 
@@ -42,12 +44,40 @@ class AgentLatency(Derived):
         GROUP BY s.agent_name, s.agent_tier
     """
     __reads__ = ("ObservabilitySpan",)
+    __rolled_up__ = GroupsSelect(
+        of="ObservabilitySpan",
+        since="coalesce({until}, now()) - make_interval(hours => {window_hours})",
+        until="coalesce({until}, 'infinity')",
+        sums=("duration_ms_count", "duration_ms_sum", "errors", "fallbacks", "total_tokens_sum"),
+        ranks=(("duration_ms", 0.5), ("duration_ms", 0.95), ("duration_ms", 0.99)),
+        select="""
+            SELECT
+                g.agent_name,
+                g.agent_tier,
+                g.row_count AS total_spans,
+                g.duration_ms_sum::numeric / nullif(g.duration_ms_count, 0) AS avg_duration_ms,
+                g.duration_ms_p50 AS p50_ms,
+                g.duration_ms_p95 AS p95_ms,
+                g.duration_ms_p99 AS p99_ms,
+                g.errors::numeric / g.row_count AS error_rate,
+                g.fallbacks::numeric / g.row_count AS fallback_rate,
+                g.total_tokens_sum AS total_tokens_used
+            FROM {groups} AS g
+        """,
+    )
     __plural__ = "agentLatency"
     __arguments__: ClassVar = {
         "window_hours": Argument(
             Integer(), "Length of the period, in hours.", default=24, least=1, most=HOURS_OF_A_YEAR
         ),
         "until": Argument(TIMESTAMP(timezone=True), "End of the period, exclusive; now by default."),
+        "exact": Argument(
+            Boolean(),
+            "Whether percentiles are computed from all spans. By default they are read off sketches where rollups are "
+            f"kept, with a relative error of at most {RELATIVE_ERROR:.0%}, which `extensions.rollup` says.",
+            default=False,
+            in_sql=False,
+        ),
     }
 
     agent_name: Mapped[AgentName] = column(

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Mapped
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
 from db.base.markers import Group, Retention, entity, facts
-from db.base.rollups import DAY, FIVE_MINUTES, Rollup
+from db.base.rollups import DAY, FIVE_MINUTES, CountedRows, Rollup
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -182,7 +182,16 @@ class ObservabilitySpan(Entity):
     __table_args__ = (UniqueConstraint("trace_id", "span_id"),)
     __order__ = "started_at"
     __filtered__ = ("span_id", "status")
-    __rollup__ = Rollup("started_at", ("agent_name", "agent_tier"), (FIVE_MINUTES, DAY))
+    __rollup__ = Rollup(
+        "started_at",
+        ("agent_name", "agent_tier"),
+        (FIVE_MINUTES, DAY),
+        sketched=("duration_ms",),
+        counted=(
+            CountedRows("errors", "{row}.status = 'error'", ("status",)),
+            CountedRows("fallbacks", "{row}.fallback_used", ("fallback_used",)),
+        ),
+    )
     __references__ = ("trace_id", "span_id")
 
     id: Mapped[UUID] = column(Uuid(), "Span record identifier.", primary_key=True, server_default=NEW_UUID)

@@ -174,7 +174,7 @@ class ServingMetric(Entity):
     __record__ = facts(retention=Retention("recorded_at", days=7))
     __label__ = ("recorded_at",)
     __order__ = "recorded_at"
-    __rollup__ = Rollup("recorded_at", ("service_id",), (HOUR, DAY))
+    __rollup__ = Rollup("recorded_at", ("service_id",), (HOUR, DAY), sketched=("avg_latency_ms",))
 
     id: Mapped[UUID] = column(Uuid(), "Metric record identifier.", primary_key=True, server_default=NEW_UUID)
     service_id: Mapped[UUID] = column(Uuid(), "Parent service.", ForeignKey("ml_bentoml_services.id"))

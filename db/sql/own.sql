@@ -188,9 +188,7 @@ AS $$
              WHERE t.tgrelid = ANY (r.stores::regclass[]) AND t.tgfoid = 'gateway.mark_rollup'::regproc
                  AND t.tgenabled = 'A')
     FROM pg_class AS c
-    JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    LEFT JOIN gateway.rollups AS r
-        ON r.name = CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname
+    LEFT JOIN gateway.rollups AS r ON r.stores = gateway.stores_of(c.oid)
     WHERE c.oid = rows_of
 $$;
 

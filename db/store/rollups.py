@@ -6,7 +6,7 @@ deletes their marks; marks of transactions that the snapshot does not see remain
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from db.base import sketches
 from db.base.quoting import identifier, literals
 from db.base.rollups import FIRST, LAST, Rollup
-from db.base.sums import PARTS, TRIGGER, measures, rollups, sums_table
+from db.base.sums import PARTS, TRIGGER, measures, rollups, sketch_columns, stored_measures, sums_table
 from db.base.vocabulary import OWN_SCHEMA
 
 SETTLED = "1 minute"
@@ -62,7 +63,7 @@ async def _make(connection: AsyncConnection, table: Table, rollup: Rollup) -> st
         return f"{name}: no sums are kept: there is no such table"
     if why := next(_refusals(dict(there), rollup), None):
         return f"{name}: no sums are kept: {why}"
-    summed = [one for one in measures(table, rollup) if one in there["names"]]
+    summed = stored_measures(table, rollup, there["names"])
     is_current = text(
         f"SELECT EXISTS (SELECT FROM {OWN_SCHEMA}.rollups WHERE name = :name AND measures = :measures "
         f"AND state <> 'broken') AND {OWN_SCHEMA}.is_rolled_up(:name)"
@@ -270,38 +271,107 @@ async def step(connection: AsyncConnection, table: Table, rollup: Rollup, most: 
 async def _sum_up(
     connection: AsyncConnection, table: Table, rollup: Rollup, summed: Sequence[str], units: Sequence[object]
 ) -> None:
-    sums, time, first = _sums(table), f"t.{identifier(rollup.time)}", rollup.unit
+    sums, time, first = _Sums(table, rollup, summed), f"t.{identifier(rollup.time)}", rollup.unit
     within = f"{time} >= u.at AND {time} < u.at + interval '{first.interval}'"
-    keys = [identifier(key) for key in rollup.keys]
-    columns = [identifier(f"{one}_{part}") for one in summed for part in PARTS]
-    into = f"INSERT INTO {sums} (unit, at, {', '.join([*keys, 'row_count', *columns])})"
-    of_rows = [f"{part}(t.{identifier(one)})" for one in summed for part in PARTS]
-    kept_keys = [f"t.{key}{'::text' if _is_label(table, key) else ''}" for key in rollup.keys]
-    await connection.execute(
-        text(f"DELETE FROM {sums} WHERE unit = '{first.interval}' AND at = ANY (:units)"), {"units": units}
+    rows = (
+        f"SELECT u.at, {', '.join(sums.read)} FROM unnest(CAST(:units AS timestamptz[])) AS u (at) "
+        f"CROSS JOIN LATERAL (SELECT * FROM {table.fullname} AS t WHERE {within} OFFSET 0) AS t"
     )
     await connection.execute(
-        text(
-            f"{into} SELECT '{first.interval}', u.at, {', '.join([*kept_keys, 'count(*)', *of_rows])} "
-            "FROM unnest(CAST(:units AS timestamptz[])) AS u (at) "
-            f"CROSS JOIN LATERAL (SELECT * FROM {table.fullname} AS t WHERE {within} OFFSET 0) AS t "
-            f"GROUP BY u.at, {', '.join(f't.{key}' for key in keys)}"
-        ),
-        {"units": units},
+        text(f"DELETE FROM {sums.table} WHERE unit = '{first.interval}' AND at = ANY (:units)"), {"units": units}
     )
-    combined = [f"{_combining(part)}({identifier(f'{one}_{part}')})" for one in summed for part in PARTS]
+    await connection.execute(
+        text(sums.insert(first.interval, rows, sums.of_rows, sums.buckets_of_rows)), {"units": units}
+    )
     for longer in rollup.units[1:]:
         whole = f"SELECT DISTINCT {longer.start('u.at')} AS at FROM unnest(CAST(:units AS timestamptz[])) AS u (at)"
+        shorter = (
+            f"SELECT w.at AS whole, s.* FROM ({whole}) AS w JOIN {sums.table} AS s ON s.unit = '{first.interval}' "
+            f"AND s.at >= w.at AND s.at < w.at + interval '{longer.interval}'"
+        )
+        columns = ", ".join(["whole AS at", *sums.keys, "row_count", *sums.columns, *sums.sketch_columns])
         await connection.execute(
-            text(f"DELETE FROM {sums} WHERE unit = '{longer.interval}' AND at IN ({whole})"), {"units": units}
+            text(f"DELETE FROM {sums.table} WHERE unit = '{longer.interval}' AND at IN ({whole})"), {"units": units}
         )
         await connection.execute(
             text(
-                f"{into} SELECT '{longer.interval}', w.at, {', '.join([*keys, 'sum(row_count)', *combined])} "
-                f"FROM ({whole}) AS w JOIN {sums} AS s ON s.unit = '{first.interval}' AND s.at >= w.at "
-                f"AND s.at < w.at + interval '{longer.interval}' GROUP BY w.at, {', '.join(keys)}"
+                sums.insert(
+                    longer.interval, f"SELECT {columns} FROM ({shorter}) AS s", sums.of_sums, sums.buckets_of_sums
+                )
             ),
             {"units": units},
+        )
+
+
+class _Sums:
+    """The SQL of a table's sums: of those of the shortest units from rows, of the others from shorter ones."""
+
+    def __init__(self, table: Table, rollup: Rollup, stored: Sequence[str]) -> None:
+        self.table = _sums(table)
+        self.keys = [identifier(key) for key in rollup.keys]
+        columns = [name for name in measures(table, rollup) if name in stored]
+        self._sketched = [name for name in rollup.sketched if sketch_columns(name)[0] in stored]
+        counted = [one for one in rollup.counted if one.name in stored]
+        self.columns = [
+            *(identifier(f"{name}_{part}") for name in columns for part in PARTS),
+            *(identifier(one.name) for one in counted),
+        ]
+        """The stored aggregates, without the number of rows and sketches."""
+        self.sketch_columns = [identifier(own) for name in self._sketched for own in sketch_columns(name)]
+        labels = (f"t.{identifier(key)}{'::text' if _is_label(table, key) else ''}" for key in rollup.keys)
+        needed = dict.fromkeys([*columns, *self._sketched, *(name for one in counted for name in one.columns)])
+        self.read = [
+            *(f"{label} AS {key}" for label, key in zip(labels, self.keys, strict=True)),
+            *(f"t.{identifier(name)}" for name in needed if name not in rollup.keys),
+        ]
+        """What is read of rows ``t``."""
+        self.of_rows = [
+            "count(*)",
+            *(f"{part}(t.{identifier(name)})" for name in columns for part in PARTS),
+            *(one.over("t") for one in counted),
+        ]
+        combining = [*(_combining(part) for _ in columns for part in PARTS), *("sum" for _ in counted)]
+        self.of_sums = [
+            "sum(t.row_count)",
+            *(f"{combine}(t.{column})" for combine, column in zip(combining, self.columns, strict=True)),
+        ]
+
+    def buckets_of_rows(self, name: str) -> tuple[str, str]:
+        """The bucket and the number of rows of a row ``t``, over a sketched column."""
+        value = f"t.{identifier(name)}"
+        return f"CASE WHEN {value} IS NOT NULL THEN {sketches.bucket(f'{value}::float8')} END", "1"
+
+    def buckets_of_sums(self, name: str) -> tuple[str, str]:
+        """The buckets and the numbers of rows of a sum ``t``, one row for each."""
+        buckets, rows = (f"unnest(t.{identifier(own)})" for own in sketch_columns(name))
+        return buckets, rows
+
+    def insert(
+        self, unit: str, source: str, aggregates: Sequence[str], buckets: Callable[[str], tuple[str, str]]
+    ) -> str:
+        """The statement that stores the sums of a unit's length over a SELECT: ``aggregates`` and ``buckets`` over it
+        as ``t``."""
+        by = ", ".join(["at", *self.keys])
+        stored = ["row_count", *self.columns, *self.sketch_columns]
+        untyped = [f"NULL::{type_}[]" for _ in self._sketched for type_ in ("integer", "bigint")]
+        named = [f"{value} AS {name}" for value, name in zip([*aggregates, *untyped], stored, strict=True)]
+        parts = [f"SELECT {by}, {', '.join(named)} FROM source AS t GROUP BY {by}"]
+        for place, name in enumerate(self._sketched):
+            bucket, rows = buckets(name)
+            empty = ["NULL"] * (len(stored) - 2 * (len(self._sketched) - place))
+            after = ["NULL"] * 2 * (len(self._sketched) - place - 1)
+            sketch = ["array_agg(bucket ORDER BY bucket)", "array_agg(in_bucket ORDER BY bucket)"]
+            counted = (
+                f"SELECT {by}, bucket, sum(in_bucket)::bigint AS in_bucket "
+                f"FROM (SELECT {by}, {bucket} AS bucket, {rows} AS in_bucket FROM source AS t) AS b "
+                f"WHERE bucket IS NOT NULL GROUP BY {by}, bucket"
+            )
+            parts.append(f"SELECT {by}, {', '.join([*empty, *sketch, *after])} FROM ({counted}) AS b GROUP BY {by}")
+        combined = ", ".join(f"max({name})" for name in stored)  # each has a value in one part
+        return (
+            f"WITH source AS MATERIALIZED ({source}) "
+            f"INSERT INTO {self.table} (unit, {by}, {', '.join(stored)}) "
+            f"SELECT '{unit}', {by}, {combined} FROM ({' UNION ALL '.join(parts)}) AS p GROUP BY {by}"
         )
 
 

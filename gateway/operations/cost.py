@@ -262,6 +262,8 @@ class Meter:
         first = default if asked is None else min(max(asked, 0), MAX_PAGE)
         rows = parents * first
         listed = walk.scans.estimates.below(type_, parent, parents)
+        if (sums := walk.scans.groups(type_, selection)) is not None:
+            listed = min(listed, sums)
         outer = walk.there
         walk.there = min(outer * first, walk.scans.estimates.below(type_, parent, outer))
         cost = parents + walk.scan(type_, selection, relation, listed, parents) + _read(type_, listed)

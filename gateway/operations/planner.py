@@ -70,7 +70,7 @@ class Planner:
 
     def _usable(self, facts: Facts) -> Facts:
         """The facts, without rollups if the settings exclude them; callers' own roles have no rights on them either."""
-        return facts if self._settings.rollups and not self._settings.rls else replace(facts, rollups=frozenset())
+        return facts if self._settings.rollups and not self._settings.rls else replace(facts, rollups={})
 
     def learn_facts(self, facts: Facts) -> None:
         """Updates the size of the database."""

@@ -23,7 +23,7 @@ from schema.sql.indexes import Served
 from schema.sql.lists import TOTALS
 from schema.sql.operators import DOCUMENTS, TEXT
 from schema.sql.orders import LEAF, of_field
-from schema.sql.rollups import reading
+from schema.sql.rollups import RollupReading, groups_reading, reading
 
 COUNTED = 20
 """Rows counted per point: 100 ns each."""
@@ -43,6 +43,9 @@ SELECTED = 10
 """Rows that such a SELECT reads per point: 200 ns each."""
 AT_EDGES = 200
 """The assumed number of units whose rows are read besides the sums of a window: at its edges, and marked ones."""
+
+BUCKETS = 200
+"""The assumed number of buckets with rows of a sketch of many rows."""
 
 PATTERNS = {operator.name for operator in (*TEXT, *DOCUMENTS)} - {"startsWith", "isNull"}
 """Operators that read the value of every row; the gateway's indexes do not serve them."""
@@ -151,16 +154,35 @@ class Scans:
         if type_.rollup is None or type_.sql_name not in self.estimates.indexes.rollups:
             return {}
         where, equal = selection.arguments.get("where") or {}, relation.join.equal if relation else None
-        rows, unit = max(self.estimates.rows(type_), 1), type_.rollup.unit.seconds
-        all_sums = self.estimates.of_table(f"{OWN_SCHEMA}.{sums_table(type_.table.name)}")
-        of_unit = int(all_sums / sum(unit / one.seconds for one in type_.rollup.units))
-        edges = (lists if relation else AT_EDGES) * rows // max(of_unit, 1)
-        left = self.estimates.left(type_, where, rows)
+        left = self.estimates.left(type_, where, max(self.estimates.rows(type_), 1))
+        stored, edges = self.estimates.indexes.rollups[type_.sql_name], lists if relation else AT_EDGES
         return {
-            child.key: of_unit * unit // found.units[-1].seconds * left // rows + edges
+            child.key: self._sums_read(type_, found, left, edges)
             for child in selection.fields.values()
-            if child.name == "aggregate" and (found := reading(type_, where, child, equal))
+            if child.name == "aggregate" and (found := reading(type_, where, child, equal)) and found.measures <= stored
         }
+
+    def groups(self, type_: Type, selection: Selection) -> int | None:
+        """The approximate number of sums and rows that are read for a type's rows, where these are groups of another's
+        rollup; None where they are not."""
+        select = type_.rolled_up
+        if select is None or selection.arguments.get("exact"):
+            return None
+        source = self._catalogue[select.of]
+        found = groups_reading(source, select)
+        if not found.measures <= self.estimates.indexes.rollups.get(source.sql_name, frozenset()):
+            return None
+        return self._sums_read(source, found, max(self.estimates.rows(source), 1), AT_EDGES)
+
+    def _sums_read(self, type_: Type, found: RollupReading, left: int, edges: int) -> int:
+        """The approximate number of sums for ``left`` rows, with the buckets of their sketches, and of the rows in
+        ``edges`` units."""
+        rows, unit = max(self.estimates.rows(type_), 1), found.rollup.unit.seconds
+        all_sums = self.estimates.of_table(f"{OWN_SCHEMA}.{sums_table(type_.table.name)}")
+        of_unit = int(all_sums / sum(unit / one.seconds for one in found.rollup.units))
+        longest = of_unit * unit // found.units[-1].seconds
+        in_sum = min(rows // max(longest, 1), BUCKETS) if found.is_approximate else 1
+        return longest * left // rows * max(in_sum, 1) + edges * rows // max(of_unit, 1)
 
     def _read_points(self, type_: Type, rows: int, at_a_point: int) -> int:
         """The points of reading ``rows`` rows: ``at_a_point`` rows per point; a view computes each from base tables."""

@@ -242,7 +242,7 @@ class OperationService:
         if result.cut:
             extensions["more"] = [{"path": path, "lists": lists} for path, lists in sorted(result.cut.items())]
         if result.rolled_up:
-            extensions["rollup"] = True
+            extensions["rollup"] = result.rolled_up
         if reader.position is not None:
             extensions["position"] = position_text(reader.position)
         return answer
@@ -263,7 +263,7 @@ class OperationService:
         """Whether an operation is a subscription, which has messages in place of a response."""
         return planned.known.definition.operation is OperationType.SUBSCRIPTION
 
-    def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[LiveMessage]:
+    def messages(self, planned: PlannedOperation, call: Call) -> AsyncGenerator[Sequence[LiveMessage]]:
         """The messages of a prepared subscription; see `Subscriptions.messages`."""
         return self._subscriptions.messages(planned, call)
 

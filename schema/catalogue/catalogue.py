@@ -15,7 +15,7 @@ from sqlalchemy import Table
 from db.base.column_facts import NO_FACTS, ColumnFacts
 from db.base.entity import camel
 from db.base.markers import LiveTopic
-from db.base.rollups import Rollup
+from db.base.rollups import GroupsSelect, Rollup
 from db.base.vocabulary import (
     Argument,
     InOrder,
@@ -256,6 +256,8 @@ class Type:
     """The topic of the live log for its rows."""
     rollup: Rollup | None = None
     """Which sums of its rows can be kept."""
+    rolled_up: GroupsSelect | None = None
+    """What its rows can be read from instead, where the rollup of another type is kept."""
     aliases: tuple[str, ...] = ()
     """What people call such a row, in the singular."""
     columns: dict[str, ColumnField] = field(default_factory=dict)
@@ -288,6 +290,13 @@ class Type:
         if self.select is None:
             return self.sql_name
         return f"({fill(self.select, {'keys': 'NULL', **values})})"
+
+    def typed(self, select: str) -> str:
+        """A SELECT with the columns of a derived type, in their types."""
+        columns = (
+            f"d.{column.name}::{self.column_kind(column.key).pg_type} AS {column.name}" for column in self.table.columns
+        )
+        return f"SELECT {', '.join(columns)} FROM ({select}) AS d"
 
     def among(self, rare: Rare, order: str, *, still: bool) -> str:
         """The FROM item restricted to rows whose keys are in `rare`. Rows are computed key by key, in the ``order`` of

@@ -223,12 +223,12 @@ def _type(entity: RowClass) -> Type:
         walk=entity.__walk__,
     )
     if type_.table.name in views.definitions():
-        type_.select = views.definitions()[type_.table.name]
+        type_.select = views.selects()[type_.table.name]
         type_.behind = views.tables(type_.table.name)
     if issubclass(entity, Derived):
         type_.is_derived = True
-        columns = (f"d.{c.name}::{kind_of(c.type).pg_type} AS {c.name}" for c in type_.table.columns)
-        type_.select = f"SELECT {', '.join(columns)} FROM ({entity.__select__}) AS d"
+        type_.select = type_.typed(entity.__select__)
+        type_.rolled_up = entity.__rolled_up__
         type_.arguments = _arguments(entity.__arguments__)
         type_.reads = tuple(table_of(entities()[name]).fullname for name in entity.__reads__)
     return type_

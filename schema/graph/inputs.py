@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import strawberry
 from strawberry import UNSET
 
+from db.base.sketches import RELATIVE_ERROR
 from db.base.vocabulary import Labels
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.column_types import ColumnKind
@@ -165,6 +166,15 @@ def list_arguments(where: Any, order: Any) -> dict[str, Any]:
             ),
         ],
     }
+
+
+EXACT_PERCENTILES = Annotated[
+    bool | None,
+    strawberry.argument(
+        description="Compute percentiles from all rows. By default they are read off sketches where rollups are kept, "
+        f"with a relative error of at most {RELATIVE_ERROR:.0%}, which `extensions.rollup` says."
+    ),
+]
 
 
 def group_argument(group_by: Any) -> Any:

@@ -30,7 +30,7 @@ from schema.catalogue.selection import Operation, Selection
 from schema.execution.loaders import Loaders
 from schema.execution.similarity import SimilaritySearch
 from schema.graph.directives import TableDirective, fact_directives
-from schema.graph.inputs import Inputs, group_argument, list_arguments
+from schema.graph.inputs import EXACT_PERCENTILES, Inputs, group_argument, list_arguments
 from schema.sql.aggregates import AggregateTypes
 from schema.sql.lists import MAX_IDS, MAX_PAGE, NESTED_PAGE, ROOT_PAGE, few_ids
 
@@ -178,6 +178,8 @@ class Types:
         cls: Any = types.new_class(f"{type_.name}Connection", (generic[self.nodes[type_.name]],))
         aggregate: Any = self._aggregates.aggregate(type_)
         arguments = {"groupBy": group_argument(self.inputs.group_by[type_.name])}
+        if type_.rollup and type_.rollup.sketched:
+            arguments["exact"] = EXACT_PERCENTILES
         for name, field in totals("Runs one SQL statement when selected.").items():
             setattr(cls, name, field)
         cls.aggregate = strawberry.field(

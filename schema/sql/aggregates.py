@@ -61,17 +61,15 @@ class DateAggregate:
 
 
 NUMBER = ColumnKind("double", "{c}::float8", "double precision", "Float", checked=FINITE.replace("{type}", "float8"))
+PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+"""Functions that sort the rows, with their share of them."""
 _FUNCTIONS = {
     "avg": "avg({v})",
     "sum": "sum({v})",
     "stddev": "stddev_samp({v})",
-    "p50": "percentile_cont(0.5) WITHIN GROUP (ORDER BY {v})",
-    "p95": "percentile_cont(0.95) WITHIN GROUP (ORDER BY {v})",
-    "p99": "percentile_cont(0.99) WITHIN GROUP (ORDER BY {v})",
+    **{name: f"percentile_cont({share}) WITHIN GROUP (ORDER BY {{v}})" for name, share in PERCENTILES.items()},
 }
 EXTREMES = {"min", "max"}
-PERCENTILES = {"p50", "p95", "p99"}
-"""Functions that sort the rows."""
 BY_KIND: dict[str, Any] = {
     "Int": NumberAggregate,
     "BigInt": NumberAggregate,

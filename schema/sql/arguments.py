@@ -28,7 +28,7 @@ def given(catalogue: Catalogue, arguments: Arguments, asked: Mapping[str, Any]) 
 
 def bound(values: Given, bind: Binds) -> dict[str, str]:
     """Binds by placeholder."""
-    return {one.hole: bind(value, one.bound_as) for one, value in values}
+    return {one.hole: bind(value, one.bound_as) for one, value in values if one.argument.in_sql}
 
 
 def _value(catalogue: Catalogue, field: ArgumentField, value: Any) -> str | Parameter | None:

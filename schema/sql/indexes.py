@@ -44,7 +44,7 @@ class Indexes:
         self._large = facts.large
         self.normalizes = facts.normalizes
         self.rollups = facts.rollups
-        """The tables of which sums are kept."""
+        """The tables of which sums are kept, with the measures."""
 
     @cached_property
     def names(self) -> frozenset[str]:

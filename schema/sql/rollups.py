@@ -6,6 +6,13 @@
          raw AS (the intervals whose rows are read: the edges of the window, and marked units)
     SELECT ... FROM (sums of long units UNION ALL sums of short ones UNION ALL rows) u GROUP BY ...
 
+Percentiles follow from the sketches of the same units, and from buckets of the rows; the statement is then
+
+    WITH ..., parts AS (the three of above, with their sketches),
+         histogram AS (the number of rows of each group, column and bucket),
+         ranked AS (the same, with running totals)
+    SELECT ... FROM (parts UNION ALL the percentiles of each group) u GROUP BY ...
+
 It is one statement and therefore one snapshot: a mark is visible if and only if the rows that it marks are. The
 statement itself checks the state of the rollup, so that with one that was dropped or broken meanwhile, or with
 row-level security, the result is computed from rows: slower, and still exact.
@@ -17,17 +24,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from db.base.quoting import literal, literals
-from db.base.rollups import FIRST, LAST, Rollup, TimeUnit
-from db.base.sums import measures, sums_table
-from db.base.vocabulary import OWN_SCHEMA
+from db.base import sketches
+from db.base.rollups import GroupsSelect, Rollup, TimeUnit
+from db.base.sums import PARTS, measures, sketch_columns
 from schema.catalogue.catalogue import Type
 from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.selection import Selection
 from schema.sql import aggregates
-from schema.sql.aggregates import EXTREMES, NUMBER, Summary, value_kind
-from schema.sql.builder import Binds, conditions
+from schema.sql.aggregates import EXTREMES, NUMBER, PERCENTILES, Summary, value_kind
+from schema.sql.builder import Binds
 from schema.sql.operators import Bind
+from schema.sql.rollup_groups import Part, Rank, RollupGroups, Window
 
 _SECONDS = {"hour": 3600, "day": 86400, "week": 86400, "month": 86400}
 """Seconds of the longest unit that each bucket is a multiple of."""
@@ -37,8 +44,9 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
     "avg": ("sum", "count"),
     "min": ("min",),
     "max": ("max",),
+    **dict.fromkeys(PERCENTILES, ("min", "max")),
 }
-"""The stored aggregates from which each function is computed."""
+"""The stored aggregates from which each function is computed, percentiles beside the sketch."""
 _BOUNDS = {"gte": "{v}", "gt": "{v} + interval '1 us'", "lte": "{v}", "lt": "{v} - interval '1 us'"}
 """SQL of the inclusive bound of each comparison; times have a resolution of 1 us."""
 
@@ -54,6 +62,18 @@ class RollupReading:
     """Comparisons of the time column: operator and value."""
     keys: tuple[Mapping[str, Any], ...]
     """Filters of the key columns."""
+    measures: frozenset[str]
+    """The stored measures that are read."""
+
+    @property
+    def is_approximate(self) -> bool:
+        """Whether percentiles are read off sketches."""
+        return any(sketch_columns(name)[0] in self.measures for name in self.rollup.sketched)
+
+    @property
+    def told(self) -> bool | Mapping[str, float]:
+        """What an answer says of it: that sums were read, and the relative error of percentiles off sketches."""
+        return {"relativeError": sketches.RELATIVE_ERROR} if self.is_approximate else True
 
 
 def reading(
@@ -77,11 +97,12 @@ def reading(
         elif column not in rollup.keys or bucket is not None:
             return None
     units = tuple(unit for unit in rollup.units if unit.seconds <= longest)
-    if not units or None in filters or not _sums(type_, rollup, selection):
+    read = _measures(type_, rollup, selection)
+    if not units or None in filters or read is None:
         return None
     times = [one for one in filters if isinstance(one, tuple)]
     keys = [one for one in filters if isinstance(one, Mapping)]
-    return RollupReading(rollup, units, tuple(times), tuple(keys))
+    return RollupReading(rollup, units, tuple(times), tuple(keys), frozenset(read))
 
 
 def _filters(
@@ -107,17 +128,27 @@ def _column(type_: Type, name: str) -> str | None:
     return leaf.columns[0] if leaf and leaf.value == f"{{row}}.{leaf.columns[0]}" else None
 
 
-def _sums(type_: Type, rollup: Rollup, selection: Selection) -> bool:
-    """Whether an aggregate selects only counts and functions that the stored aggregates provide."""
-    summed = measures(type_.table, rollup)
+def _measures(type_: Type, rollup: Rollup, selection: Selection) -> set[str] | None:
+    """The stored measures from which an aggregate can be computed; None if there are none for some of its functions.
+
+    Percentiles are computed from sketches unless the aggregate is asked to be exact.
+    """
+    summed, found = measures(type_.table, rollup), set[str]()
+    sketched = () if selection.arguments.get("exact") else rollup.sketched
     for child in selection.fields.values():
         leaf = type_.columns.get(child.name)
         if child.name in {"count", "group", "__typename"} or leaf is None:
             continue
         functions = {one.name for one in child.fields.values()} - {"__typename"}
-        if functions and not (functions <= _PARTS.keys() and _column(type_, leaf.name) in summed):
-            return False
-    return True
+        column, ranked = _column(type_, leaf.name), bool(functions & PERCENTILES.keys())
+        if not functions:
+            continue
+        if column is None or column not in summed or not functions <= _PARTS.keys():
+            return None
+        if ranked and column not in sketched:
+            return None
+        found |= {column, sketch_columns(column)[0]} if ranked else {column}
+    return found
 
 
 def statement(
@@ -132,116 +163,94 @@ def statement(
 
     ``rows`` is the source of the rows; ``on`` are conditions on keys, which hold for sums and rows alike.
     """
-    rollup, unit = found.rollup, found.rollup.unit
-    parts = _Parts(summary)
-    whole = _windows(found, summary, bind)
-    marked = "NOT EXISTS (SELECT FROM marked AS m WHERE m.at = t.at)"
-    sources = []
-    if len(found.units) > 1:
-        longer = found.units[-1]
-        days = f"t.unit = '{longer.interval}' AND t.at >= w.first_long AND t.at < w.last_long"
-        clean = f"NOT EXISTS (SELECT FROM marked AS m WHERE {longer.start('m.at')} = t.at)"
-        sources.append(parts.of_sums(rollup, "whole AS w", [days, clean], on))
-        short = "short AS w"
-        whole += f""", short AS (
-            SELECT w.first AS since, w.first_long AS until FROM whole AS w WHERE w.first < w.first_long
-            UNION ALL SELECT w.last_long, w.last FROM whole AS w WHERE w.last_long < w.last
-            UNION ALL SELECT DISTINCT {longer.start("m.at")}, {longer.start("m.at")} + interval '{longer.interval}'
-            FROM marked AS m, whole AS w WHERE m.at >= w.first_long AND m.at < w.last_long
-        )"""
-    else:
-        short = "(SELECT first AS since, last AS until FROM whole) AS w"
-    hours = f"t.unit = '{unit.interval}' AND t.at >= w.since AND t.at < w.until"
-    sources.append(parts.of_sums(rollup, short, [hours, marked], on))
-    time = f"t.{rollup.time}"
-    stretch = conditions([f"{time} >= w.since AND {time} <= w.until", *on])
-    sources.append(parts.of_rows(f"raw AS w CROSS JOIN LATERAL (SELECT * FROM {rows} t{stretch} OFFSET 0) AS t"))
-    if not found.times:
-        sources.append(parts.of_rows(f"{rows} t{conditions([f'{time} IS NULL', *on])}"))
-    named = ", ".join(f"{expression} AS a{place}" for place, expression in enumerate(parts.select(write)))
-    source = f"WITH {whole} SELECT {named} FROM ({' UNION ALL '.join(sources)}) AS u"
-    if not summary.keys:
-        return source
-    by = ", ".join(f"u.g{place}" for place in range(len(summary.keys)))
-    return f"{source} GROUP BY {by} ORDER BY {by} LIMIT {bind(aggregates.MAX_GROUPS + 1, 'bigint')}"
-
-
-def _windows(found: RollupReading, summary: Summary, bind: Binds) -> str:
-    """The common table expressions of the window and its units."""
-    table, unit, longer = summary.type.sql_name, found.rollup.unit, found.units[-1]
     typed = Bind(bind, "timestamptz")
     since, until = ["'-infinity'::timestamptz"], ["'infinity'::timestamptz"]
     for operator, value in found.times:
         (since if operator.startswith("g") else until).append(f"{_BOUNDS[operator].format(v=typed(value))}")
-    needed = sorted({leaf.columns[0] for leaf, _ in summary.measures})
-    is_kept = (
-        f"EXISTS (SELECT FROM {OWN_SCHEMA}.rollups WHERE name = {literal(table)} AND state = 'ready' "
-        f"AND measures @> ARRAY[{literals(needed)}]::text[]) AND {OWN_SCHEMA}.is_rolled_up({literal(table)}::regclass)"
-    )
-    begin = unit.next_start(f"greatest(since, '{FIRST}')")
-    end = unit.start(f"least(until + interval '1 us', '{LAST}')")
-    return f"""asked AS (
-            SELECT greatest({", ".join(since)}) AS since, least({", ".join(until)}) AS until
-        ), bounds AS (
-            SELECT since, until, CASE WHEN kept AND since <= until THEN {begin} ELSE 'infinity' END AS first,
-                CASE WHEN kept AND since <= until THEN {end} ELSE '-infinity' END AS last
-            FROM (SELECT *, {is_kept} AS kept FROM asked) AS a
-        ), whole AS MATERIALIZED (
-            SELECT first, last, greatest(least({longer.next_start("first")}, last), first) AS first_long,
-                greatest({longer.start("last")}, least({longer.next_start("first")}, last)) AS last_long
-            FROM bounds WHERE first < last
-        ), marked AS MATERIALIZED (
-            SELECT DISTINCT m.at FROM {OWN_SCHEMA}.rollup_marks AS m, whole AS w
-            WHERE m.name = {literal(table)} AND m.at >= w.first AND m.at < w.last
-        ), raw AS (
-            SELECT since, until FROM bounds WHERE first >= last
-            UNION ALL SELECT since, first - interval '1 us' FROM bounds WHERE first < last AND since < first
-            UNION ALL SELECT last, until FROM bounds WHERE first < last AND last <= until
-            UNION ALL SELECT at, at + interval '{unit.interval}' - interval '1 us' FROM marked
-        )"""
+    window = Window(f"greatest({', '.join(since)})", f"least({', '.join(until)})", bool(found.times))
+    parts = _SummaryParts(summary)
+    groups = RollupGroups(summary.type, found.rollup, [key for _, key in summary.keys], parts.stored, parts.ranks)
+    source = groups.source(found.units, found.measures, window, rows, on)
+    named = ", ".join(f"{expression} AS a{place}" for place, expression in enumerate(parts.select(write)))
+    selected = f"WITH {source.queries} SELECT {named} FROM {source.rows} AS u"
+    if not summary.keys:
+        return selected
+    by = ", ".join(f"u.g{place}" for place in range(len(summary.keys)))
+    return f"{selected} GROUP BY {by} ORDER BY {by} LIMIT {bind(aggregates.MAX_GROUPS + 1, 'bigint')}"
 
 
-class _Parts:
-    """The columns of partial aggregates: groups ``g0``, ``g1``, ..., row count ``n``, measures ``p0``, ``p1``, ..."""
+def groups_reading(type_: Type, select: GroupsSelect) -> RollupReading:
+    """How a `GroupsSelect` over the rollup of ``type_`` is computed."""
+    rollup = type_.rollup
+    assert rollup is not None  # noqa: S101 - it is declared over one
+    columns = _stored_columns(type_, rollup)
+    read = {columns.get(name, name) for name in select.sums} | {sketch_columns(name)[0] for name, _ in select.ranks}
+    return RollupReading(rollup, rollup.units, (), (), frozenset(read))
+
+
+def _stored_columns(type_: Type, rollup: Rollup) -> Mapping[str, str]:
+    """The columns of the stored aggregates, by the names of these."""
+    return {f"{name}_{part}": name for name in measures(type_.table, rollup) for part in PARTS}
+
+
+def groups_select(type_: Type, select: GroupsSelect, found: RollupReading) -> str:
+    """The SELECT of a `GroupsSelect` over the rollup of ``type_``; the placeholders of its window are left."""
+    rollup = found.rollup
+    columns = _stored_columns(type_, rollup)
+    counted = {one.name: one.over("t") for one in rollup.counted}
+    limits = [(name, part) for name in dict(select.ranks) for part in ("min", "max")]
+    parts = [
+        *(
+            Part(name, name.rpartition("_")[2], f"{name.rpartition('_')[2]}(t.{columns[name]})")
+            if name in columns
+            else Part(name, "sum", counted[name])
+            for name in select.sums
+        ),
+        *(Part(f"{name}_{part}", part, f"{part}(t.{name})") for name, part in limits),
+    ]
+    ranks = [Rank(name, f"t.{name}", share) for name, share in select.ranks]
+    window = Window(select.since, f"{select.until} - interval '1 us'", bounded=True)
+    keys = [type_.leaf(key).value_over("t") for key in rollup.keys]
+    groups = RollupGroups(type_, rollup, keys, parts, ranks)
+    source = groups.source(found.units, found.measures, window, type_.sql_name, ())
+    values = [
+        *(f"u.g{place} AS {key}" for place, key in enumerate(rollup.keys)),
+        "sum(u.n)::bigint AS row_count",
+        *(f"{part.combined(place)} AS {part.stored}" for place, part in enumerate(parts[: len(select.sums)])),
+    ]
+    for place, rank in enumerate(ranks):
+        least = next(i for i, part in enumerate(parts) if part.stored == f"{rank.column}_min")
+        values.append(
+            f"{rank.value(place, f'u.p{least}', f'u.p{least + 1}')} AS {rank.column}_p{round(rank.share * 100)}"
+        )
+    by = ", ".join(f"u.g{place}" for place in range(len(rollup.keys)))
+    rows = f"(WITH {source.queries} SELECT {', '.join(values)} FROM {source.rows} AS u GROUP BY {by})"
+    return select.select.replace("{groups}", rows)
+
+
+class _SummaryParts:
+    """The parts that an aggregate is computed from, and its values."""
 
     def __init__(self, summary: Summary) -> None:
         self._summary = summary
-        self._leaves = {leaf.columns[0]: leaf for leaf, _ in summary.measures}
+        leaves = {leaf.columns[0]: leaf for leaf, _ in summary.measures}
         self._needed = list(
             dict.fromkeys((leaf.columns[0], part) for leaf, function in summary.measures for part in _PARTS[function])
         )
-
-    def of_sums(self, rollup: Rollup, window: str, where: Sequence[str], on: Sequence[str]) -> str:
-        """Partial aggregates of the stored sums in a window ``w``; sums have the key and time columns of the rows."""
-        type_ = self._summary.type
-        keys = [
-            f"s.{key}::{kind.pg_type} AS {key}" if (kind := type_.column_kind(key)).labels else f"s.{key}"
-            for key in rollup.keys
+        self.stored = [
+            Part(f"{column}_{part}", part, f"{part}({leaves[column].value_over('t')})") for column, part in self._needed
         ]
-        sums = [f"s.{column}_{part}" for column, part in self._needed]
-        columns = ", ".join(["s.unit", "s.at", f"s.at AS {rollup.time}", *keys, "s.row_count", *sums])
-        named = f"(SELECT {columns} FROM {OWN_SCHEMA}.{sums_table(type_.table.name)} AS s)"
-        values = [f"t.{column}_{part}" for column, part in self._needed]
-        # OFFSET 0 keeps the planner from flattening the lateral query, so that it uses the index whatever its estimate
-        found = f"(SELECT * FROM {named} AS t{conditions([*where, *on])} OFFSET 0) AS t"
-        return f"SELECT {self._columns('t.row_count', values)} FROM {window} CROSS JOIN LATERAL {found}"
-
-    def of_rows(self, source: str) -> str:
-        """Partial aggregates of rows; ``source`` is a FROM clause with the alias ``t``."""
-        values = [f"{part}({self._leaves[column].value_over('t')})" for column, part in self._needed]
-        keys = ", ".join(str(place + 1) for place in range(len(self._summary.keys)))
-        by = f" GROUP BY {keys}" if keys else ""
-        return f"SELECT {self._columns('count(*)', values)} FROM {source}{by}"
-
-    def _columns(self, rows: str, values: Sequence[str]) -> str:
-        groups = [f"{expression} AS g{place}" for place, (_, expression) in enumerate(self._summary.keys)]
-        parts = [f"{value} AS p{place}" for place, value in enumerate(values)]
-        return ", ".join([*groups, f"{rows} AS n", *parts])
+        self.ranks = [
+            Rank(leaf.columns[0], leaf.value_over("t"), PERCENTILES[function])
+            for leaf, function in summary.measures
+            if function in PERCENTILES
+        ]
 
     def select(self, write: Callable[[ColumnKind, str], str]) -> list[str]:
         """The output columns of a group, those of `Summary.statement`."""
         values = [write(leaf.kind, f"u.g{place}") for place, (leaf, _) in enumerate(self._summary.keys)]
         values.append("coalesce(sum(u.n), 0)::bigint")
+        ranked = 0
         for leaf, function in self._summary.measures:
             part = {name: f"u.p{self._needed.index((leaf.columns[0], name))}" for name in _PARTS[function]}
             if function == "count":
@@ -250,6 +259,9 @@ class _Parts:
                 values.append(write(value_kind(leaf, function), f"{function}({part[function]})"))
             elif function == "sum":
                 values.append(write(NUMBER, f"(sum({part['sum']}))"))
+            elif function in PERCENTILES:
+                values.append(write(NUMBER, f"({self.ranks[ranked].value(ranked, part['min'], part['max'])})"))
+                ranked += 1
             else:
                 values.append(write(NUMBER, f"(sum({part['sum']}) / nullif(sum({part['count']}), 0))"))
         return values

@@ -136,6 +136,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/sql/lists": ("paging", "selection", "more", "oracle", "totals", "platform_plans", "differential"),
     "schema/sql/operators": ("oracle", "values", "bad_input", "filters", "filter_plans"),
     "schema/sql/orders": ("paging", "oracle", "bad_input", "indexes"),
+    "schema/sql/rollup_groups": ("rollups",),
     "schema/sql/rollups": ("rollups", "aggregates", "oracle", "differential"),
     "schema/subscriptions": ("live", "scopes", "websocket"),
     "schema/webhooks/": ("webhook_changes", "webhooks"),

@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from db.attach.spreads import Spread, Spreads
 from gateway.operations.service import OperationService
+from tests.support.changing import add
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect, connected
 from tests.support.plans import plan, recording
@@ -358,3 +360,43 @@ async def test_the_spread_of_times_is_read_off_the_statistics(demo: Client, demo
             f"SELECT count(*) FROM {MILLION} WHERE recorded_at BETWEEN $1 AND $2", first, last
         )
     assert spread.rows(rows, first.timestamp(), last.timestamp()) == pytest.approx(there, rel=0.3)
+
+
+LONG_AGO = 'recordedAt: { gte: "2020-01-01T00:00:00Z", lt: "2020-02-01T00:00:00Z" }'
+
+
+@pytest.mark.parametrize(
+    ("lasted", "written", "charged"),
+    [
+        ("500 days", "timestamptz '2020-01-15'", 20_000),  # ten rows a day do not explain so many in a moment
+        ("5 milliseconds", "now()", 0),  # a thousand rows a millisecond do
+    ],
+    ids=["backfilled", "at the usual pace"],
+)
+async def test_rows_of_old_times_written_since_the_last_analyze_are_charged(
+    database: Database, sql: asyncpg.Connection, lasted: str, written: str, charged: int
+) -> None:
+    service = await add(sql, "ml_bentoml_services")
+
+    async def write(rows: int, time: str) -> None:
+        await sql.execute(
+            f"INSERT INTO {MILLION} (service_id, recorded_at) SELECT $1, {time} FROM generate_series(1, {rows}) AS n",
+            service,
+        )
+
+    async def price() -> int:
+        query = f"{{ servingMetrics(first: 0, where: {{ {LONG_AGO} }}) {{ aggregate {{ count }} }} }}"
+        async with serving(database.gateway_url) as client:  # which reads the statistics as it starts
+            return await cost(client, query)
+
+    await write(5000, f"now() - n / 5000.0 * interval '{lasted}'")
+    await sql.execute("SELECT pg_stat_force_next_flush()")  # what is written is counted before the ANALYZE, not after
+    await sql.execute(f"VACUUM ANALYZE {MILLION}")
+    before = await price()
+    await write(20_000, written)
+    await sql.execute("SELECT pg_stat_force_next_flush()")
+    after = await price()
+    assert before < 100
+    assert after - before == pytest.approx(charged / 20, abs=30)
+    await sql.execute(f"VACUUM ANALYZE {MILLION}")
+    assert await price() - before == pytest.approx(after - before, abs=30)  # and the statistics agree

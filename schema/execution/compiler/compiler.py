@@ -18,7 +18,7 @@ statement if it depends on the data (`ColumnKind.json`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from operator import itemgetter
@@ -52,6 +52,7 @@ from schema.sql.entities import ENTITIES, REPRESENTATIONS, entity_keys
 from schema.sql.indexes import Indexes
 from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, Lists
 from schema.sql.parameters import Parameter, Variables, applied, filled
+from schema.sql.rollups import RollupReading
 
 _PLACEHOLDER = re.compile(r"\$([0-9]+)")
 
@@ -80,8 +81,9 @@ class Compiler:
         self.lists = Lists(catalogue, missing, indexes)
         self.tells = False
         """Whether the current root reports which of its lists are cut."""
-        self.rolled_up: bool | None = False
-        """Whether an aggregate is read off a rollup; None if none may be, because the answer could not report it."""
+        self.rolled_up: bool | Mapping[str, float] | None = False
+        """Whether an aggregate is read off a rollup, and with which error; None if none may be, because the answer
+        could not report it."""
         self._lists: list[Selection] = []
         self._settings: dict[str, str] = {}
         self.catalogue = catalogue
@@ -158,10 +160,14 @@ class Compiler:
             ),
             self._settings or NO_SETTINGS,
             tuple(one.path for one in self._lists),
-            bool(self.rolled_up),
+            self.rolled_up or False,
         )
 
     # -- lists that are cut ----------------------------------------------------------------------------------------
+
+    def tell_rollup(self, found: RollupReading) -> None:
+        """Makes the answer say that an aggregate is read off a rollup, and with which error."""
+        self.rolled_up = found.told if found.is_approximate else self.rolled_up or found.told
 
     @property
     def silent(self) -> str:

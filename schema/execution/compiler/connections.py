@@ -11,13 +11,13 @@ Postgres inlines a CTE that is referenced once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
 from db.base.quoting import literal
-from schema.catalogue.catalogue import Type
+from schema.catalogue.catalogue import Type, fill
 from schema.catalogue.records import columns_read
 from schema.catalogue.selection import Selection, is_unsized, node_selections
 from schema.execution.compiler.statements import InlineBinds, NotCompilableError, Object, Query
@@ -25,6 +25,7 @@ from schema.search.texts import TEXT
 from schema.search.vector import Similarity
 from schema.sql import aggregates, cursors, rollups
 from schema.sql import builder as sql
+from schema.sql.arguments import bound
 from schema.sql.indexes import Indexes
 from schema.sql.lists import TOTALS, Lists, Slice
 from schema.sql.parameters import Parameter
@@ -41,7 +42,7 @@ class RowCompiler(Protocol):
     bind: InlineBinds
     lists: Lists
     tells: bool
-    rolled_up: bool | None
+    rolled_up: bool | Mapping[str, float] | None
 
     @property
     def silent(self) -> str: ...
@@ -52,6 +53,7 @@ class RowCompiler(Protocol):
     def filters(self, type_: Type, where: Any, *, of_all: bool) -> list[str]: ...
     def pinned(self, value: Any, function: Callable[[Any], Any], what: str) -> Any: ...
     def alias(self, letter: str) -> str: ...
+    def tell_rollup(self, found: rollups.RollupReading) -> None: ...
 
 
 class ConnectionPage:
@@ -256,8 +258,11 @@ class ListPage(ConnectionPage):
         self._backward = slice_.backward
         self._ends = slice_.backward or "pageInfo" in self._asked or is_unsized(selection)
         self._wants_rows = any(name in {"nodes", "edges", "pageInfo"} for name in self._asked)
-        self._rows = compiler.lists.rows(type_, slice_, self._bind, compiler.pinned)
-        self._paged = compiler.lists.rows(type_, slice_, self._bind, compiler.pinned, paged=True)
+        if groups := self._groups():
+            self._rows = self._paged = groups
+        else:
+            self._rows = compiler.lists.rows(type_, slice_, self._bind, compiler.pinned)
+            self._paged = compiler.lists.rows(type_, slice_, self._bind, compiler.pinned, paged=True)
         self._where = [*on, *compiler.filters(type_, slice_.where, of_all=not on)]
         if not self._wants_rows:
             self._check([value for position in slice_.positions.values() for value in position])
@@ -333,17 +338,30 @@ class ListPage(ConnectionPage):
             made.size * (aggregates.MAX_GROUPS if asked.keys else 1),
         )
 
+    def _groups(self) -> str | None:
+        """The FROM item of the rows of a type that are the groups of another's rollup; None where they cannot be."""
+        select, compiler = self._type.rolled_up, self._compiler
+        if select is None or compiler.rolled_up is None or self._selection.arguments.get("exact"):
+            return None
+        source = compiler.lists.catalogue[select.of]
+        found = rollups.groups_reading(source, select)
+        if not found.measures <= compiler.indexes.rollups.get(source.sql_name, frozenset()):
+            return None
+        compiler.tell_rollup(found)
+        text = self._type.typed(rollups.groups_select(source, select, found))
+        return f"({fill(text, bound(self._slice.given, self._bind))})"
+
     def _rolled_up(self, selection: Selection, asked: aggregates.Summary) -> str | None:
         """The groups of an aggregate as they are read off a rollup; None where they cannot be."""
         type_, compiler = self._type, self._compiler
         if compiler.rolled_up is None or type_.sql_name not in compiler.indexes.rollups:
             return None
         found = rollups.reading(type_, self._slice.where, selection, self._equal)
-        if found is None:
+        if found is None or not found.measures <= compiler.indexes.rollups[type_.sql_name]:
             return None
         compiler.need(type_, [found.rollup.time, *found.rollup.keys])
         on = [*self._on, *compiler.filters(type_, {"and": list(found.keys)}, of_all=False)]
-        compiler.rolled_up = True
+        compiler.tell_rollup(found)
         return rollups.statement(found, asked, self._rows, on, self._bind, lambda kind, value: kind.json(value))
 
 

@@ -186,8 +186,8 @@ class Statement:
     lists: tuple[tuple[str, ...], ...] = ()
     """The paths of lists selected without a size: if there are any, a column before the number of rows reports which
     are cut, by their indices here."""
-    rolled_up: bool = False
-    """Whether aggregates are read off rollups, where these are up to date."""
+    rolled_up: bool | Mapping[str, float] = False
+    """Whether aggregates are read off rollups, where these are up to date; with the error of percentiles."""
 
     def cut(self, told: str | None) -> Counter[tuple[str, ...]]:
         """The numbers of cut lists by path."""
