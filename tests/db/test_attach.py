@@ -10,6 +10,7 @@ from db.attach.attach import Differences, Severity, attach, check, inspect
 from db.embedded.server import GATEWAY_ROLE
 from db.engine.engine import create_engine
 from db.engine.url import database_url
+from db.migrations.revise import differences as unmigrated
 from db.migrations.setup import connect as connect_owner
 from db.migrations.setup import platform_tables
 from schema.catalogue.from_models import catalogue
@@ -78,6 +79,44 @@ async def test_our_own_database_has_no_difference(database: Database) -> None:
     for url in (database.owner_url, database.gateway_url):
         assert await inspect_as(url) == Differences()
     assert await attach(database.owner_url) == Differences()
+
+
+ALTERED = {
+    "DROP TABLE ml_shap_analyses CASCADE": ("add_table", "missing table", "ml_shap_analyses"),
+    "CREATE TABLE surplus (id int)": ("remove_table", "unknown table", "surplus"),
+    "ALTER TABLE ml_experiments DROP brand CASCADE": ("add_column", "missing column", "ml_experiments.brand"),
+    "ALTER TABLE ml_experiments ADD surplus text": ("remove_column", "unknown column", "ml_experiments.surplus"),
+    "ALTER TABLE ml_hpo_studies ALTER error_message TYPE varchar(9)": (
+        "modify_type", "other type", "ml_hpo_studies.error_message",
+    ),
+    "ALTER TABLE ml_hpo_trials ALTER trial_number DROP NOT NULL": (
+        "modify_nullable", "other nullability", "ml_hpo_trials.trial_number",
+    ),
+    "ALTER TABLE ml_experiments DROP CONSTRAINT valid_auc": (
+        "add_constraint", "missing constraint", "ml_experiments (valid_auc)",
+    ),
+    "ALTER TABLE ml_cohort_definitions DROP CONSTRAINT uq_ml_cohort_definitions_brand_indication_version": (
+        "add_constraint", "missing constraint", "ml_cohort_definitions (brand, indication, version)",
+    ),
+    "ALTER TABLE ab_srm_checks DROP CONSTRAINT fk_ab_srm_checks_experiment_id": (
+        "add_fk", "missing constraint", "ab_srm_checks (experiment_id)",
+    ),
+    "DROP INDEX ix_composer_episodes_query_embedding_hnsw": (
+        "add_index", "missing index", "composer_episodes (query_embedding)",
+    ),
+    "DROP TYPE improvement_priority": ("add_enum", "missing enum", "improvement_priority"),
+}  # fmt: skip
+"""Changes of a database: what the missing migration does, what attaching calls the difference, and where it is."""
+
+
+async def test_both_comparers_find_what_both_look_at(database: Database) -> None:
+    """One writes migrations, the other tells consequences: decision 0018."""
+    await execute(database.owner_url, *ALTERED)
+    missing = "\n".join(await unmigrated(database.owner_url))
+    told = {(note.kind, note.object) for note in (await inspect_as(database.owner_url)).notes}
+    for migration, kind, place in ALTERED.values():
+        assert f"'{migration}'" in missing
+        assert (kind, place) in told
 
 
 async def test_attaching_changes_nothing_but_makes_its_schema(platform: Database) -> None:
