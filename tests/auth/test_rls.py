@@ -28,6 +28,7 @@ from tests.support.callers import JWT, calling, token
 from tests.support.changing import add, change
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, execute
+from tests.support.executors import EXECUTORS
 from tests.support.process import run
 from tests.support.recording import write
 
@@ -76,7 +77,7 @@ async def policed(demo_template: Database, clone: Clone) -> AsyncIterator[Police
             await execute(copy.admin_url, *(f"DROP OWNED BY {one}; DROP ROLE {one}" for one in (role, outsider)))
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def client(request: pytest.FixtureRequest, policed: Policed) -> AsyncIterator[Client]:
     """A gateway with one connection, which all callers share."""
     settings = {"rls": True, "rls_roles": (policed.role,), "rls_token_role": policed.role, "pool_size": 1}

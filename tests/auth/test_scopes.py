@@ -24,6 +24,7 @@ from schema.sql.orders import sortable
 from tests.support.callers import JWT, calling, token
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
+from tests.support.executors import EXECUTORS
 
 GROUP_OF = {
     row["table"]: int(row["group"])
@@ -49,7 +50,7 @@ def required(type_: Type) -> bool:
 LISTED = [type_ for type_ in catalogue() if type_.plural in catalogue().roots and not required(type_)]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def guarded(request: pytest.FixtureRequest, demo_database: Database) -> AsyncIterator[Client]:
     """The gateway over the demo data, with each of its executors, which asks who asks."""
     async with serving(demo_database.gateway_url, compiler=request.param, max_aliases=1000, **JWT) as client:

@@ -16,13 +16,14 @@ from tests.support.callers import JWT, calling, token
 from tests.support.changing import change, model_in
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
+from tests.support.executors import EXECUTORS
 
 MONITORING = reading("model_monitoring")
 WITHOUT_MONITORING = sorted(read_scopes() - {MONITORING})
 TYPES_OF_MONITORING = {"DriftRecord", "MonitoringAlert", "Retraining", "PerformanceMetric", "MonitoringRun"}
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def guarded(request: pytest.FixtureRequest, own: Database) -> AsyncIterator[Client]:
     async with serving(own.gateway_url, compiler=request.param, **JWT) as client:
         yield client

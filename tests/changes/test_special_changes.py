@@ -263,6 +263,7 @@ async def test_a_service_and_its_deployment_move_at_once(client: Client, sql: as
         assert "active" not in {await status(sql, service) for service in services}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("origin", list(HealthStatus))
 @pytest.mark.parametrize("to", list(HealthStatus))
 async def test_every_report_of_health(
@@ -279,6 +280,7 @@ async def test_every_report_of_health(
     assert row["last_health_check"] is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metrics", "health"),
     [

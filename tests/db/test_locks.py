@@ -14,6 +14,7 @@ from db.engine.readers import ShortReader
 from tests.support.changing import change, model_in, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
+from tests.support.executors import EXECUTORS
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ async def holder(copy: Database) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(params=EXECUTORS)
 async def client(request: pytest.FixtureRequest, copy: Database) -> AsyncIterator[Client]:
     """A gateway with four connections, one of which may wait for what is locked."""
     async with serving(copy.gateway_url, pool_size=4, lock_timeout=0.3, compiler=request.param) as one:
@@ -92,7 +93,7 @@ async def test_who_waits_for_a_connection_does_not_wait_for_the_lock_too(
 WALK = '{ lineage(from: ["%s"], maxDepth: 1) { nodes { nodeId } } }'
 
 
-@pytest.mark.parametrize("compiler", [True, False], ids=["compiled", "loaders"])
+@pytest.mark.parametrize("compiler", EXECUTORS)
 @pytest.mark.parametrize("walks", [False, True], ids=["rows", "snapshots"])
 async def test_a_burst_for_a_locked_table_leaves_connections_for_others(
     copy: Database, holder: asyncpg.Connection, *, compiler: bool, walks: bool

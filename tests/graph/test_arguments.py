@@ -23,9 +23,10 @@ from graphql import (
 from schema.schema import build
 from tests.support.client import Client, serving
 from tests.support.databases import Database
+from tests.support.executors import EXECUTORS
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def graph(request: pytest.FixtureRequest, demo_database: Database) -> AsyncIterator[Client]:
     async with serving(demo_database.gateway_url, compiler=request.param) as client:
         yield client

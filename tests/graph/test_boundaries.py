@@ -17,6 +17,7 @@ from db.engine import session
 from tests.support.changing import add, change, deployed, model_in, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
+from tests.support.executors import EXECUTORS
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 TODAY = NOW.date()
@@ -41,7 +42,7 @@ async def sql(still: Database) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def client(request: pytest.FixtureRequest, still: Database) -> AsyncIterator[Client]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(session.VALUES, "search_path", "public, pg_catalog, extensions")

@@ -290,6 +290,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 async def test_the_loaders_say_which_field_is_wrong(demo_template: Database, clone: Clone, name: str) -> None:
     statement, query, code = BROKEN[name]

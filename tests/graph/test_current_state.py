@@ -37,7 +37,7 @@ class State:
     """Buffers of a page of 20 models: to work out all of them takes over 15,000."""
 
 
-@pytest.fixture(scope="module", params=["own", "platform"])
+@pytest.fixture(scope="module", params=["own", pytest.param("platform", marks=pytest.mark.slow)])
 async def state(template: Database, clone: Clone, request: pytest.FixtureRequest) -> AsyncIterator[State]:
     async with clone(template) as copy:
         sql = await connect(copy.admin_url)
@@ -101,6 +101,7 @@ def shown(rows: list[Any]) -> list[tuple[Any, ...]]:
     ]
 
 
+@pytest.mark.slow
 async def test_drift_statuses_are_those_of_the_view_on_every_page_from_either_end(state: State) -> None:
     """Rows at one instant, several features at once, and rows without a time among them."""
     expected = await statuses(state)
@@ -219,6 +220,7 @@ PAGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", PAGES)
 async def test_a_page_works_out_its_own_models(state: State, document: str) -> None:
     assert await buffers(state, document) < state.few

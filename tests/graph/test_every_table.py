@@ -83,6 +83,7 @@ async def test_every_column_and_relation_has_a_value_somewhere(type_: Type, demo
     assert empty - views == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("type_", NODES, ids=named)
 async def test_a_row_is_found_again_by_its_id_and_as_a_node(type_: Type, demo: Client) -> None:
     data = await demo.data(f"{{ {type_.plural}(first: 3) {{ nodes {{ id }} }} }}")

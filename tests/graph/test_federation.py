@@ -16,6 +16,7 @@ from schema.sql.entities import natural_keys
 from tests.support.callers import JWT, calling, token
 from tests.support.client import Client, serving
 from tests.support.databases import Database
+from tests.support.executors import EXECUTORS
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +24,7 @@ ENTITIES = """query($representations: [_Any!]!) { _entities(representations: $re
     __typename ... on Model { id modelName } ... on TwinSimulation { id simulationStatus } } }"""
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def subgraph(request: pytest.FixtureRequest, demo_database: Database) -> AsyncIterator[Client]:
     async with serving(demo_database.gateway_url, federation=True, compiler=request.param) as client:
         yield client

@@ -38,6 +38,7 @@ def lost(half: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", ["first", "held", "told", "oblique", "further", "users", "fresh", "another"])
 def test_the_right_field_is_among_twelve(half: str) -> None:
     """For 85 % of the questions."""

@@ -119,6 +119,7 @@ def test_what_an_index_serves_as_it_is_is_asked_as_before() -> None:
         assert sql.page(TABLE, ["t.id AS f0"], followed, sql.Binds()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whose", ["ours", "the platform's"])
 async def test_the_facts_are_those_of_the_database(whose: str, template: Database, clone: Clone) -> None:
     own = whose == "ours"

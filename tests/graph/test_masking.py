@@ -17,6 +17,7 @@ from schema.runner import Execution
 from tests.support.changing import change, events_of, model_in, state
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, execute
+from tests.support.executors import EXECUTORS
 from tests.support.foreign import SENTENCE, speaking_another_language
 
 pytestmark = pytest.mark.slow
@@ -180,7 +181,7 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("compiler", [True, False], ids=["compiled", "loaders"])
+@pytest.mark.parametrize("compiler", EXECUTORS)
 @pytest.mark.parametrize("code", FAILURES)
 async def test_what_fails_in_the_database_is_typed(
     demo_template: Database, clone: Clone, code: str, *, compiler: bool
@@ -197,7 +198,7 @@ async def test_what_fails_in_the_database_is_typed(
             assert {error["extensions"]["code"] for error in answer["errors"]} == {code}
 
 
-@pytest.mark.parametrize("compiler", [True, False], ids=["compiled", "loaders"])
+@pytest.mark.parametrize("compiler", EXECUTORS)
 async def test_what_the_role_may_not_read(demo_template: Database, clone: Clone, *, compiler: bool) -> None:
     async with clone(demo_template) as copy, serving(copy.gateway_url, compiler=compiler) as client:
         await execute(copy.owner_url, f"REVOKE SELECT ON ml_experiments FROM {GATEWAY_ROLE}")

@@ -11,6 +11,7 @@ import pytest
 from tests.support.changing import RESULT
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
+from tests.support.executors import EXECUTORS
 from tests.support.sockets import listening, peer
 
 EXPERIMENTS, MODELS = 12, (11, 10, 9, 14)
@@ -38,7 +39,7 @@ async def own(template: Database, clone: Clone) -> AsyncIterator[Database]:
         yield database
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def client(own: Database, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     async with serving(own.gateway_url, compiler=request.param) as client:
         yield client

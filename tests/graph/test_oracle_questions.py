@@ -17,6 +17,7 @@ from tests.support import platform_db
 from tests.support.changing import add
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
+from tests.support.executors import EXECUTORS
 from tests.support.oracle import percentile
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
@@ -103,7 +104,7 @@ async def filled(template: Database, clone: Clone) -> AsyncIterator[tuple[Databa
         yield copy, rows
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def world(request: pytest.FixtureRequest, filled: tuple[Database, dict[str, list[Row]]]) -> AsyncIterator[World]:
     database, rows = filled
     async with serving(database.gateway_url, compiler=request.param) as client:

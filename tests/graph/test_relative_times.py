@@ -11,6 +11,7 @@ import pytest
 from schema.catalogue import relative_times
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connected
+from tests.support.executors import EXECUTORS
 
 
 class Clock(datetime):
@@ -29,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
     return Clock
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def client(request: pytest.FixtureRequest, demo_database: Database) -> AsyncIterator[Client]:
     async with serving(demo_database.gateway_url, compiler=request.param) as served:
         yield served

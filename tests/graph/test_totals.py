@@ -9,6 +9,7 @@ import pytest
 from tests.support.agents import Agent
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
+from tests.support.executors import EXECUTORS
 
 UP_TO = 3
 BOTH = "totalCount totalCountIsExact all: totalCount(exact: true)"
@@ -34,7 +35,7 @@ async def own(template: Database, clone: Clone) -> AsyncIterator[Database]:
         yield database
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def client(own: Database, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     async with serving(own.gateway_url, compiler=request.param, count_up_to=UP_TO) as client:
         yield client

@@ -14,6 +14,7 @@ import pytest
 from tests.support.changing import add, deployed, model_in, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
+from tests.support.executors import EXECUTORS
 
 LONG_SEED = "12345678901234567890123"
 LONG_FRACTION = "0.1234567890123456789"
@@ -36,7 +37,7 @@ async def changed_database(demo_template: Database, clone: Clone) -> AsyncIterat
         yield copy
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def graph(request: pytest.FixtureRequest, changed_database: Database) -> AsyncIterator[Client]:
     async with serving(changed_database.gateway_url, compiler=request.param) as client:
         yield client

@@ -11,6 +11,7 @@ from db.engine.url import database_url
 from schema.catalogue.from_models import catalogue
 from tests.support.client import serving
 from tests.support.databases import Clone, Database, connect, execute
+from tests.support.executors import EXECUTORS
 
 VIEWS = [type_ for type_ in catalogue() if type_.table.name in views.definitions()]
 
@@ -26,7 +27,7 @@ def test_every_view_has_a_definition_and_tables() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiler", [True, False], ids=["compiled", "loaders"])
+@pytest.mark.parametrize("compiler", EXECUTORS)
 async def test_answers_are_the_same_whatever_the_databases_own_views_say(
     demo_template: Database, clone: Clone, *, compiler: bool
 ) -> None:
@@ -62,7 +63,7 @@ PLATFORM = """
 """
 
 
-@pytest.mark.parametrize("compiler", [True, False], ids=["compiled", "loaders"])
+@pytest.mark.parametrize("compiler", EXECUTORS)
 async def test_the_gravest_severity_is_none_of_text(database: Database, *, compiler: bool) -> None:
     sql = await connect(database.admin_url)
     await sql.execute(PLATFORM)

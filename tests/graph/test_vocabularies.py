@@ -11,12 +11,13 @@ from db.attach.catalog import words_of_check
 from schema.names.words import closest
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, execute
+from tests.support.executors import EXECUTORS
 
 DEPLOYMENTS = "query($where: DeploymentWhere) { deployments(first: 1, where: $where) { totalCount } }"
 ENVIRONMENTS = ["development", "staging", "production"]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def client(request: pytest.FixtureRequest, demo_database: Database) -> AsyncIterator[Client]:
     async with serving(demo_database.gateway_url, compiler=request.param) as client:
         yield client

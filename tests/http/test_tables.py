@@ -434,6 +434,7 @@ async def test_a_client_that_leaves_ends_its_copy(many_database: Database) -> No
         await sql.close()
 
 
+@pytest.mark.slow
 async def test_who_reads_a_table_byte_by_byte_holds_a_connection_for_so_long(many_database: Database) -> None:
     """Its time ends however slowly it reads, and whoever waits behind it is answered."""
     wide = " ".join(f"a{n}: errorTypes b{n}: id c{n}: recordedAt" for n in range(60))

@@ -113,6 +113,7 @@ class Checked:
         return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(25))
 async def test_cursors_of_what_was_cut_give_the_whole(demo: Client, seed: int) -> None:
     """Random queries of any table, with lists within lists: nothing is missing unsaid, and nothing is there twice."""

@@ -84,6 +84,7 @@ async def done(agent: Agent, task: dict[str, Any]) -> tuple[list[Any], bool, int
     return answers, complete, size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task["task"])
 async def test_the_evidence_is_what_sql_finds(client: Client, sql: asyncpg.Connection, task: dict[str, Any]) -> None:
     answers, complete, _ = await done(Agent(client), task)

@@ -11,12 +11,13 @@ import pytest
 from gateway.operations.service import OperationService
 from tests.support.client import Client, serving
 from tests.support.databases import Database
+from tests.support.executors import EXECUTORS
 from tests.support.plans import Statement
 
 LIMIT = 5_000
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["compiled", "loaders"])
+@pytest.fixture(scope="module", params=EXECUTORS)
 async def small(demo_database: Database, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     """A gateway whose answers have 5 kB, and that believes all tables to be empty: nothing is refused before."""
     async with serving(demo_database.gateway_url, max_answer_bytes=LIMIT, compiler=request.param) as client:

@@ -15,6 +15,7 @@ from gateway.operations.limiter import RequestLimiter
 from tests.support.changing import model_in, state
 from tests.support.client import serving
 from tests.support.databases import Clone, Database, connect, execute
+from tests.support.executors import EXECUTORS
 from tests.support.proxy import proxied
 from tests.support.sockets import listening
 
@@ -90,7 +91,7 @@ async def waits(limiter: RequestLimiter, count: int) -> None:
     await until(it_is, f"{count} requests in the queue")
 
 
-@pytest.mark.parametrize("compiler", [True, False], ids=["compiled", "loaders"])
+@pytest.mark.parametrize("compiler", EXECUTORS)
 @pytest.mark.parametrize("query", [SLOW, MIXED], ids=["one", "mixed"])
 async def test_a_client_that_hangs_up_ends_its_statement(
     slow: Database, sql: asyncpg.Connection, query: str, *, compiler: bool

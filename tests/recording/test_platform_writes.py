@@ -230,6 +230,7 @@ async def purged(client: Client, sql: asyncpg.Connection, mutation: str) -> None
     assert [row[0] for row in left] == [young]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=kind_name)
 async def test_each_kind_is_one_operation(client: Client, sql: asyncpg.Connection, kind: dict[str, str]) -> None:
     """It is answered, and the row says so."""

@@ -116,6 +116,7 @@ def test_a_policy_that_cannot_be_used(policy: bytes, words: str) -> None:
     assert str(raised.value).startswith(words)
 
 
+@pytest.mark.slow
 async def test_the_command_counts_unless_it_is_told_to_remove(
     own: Database, sql: asyncpg.Connection, tmp_path: Path
 ) -> None:
