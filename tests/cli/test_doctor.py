@@ -42,8 +42,6 @@ from tests.support.process import run, until
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
-pytestmark = pytest.mark.slow
-
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
@@ -93,6 +91,7 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "check", "level", "words"), CASES, ids=[case[0] for case in CASES])
 async def test_what_is_wrong_with_a_database_is_said(
     database: Database, change: str, check: str, level: Level, words: str
@@ -110,6 +109,7 @@ async def test_a_remedy_for_hidden_rows_helps(database: Database) -> None:
     assert "database.policies" not in await found(database.gateway_url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("whose", "words"), [("admin_url", "is a superuser"), ("owner_url", "may alter and drop")])
 async def test_a_role_that_may_too_much(module_database: Database, whose: str, words: str) -> None:
     one = (await found(getattr(module_database, whose)))["database.role"]
@@ -118,6 +118,7 @@ async def test_a_role_that_may_too_much(module_database: Database, whose: str, w
     assert "e2i-gateway db role" in one.remedy
 
 
+@pytest.mark.slow
 async def test_a_role_that_sees_all_rows(module_database: Database, server: Server) -> None:
     await execute(server.admin_url, "DROP ROLE IF EXISTS e2i_seer", "CREATE ROLE e2i_seer LOGIN BYPASSRLS")
     try:
@@ -130,6 +131,7 @@ async def test_a_role_that_sees_all_rows(module_database: Database, server: Serv
         await execute(server.admin_url, "DROP ROLE e2i_seer")
 
 
+@pytest.mark.slow
 async def test_an_encoding_that_is_not_utf8(server: Server) -> None:
     name = "e2i_test_ascii"
     await execute(server.admin_url, f"DROP DATABASE IF EXISTS {name}")
@@ -144,10 +146,12 @@ async def test_an_encoding_that_is_not_utf8(server: Server) -> None:
         await execute(server.admin_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.mark.slow
 async def test_more_connections_than_the_server_has(module_database: Database) -> None:
     assert "the server allows" in (await found(module_database.gateway_url, workers=10))["database.connections"].message
 
 
+@pytest.mark.slow
 async def test_a_platforms_database_before_and_after_attaching(platform_template: Database, clone: Clone) -> None:
     async with clone(platform_template) as copy:
         before = await found(copy.gateway_url)
@@ -161,6 +165,7 @@ def changed(facts: checkup.Checkup, *, remote: bool = False, **values: Any) -> d
     return gravest(list(of_database.check(Settings(), replace(facts, **values), remote=remote)))
 
 
+@pytest.mark.slow
 async def test_what_this_server_cannot_be_made_to_be(module_database: Database) -> None:
     """Too old, too far, on another clock, a standby: facts that a server of the tests does not have."""
     facts = await checkup.read(database_url(module_database.gateway_url), statement_timeout=15)
@@ -188,6 +193,7 @@ async def test_a_database_that_is_away() -> None:
     assert "nothing at 127.0.0.1 cannot be reached" in findings["database.reachable"].message
 
 
+@pytest.mark.slow
 async def test_prepared_statements_that_are_off_for_nothing(module_database: Database) -> None:
     findings = await found(module_database.gateway_url, prepared_statements=False)
     assert bad(findings) == {"database.pooler": Level.WARNING}
@@ -245,6 +251,7 @@ def is_open(port: int) -> bool:
         return one.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(PGBOUNCER is None, reason="there is no PgBouncer")
 async def test_poolers(module_database: Database) -> None:
     """What is prepared and what is asked for at the start gets lost in them."""
@@ -260,6 +267,7 @@ async def test_poolers(module_database: Database) -> None:
         assert "a backend of its own" in findings["database.pooler"].message
 
 
+@pytest.mark.slow
 async def test_a_replica_that_is_none(module_database: Database) -> None:
     url = module_database.gateway_url
     findings = await found(url, database_url=url, replica_url=url)
@@ -268,6 +276,7 @@ async def test_a_replica_that_is_none(module_database: Database) -> None:
     assert bad(findings) == {"replica.reachable": Level.WARNING}
 
 
+@pytest.mark.slow
 async def test_service_tokens_that_grant_nothing(database: Database) -> None:
     """Whose role in the database nobody may have, or that were made with a role that is none any more."""
     async with setup.connect(database.owner_url) as connection, connection.begin():
@@ -337,6 +346,7 @@ def test_names_that_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any("GATEWAY_PORT " in one.message for one in of_settings.check(settings))
 
 
+@pytest.mark.slow
 def test_traces_without_what_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.doctor.settings.find_spec", lambda name: None)
     findings = gravest(list(of_settings.check(Settings(database_url=NOWHERE, auth="token", traces=True))))
@@ -363,6 +373,7 @@ def test_the_folder_of_the_embedded_database(tmp_path: Path) -> None:
 # -- services ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_collector_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
     findings = gravest(await examine(Settings(traces=True, auth="token", database_url=NOWHERE), None))
@@ -380,6 +391,7 @@ def jwk_set(folder: Path) -> Path:
     return folder / "jwks.json"
 
 
+@pytest.mark.slow
 async def test_keys_of_tokens(tmp_path: Path) -> None:
     async def level(source: str) -> Level:
         settings = Settings(auth="jwt", jwt_jwks=source, database_url=NOWHERE)
@@ -398,6 +410,7 @@ async def test_keys_of_tokens(tmp_path: Path) -> None:
         server.shutdown()
 
 
+@pytest.mark.slow
 async def test_a_service_of_embeddings() -> None:
     async def finding(url: str) -> Finding:
         settings = Settings(auth="token", embeddings_url=url, embeddings_model="words", database_url=NOWHERE)
@@ -410,6 +423,7 @@ async def test_a_service_of_embeddings() -> None:
         assert "8 numbers" in (await finding(service.url)).message
 
 
+@pytest.mark.slow
 async def test_shared_budgets(redis: RedisServer) -> None:
     async def level() -> Level:
         settings = Settings(auth="token", redis_url=redis.url, database_url=NOWHERE)
@@ -420,6 +434,7 @@ async def test_shared_budgets(redis: RedisServer) -> None:
     assert await level() is Level.ERROR
 
 
+@pytest.mark.slow
 async def test_roles_that_callers_cannot_have(module_database: Database) -> None:
     findings = await found(
         module_database.gateway_url, rls=True, rls_roles="anon,e2i_test_nobody", rls_token_role="anon"
@@ -431,6 +446,7 @@ async def test_roles_that_callers_cannot_have(module_database: Database) -> None
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command(module_database: Database) -> None:
     well = run("doctor", DATABASE_URL=module_database.gateway_url, GATEWAY_AUTH="token")
     assert well.returncode == 0, well.stdout
@@ -444,6 +460,7 @@ def test_the_command(module_database: Database) -> None:
     assert one["remedy"]
 
 
+@pytest.mark.slow
 async def test_what_is_alike_is_not_said_a_hundred_times(platform_template: Database, clone: Clone) -> None:
     async with clone(platform_template) as copy:
         findings = await examine(Settings(), database_url(copy.gateway_url))
@@ -459,6 +476,7 @@ async def test_what_is_alike_is_not_said_a_hundred_times(platform_template: Data
         assert "schema.missing-index" not in await found(copy.gateway_url)
 
 
+@pytest.mark.slow
 async def test_the_terminal_sees_the_gravest_first_and_what_to_run(database: Database) -> None:
     await execute(
         database.owner_url,

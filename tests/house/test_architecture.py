@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -236,6 +237,29 @@ def test_tests_stand_in_rooms() -> None:
     tests = ROOT / "tests"
     assert [path.name for path in tests.glob("*.py")] == ["conftest.py"]
     assert not list((tests / "support").glob("test_*.py"))
+
+
+def is_slow(node: ast.AST) -> bool:
+    return any(isinstance(one, ast.Attribute) and one.attr == "slow" for one in ast.walk(node))
+
+
+def quick(path: Path) -> Iterator[str]:
+    """The tests of a file that `make test-quick` runs."""
+    module = nodes(path)[0]
+    assert isinstance(module, ast.Module)
+    marks = [one for one in module.body if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "pytestmark"]
+    if any(map(is_slow, marks)):
+        return
+    for one in module.body:
+        is_test = isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name.startswith("test_")
+        if is_test and not any(map(is_slow, one.decorator_list)):
+            yield one.name
+
+
+def test_quick_tests_are_left_in_every_room() -> None:
+    rooms = {path.parent for path in (ROOT / "tests").glob("*/test_*.py")}
+    lost = {room.name for room in rooms if not any(name for path in room.glob("test_*.py") for name in quick(path))}
+    assert lost == {"drills"}
 
 
 DECISIONS = ROOT / "gateway" / "docs" / "decisions"
