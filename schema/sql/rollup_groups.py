@@ -19,7 +19,7 @@ from schema.sql.builder import conditions
 
 
 @dataclass(frozen=True)
-class Window:
+class TimeWindow:
     """SQL of the closed interval of times whose rows are aggregated; rows without a time are in an unbounded one."""
 
     since: str
@@ -27,7 +27,7 @@ class Window:
     bounded: bool
 
 
-def _windows(table: str, units: Sequence[TimeUnit], needed: Collection[str], window: Window) -> str:
+def _windows(table: str, units: Sequence[TimeUnit], needed: Collection[str], window: TimeWindow) -> str:
     """The common table expressions of the window and its units, the shorter first."""
     unit, longer = units[0], units[-1]
     is_kept = (
@@ -59,7 +59,7 @@ def _windows(table: str, units: Sequence[TimeUnit], needed: Collection[str], win
 
 
 @dataclass(frozen=True)
-class Part:
+class PartialAggregate:
     """A partial aggregate: the column ``stored`` of the sums, how partial ones are combined, and its SQL over rows
     ``t``."""
 
@@ -101,7 +101,7 @@ class RollupGroups:
     once in each group, percentiles ``q0``, ``q1``, ...."""
 
     def __init__(
-        self, type_: Type, rollup: Rollup, keys: Sequence[str], parts: Sequence[Part], ranks: Sequence[Rank]
+        self, type_: Type, rollup: Rollup, keys: Sequence[str], parts: Sequence[PartialAggregate], ranks: Sequence[Rank]
     ) -> None:
         """``keys`` are SQL over rows ``t``."""
         self._type = type_
@@ -113,7 +113,7 @@ class RollupGroups:
         self._sketched = {rank.column: rank.of_rows for rank in ranks}
 
     def source(
-        self, units: Sequence[TimeUnit], needed: Collection[str], window: Window, rows: str, on: Sequence[str]
+        self, units: Sequence[TimeUnit], needed: Collection[str], window: TimeWindow, rows: str, on: Sequence[str]
     ) -> Source:
         """The groups of the rows of a FROM item ``rows`` that fulfil ``on`` within a window."""
         queries = _windows(self._type.sql_name, units, needed, window)

@@ -34,7 +34,7 @@ from schema.sql import aggregates
 from schema.sql.aggregates import EXTREMES, NUMBER, PERCENTILES, Summary, value_kind
 from schema.sql.builder import Binds
 from schema.sql.operators import Bind
-from schema.sql.rollup_groups import Part, Rank, RollupGroups, Window
+from schema.sql.rollup_groups import PartialAggregate, Rank, RollupGroups, TimeWindow
 
 _SECONDS = {"hour": 3600, "day": 86400, "week": 86400, "month": 86400}
 """Seconds of the longest unit that each bucket is a multiple of."""
@@ -167,7 +167,7 @@ def statement(
     since, until = ["'-infinity'::timestamptz"], ["'infinity'::timestamptz"]
     for operator, value in found.times:
         (since if operator.startswith("g") else until).append(f"{_BOUNDS[operator].format(v=typed(value))}")
-    window = Window(f"greatest({', '.join(since)})", f"least({', '.join(until)})", bool(found.times))
+    window = TimeWindow(f"greatest({', '.join(since)})", f"least({', '.join(until)})", bool(found.times))
     parts = _SummaryParts(summary)
     groups = RollupGroups(summary.type, found.rollup, [key for _, key in summary.keys], parts.stored, parts.ranks)
     source = groups.source(found.units, found.measures, window, rows, on)
@@ -201,15 +201,15 @@ def groups_select(type_: Type, select: GroupsSelect, found: RollupReading) -> st
     limits = [(name, part) for name in dict(select.ranks) for part in ("min", "max")]
     parts = [
         *(
-            Part(name, name.rpartition("_")[2], f"{name.rpartition('_')[2]}(t.{columns[name]})")
+            PartialAggregate(name, name.rpartition("_")[2], f"{name.rpartition('_')[2]}(t.{columns[name]})")
             if name in columns
-            else Part(name, "sum", counted[name])
+            else PartialAggregate(name, "sum", counted[name])
             for name in select.sums
         ),
-        *(Part(f"{name}_{part}", part, f"{part}(t.{name})") for name, part in limits),
+        *(PartialAggregate(f"{name}_{part}", part, f"{part}(t.{name})") for name, part in limits),
     ]
     ranks = [Rank(name, f"t.{name}", share) for name, share in select.ranks]
-    window = Window(select.since, f"{select.until} - interval '1 us'", bounded=True)
+    window = TimeWindow(select.since, f"{select.until} - interval '1 us'", bounded=True)
     keys = [type_.leaf(key).value_over("t") for key in rollup.keys]
     groups = RollupGroups(type_, rollup, keys, parts, ranks)
     source = groups.source(found.units, found.measures, window, type_.sql_name, ())
@@ -238,7 +238,8 @@ class _SummaryParts:
             dict.fromkeys((leaf.columns[0], part) for leaf, function in summary.measures for part in _PARTS[function])
         )
         self.stored = [
-            Part(f"{column}_{part}", part, f"{part}({leaves[column].value_over('t')})") for column, part in self._needed
+            PartialAggregate(f"{column}_{part}", part, f"{part}({leaves[column].value_over('t')})")
+            for column, part in self._needed
         ]
         self.ranks = [
             Rank(leaf.columns[0], leaf.value_over("t"), PERCENTILES[function])
