@@ -84,7 +84,7 @@ def questions(service: str, metric: str) -> Sequence[str]:
     week = '{ gte: "now-40d", lt: "now-33d" }'
     return (
         "{ servingMetrics(first: 70) { totalCount nodes { id recordedAt service { id } } } }",
-        "{ servingMetrics(last: 30, orderBy: [{ recordedAt: ASC }]) { nodes { id recordedAt } } }",
+        "{ servingMetrics(last: 30, orderBy: [{ field: RECORDED_AT }]) { nodes { id recordedAt } } }",
         f'{{ servingMetric(id: "{metric}") {{ id recordedAt requestsTotal }} }}',
         "{ bentoServices { nodes { id metrics(first: 5) { totalCount nodes { id recordedAt } } } } }",
         "{ bentoServices { nodes { latestMetric { id } metricsSummary { requestsTotal maxMemoryMb } } } }",
@@ -94,8 +94,8 @@ def questions(service: str, metric: str) -> Sequence[str]:
         "{ observabilitySpans(first: 40) { nodes { id traceId startedAt } } }",
         '{ observabilitySpans(where: { traceId: { eq: "t7" } }) { nodes { spanId } } }',
         "{ agentLatency(windowHours: 2000) { nodes { agentName totalSpans p95Ms } } }",
-        f'{{ lineage(of: "{metric}", direction: BOTH, depth: 3) {{ nodes {{ node {{ id }} }} edges {{ from to }} }} }}',
-        f'{{ search(text: "{metric}") {{ node {{ id }} }} }}',
+        f'{{ lineage(from: ["{metric}"], direction: BOTH, maxDepth: 3) {{ nodes {{ node {{ id }} }} }} }}',
+        f'{{ search(text: "{metric.partition(":")[2]}") {{ hits {{ node {{ id }} }} }} }}',
     )  # fmt: skip
 
 
@@ -107,8 +107,8 @@ async def test_answers_are_those_of_the_plain_table(plain: Database, own: Databa
     async with serving(own.gateway_url) as client, serving(plain.gateway_url) as before:
         for query in questions(service, metric):
             found, wanted = await client.ask(query), await before.ask(query)
-            assert same(found.get("data"), wanted.get("data"), 1e-9), query
-            assert "data" in wanted or found["errors"] == wanted["errors"], query
+            assert "errors" not in wanted, query
+            assert same(found.get("data"), wanted["data"], 1e-9), query
         pages = [await every_row(one) for one in (client, before)]
         assert pages[0] == pages[1]
         assert len(set(pages[0])) == 1750
@@ -364,7 +364,8 @@ async def test_rollups_of_partitions_are_exact(own: Database) -> None:
             assert same(found["data"], wanted["data"], 1e-9)
 
 
-async def test_partitions_go_while_they_are_read(own: Database) -> None:
+@pytest.mark.parametrize("detached", ["", " CONCURRENTLY"])
+async def test_partitions_go_while_they_are_read(own: Database, detached: str) -> None:
     """Every answer has all rows of a month, or none."""
     metrics = next(one for one in monthly() if one.table.fullname == METRICS)
     parts = [Month.of(NEWEST).after(-months).partition(metrics.table) for months in (6, 7, 8)]
@@ -373,21 +374,24 @@ async def test_partitions_go_while_they_are_read(own: Database) -> None:
         "bentoServices { nodes { metrics(first: 2) { nodes { id } } } } }"
     )
     async with connected(own.admin_url) as sql, serving(own.gateway_url) as client:
+        if detached:  # Postgres refuses it beside a default partition
+            await sql.execute(f"DROP TABLE {METRICS}_default")
+        total = await sql.fetchval(f"SELECT count(*) FROM {METRICS}")
         sizes = [await sql.fetchval(f"SELECT count(*) FROM {part}") for part in parts]
-        allowed = [1750 - sum(sizes[:gone]) for gone in range(4)]
+        allowed = [total - sum(sizes[:gone]) for gone in range(4)]
 
         async def read() -> list[int]:
             found = []
             for _ in range(15):
                 answer = await client.ask(query)
-                counts = answer["data"]["servingMetrics"]["aggregate"][0]["count"]
                 assert "errors" not in answer
-                found.append(counts)
+                found.append(answer["data"]["servingMetrics"]["aggregate"][0]["count"])
             return found
 
         async def take() -> None:
             for part in parts:
-                await sql.execute(f"ALTER TABLE {METRICS} DETACH PARTITION {part}; DROP TABLE {part}")
+                await sql.execute(f"ALTER TABLE {METRICS} DETACH PARTITION {part}{detached}")
+                await sql.execute(f"DROP TABLE {part}")
                 await asyncio.sleep(0.02)
 
         counts, _ = await asyncio.gather(read(), take())

@@ -28,6 +28,7 @@ _BESIDE_CONSTRAINTS = """
     JOIN pg_class AS c ON c.oid = i.indrelid
     WHERE c.relnamespace IN ('public'::regnamespace, 'ml'::regnamespace)
         AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid)
+        AND NOT c.relispartition
         AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
 """
 
@@ -43,11 +44,13 @@ async def turn_indexes(connection: asyncpg.Connection) -> None:
     """Gives every index of our own migrations that ends in a time the platform's form: nulls first, and no key."""
     found = await connection.fetch(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index "
-        "WHERE pg_get_indexdef(indexrelid) LIKE '% DESC NULLS LAST%'"
+        "WHERE pg_get_indexdef(indexrelid) LIKE '% DESC NULLS LAST%' "
+        "AND NOT (SELECT relispartition FROM pg_class WHERE oid = indexrelid)"  # partitions have those of the whole
     )
     for name, definition in found:
         await connection.execute(f"DROP INDEX {name}")
-        await connection.execute(re.sub(r" DESC NULLS LAST, .*?\)", " DESC)", definition))
+        of_all = definition.replace(" ON ONLY ", " ON ", 1)
+        await connection.execute(re.sub(r" DESC NULLS LAST, .*?\)", " DESC)", of_all))
 
 
 async def create_indexes(connection: asyncpg.Connection, *, unique: bool = True) -> None:
@@ -57,9 +60,8 @@ async def create_indexes(connection: asyncpg.Connection, *, unique: bool = True)
     """
     vector_schema = await connection.fetchval(_VECTORS)
     there = {(table, tuple(columns)) for table, columns in await connection.fetch(_KEYS)}
-    known = {
-        table for (table,) in await connection.fetch("SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r'")
-    }
+    tables = "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p')"
+    known = {table for (table,) in await connection.fetch(tables)}
     with (SPEC / "platform_indexes.csv").open(newline="") as lines:
         for index in csv.DictReader(lines):
             table = index["table"].removeprefix("public.")
