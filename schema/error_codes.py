@@ -246,6 +246,15 @@ class ErrorCode(_Described):
         Retry.LATER,
         "The database cannot be reached at the moment; try again shortly.",
     )
+    OUT_OF_SPACE = (
+        "OUT_OF_SPACE",
+        "The database's disk is full, or it lacks memory or temporary files for the statement; nothing was changed.",
+        Retry.OPERATOR,
+        (
+            "The database lacks disk space, memory or temporary files for this field; nothing was changed. The "
+            "operator frees space, and the log says which is lacking; a query may also sort and group fewer rows."
+        ),
+    )
     LOCKED = (
         "LOCKED",
         "Another transaction held a lock on the table or row for too long; nothing was changed.",

@@ -43,6 +43,8 @@ PROTOCOL_VIOLATION = "08P01"
 
 _UNAVAILABLE = ("08", "57P", "53", "28", "3D")
 """Classes: connection, operator intervention, resources, authorization, and a missing database."""
+_OUT_OF_SPACE = {"53100", "53200", "53400"}
+"""A full disk, no more memory, and a limit of the server's settings, such as that of temporary files."""
 _LOGIN_REFUSED = ("28", "3D")
 CARDINALITY = "21000"
 """Several rows where a key should have found one."""
@@ -77,6 +79,10 @@ class DatabaseUnavailableError(DatabaseError):
 
 class OverloadedError(DatabaseError):
     """All connections are busy, and none became free in time."""
+
+
+class OutOfSpaceError(DatabaseError):
+    """A statement needs more disk, memory or temporary files than the server has; others are executed."""
 
 
 class StatementTimeoutError(DatabaseError):
@@ -140,7 +146,7 @@ class OutcomeUnknownError(DatabaseError):
     """The connection was lost during the commit, and the outcome cannot be determined."""
 
 
-NEVER_TWICE = (StatementTimeoutError, LockedError, DatabaseUnavailableError, OverloadedError)
+NEVER_TWICE = (StatementTimeoutError, LockedError, DatabaseUnavailableError, OverloadedError, OutOfSpaceError)
 """SQLSTATE classes of cancelled, lost or resource-related failures, which are not repeated."""
 
 
@@ -260,6 +266,8 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
         return InvalidValueError(str(cause))
     if state.startswith(_OF_DATA):
         return DataError(str(cause))
+    if state in _OUT_OF_SPACE:
+        return OutOfSpaceError(str(cause))
     if state.startswith(_UNAVAILABLE) or (not state and _is_connection_error(error, cause)):
         advice = "; where a pooler refuses a startup parameter, set GATEWAY_PREPARED_STATEMENTS=false"
         return DatabaseUnavailableError(f"{cause}{advice if state == PROTOCOL_VIOLATION else ''}")

@@ -308,6 +308,7 @@ _STATUS = {
     ErrorCode.DATABASE_UNAVAILABLE: 503,
     ErrorCode.OVERLOADED: 503,
     ErrorCode.LOCKED: 503,
+    ErrorCode.OUT_OF_SPACE: 503,
     ErrorCode.STATEMENT_TIMEOUT: 504,
     ErrorCode.MISSING_IN_DATABASE: 400,
     ErrorCode.BAD_USER_INPUT: 400,

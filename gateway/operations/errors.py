@@ -9,12 +9,14 @@ from typing import Any
 from graphql import GraphQLError
 
 from db.engine.errors import (
+    DatabaseError,
     DatabaseUnavailableError,
     DataError,
     InvalidValueError,
     LockedError,
     MissingObjectError,
     NotPermittedError,
+    OutOfSpaceError,
     OverloadedError,
     StatementTimeoutError,
 )
@@ -98,13 +100,23 @@ def _is_output(error: GraphQLError) -> bool:
 _NORMAL = {ErrorCode.STATEMENT_TIMEOUT, ErrorCode.LOCKED}
 
 
-def _known(cause: BaseException) -> tuple[ErrorCode, str] | None:  # noqa: PLR0911 - one line for each meaning
+_CODES: tuple[tuple[type[DatabaseError], ErrorCode], ...] = (
+    (DatabaseUnavailableError, ErrorCode.DATABASE_UNAVAILABLE),
+    (OverloadedError, ErrorCode.OVERLOADED),
+    (OutOfSpaceError, ErrorCode.OUT_OF_SPACE),
+    (StatementTimeoutError, ErrorCode.STATEMENT_TIMEOUT),
+    (MissingObjectError, ErrorCode.MISSING_IN_DATABASE),
+    (DataError, ErrorCode.UNREPRESENTABLE_VALUE),
+)
+"""Codes of errors whose message is that of the code."""
+
+
+def _known(cause: BaseException) -> tuple[ErrorCode, str] | None:
     """Code and message for an error of the database; SQL and names stay in the log."""
+    for type_, code in _CODES:
+        if isinstance(cause, type_):
+            return code, code.message
     match cause:
-        case DatabaseUnavailableError():
-            return ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.DATABASE_UNAVAILABLE.message
-        case OverloadedError():
-            return ErrorCode.OVERLOADED, ErrorCode.OVERLOADED.message
         case LockedError():
             what = f"the table {cause.tables[0]}" if len(cause.tables) == 1 else "a table or row"
             if len(cause.tables) > 1:
@@ -113,10 +125,6 @@ def _known(cause: BaseException) -> tuple[ErrorCode, str] | None:  # noqa: PLR09
                 ErrorCode.LOCKED,
                 f"Somebody else has locked {what}, and it was waited for in vain; try again shortly.",
             )
-        case StatementTimeoutError():
-            return ErrorCode.STATEMENT_TIMEOUT, ErrorCode.STATEMENT_TIMEOUT.message
-        case MissingObjectError():
-            return ErrorCode.MISSING_IN_DATABASE, ErrorCode.MISSING_IN_DATABASE.message
         case NotPermittedError():
             return (
                 ErrorCode.MISSING_IN_DATABASE,
@@ -127,7 +135,5 @@ def _known(cause: BaseException) -> tuple[ErrorCode, str] | None:  # noqa: PLR09
                 ErrorCode.BAD_USER_INPUT,
                 "The database cannot read a value of this field's arguments as the right type.",
             )
-        case DataError():
-            return ErrorCode.UNREPRESENTABLE_VALUE, ErrorCode.UNREPRESENTABLE_VALUE.message
         case _:
             return None
