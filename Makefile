@@ -15,7 +15,7 @@ SPREAD := --numprocesses $(shell cpus=$$(getconf _NPROCESSORS_ONLN); echo $$((cp
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-partitioned test-caches test-federation test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
-  bench-lineage bench-recording bench-tables bench-growth bench-pages bench-frames drill drill-ha hostile differential mutants migration snapshot pages lock audit clean
+  bench-lineage bench-recording bench-tables bench-growth bench-lanes bench-pages bench-frames drill drill-ha hostile differential mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,8 +98,11 @@ bench-recording: $(VENV)/dev ## Measure batches of rows against an insert of arr
 bench-tables: $(VENV)/dev ## Measure rows as tables against pages of them, and the memory of a long table
 	$(BIN)/python -m tests.bench.tables
 
-bench-growth: $(VENV)/dev ## Measure what questions read when the history grows tenfold; fails where one that is flat does not stay so
+bench-growth: $(VENV)/dev ## Measure questions from 1 to 20 million rows and in partitions: fails where flat ones grow, or prices are wrong
 	$(BIN)/python -m tests.bench.growth
+
+bench-lanes: $(VENV)/dev ## Measure lookups alone and beside 20 clients that sum up all rows
+	$(BIN)/python -m tests.bench.lanes
 
 bench-pages: $(VENV)/dev ## Measure every default page on the platform's indexes against SQL by hand: make bench-pages ROWS=100000
 	$(BIN)/python -m tests.bench.pages --rows $(or $(ROWS),100000) --only $(ONLY)

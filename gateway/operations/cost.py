@@ -272,9 +272,12 @@ class Meter:
             if child.name == "nodes":
                 cost += rows + self._rows_cost(type_, child, rows, walk)
             elif child.name == "aggregate":
-                groups = MAX_GROUPS if child.arguments.get("groupBy") else 1
-                cost += parents * groups
-                walk.write(outer * min(groups, max(listed // max(parents, 1), 1)), _names(child))
+                groups = parents * (MAX_GROUPS if child.arguments.get("groupBy") else 1)
+                if listed:  # no more groups than rows
+                    left = walk.scans.estimates.left(type_, selection.arguments.get("where") or {}, listed)
+                    groups = min(groups, max(left, parents))
+                cost += groups
+                walk.write(outer * min(groups // max(parents, 1), max(listed // max(parents, 1), 1)), _names(child))
             elif child.name == "edges":
                 cost += rows
                 walk.write(walk.there, _names(child))

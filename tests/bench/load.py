@@ -26,8 +26,9 @@ request = function()
 end
 done = function(summary, latency, requests)
   local errors = summary.errors
-  io.write(string.format("FOUND %d %d %f %f\\n", summary.requests, errors.status + errors.connect + errors.read
-    + errors.write + errors.timeout, summary.duration / 1e6, latency:percentile(50) / 1e3))
+  io.write(string.format("FOUND %d %d %f %f %f\\n", summary.requests, errors.status + errors.connect + errors.read
+    + errors.write + errors.timeout, summary.duration / 1e6, latency:percentile(50) / 1e3,
+    latency:percentile(99) / 1e3))
 end
 """
 UNSEEN = 'body = body:gsub("UNSEEN", "u" .. stamp .. turn)'
@@ -35,11 +36,12 @@ UNSEEN = 'body = body:gsub("UNSEEN", "u" .. stamp .. turn)'
 
 @dataclass(frozen=True)
 class Taken:
-    """What a round came to: requests, seconds, and the median latency in milliseconds."""
+    """What a round came to: requests, seconds, and the median and 99th percentile of the latency in milliseconds."""
 
     requests: int
     seconds: float
     latency: float
+    p99: float
 
     @property
     def rate(self) -> float:
@@ -68,10 +70,10 @@ def _wrk(url: str, headers: dict[str, str], bodies: list[bytes], connections: in
         path.write_text(script)
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "-s", str(path), url]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"FOUND (\d+) (\d+) ([\d.]+) ([\d.]+)", output)
+    found = re.search(r"FOUND (\d+) (\d+) ([\d.]+) ([\d.]+) ([\d.]+)", output)
     if not found or int(found[2]):
         raise RuntimeError(f"{url} answered with errors:\n{output}")
-    return Taken(int(found[1]), float(found[3]), float(found[4]))
+    return Taken(int(found[1]), float(found[3]), float(found[4]), float(found[5]))
 
 
 async def _asyncio(url: str, headers: dict[str, str], bodies: list[bytes], connections: int, seconds: float) -> Taken:
@@ -99,7 +101,8 @@ async def _asyncio(url: str, headers: dict[str, str], bodies: list[bytes], conne
 
     started = time.perf_counter()
     await asyncio.gather(*(ask(number) for number in range(connections)))
-    return Taken(len(taken), time.perf_counter() - started, statistics.median(taken) * 1000)
+    slowest = statistics.quantiles(taken, n=100)[98] if len(taken) > 1 else statistics.median(taken)
+    return Taken(len(taken), time.perf_counter() - started, statistics.median(taken) * 1000, slowest * 1000)
 
 
 def body(query: str, variables: dict[str, object]) -> bytes:

@@ -13,7 +13,7 @@ from graphql import OperationDefinitionNode, parse
 from graphql.execution.values import VariableValues, get_variable_values
 
 from db.attach.facts import Facts
-from db.engine.readers import NO_SETTINGS, ShortReader
+from db.engine.readers import NO_SETTINGS, EngineReader, ShortReader
 from schema.catalogue.records import Missing
 from schema.catalogue.value_sizes import Sizes
 from schema.execution import plans
@@ -30,13 +30,15 @@ class Statement(NamedTuple):
 
 
 @contextmanager
-def recording() -> Iterator[list[Statement]]:
-    """Every statement that is sent within the block, with its values; what is compiled is one."""
+def recording(*, snapshots: bool = False) -> Iterator[list[Statement]]:
+    """Every statement that is sent within the block, with its values; what is compiled is one. With ``snapshots`` also
+    those that see one snapshot, such as lineage's."""
     found: list[Statement] = []
-    fetch, fetch_one = ShortReader.fetch, ShortReader.fetch_one
+    reader = EngineReader if snapshots else ShortReader
+    fetch, fetch_one = reader.fetch, ShortReader.fetch_one
 
     async def record(
-        self: ShortReader, text: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
+        self: EngineReader, text: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
     ) -> Sequence[Sequence[Any]]:
         found.append(Statement(text, values, settings))
         return await fetch(self, text, values, settings)
@@ -48,20 +50,31 @@ def recording() -> Iterator[list[Statement]]:
         return await fetch_one(self, text, values, settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ShortReader, "fetch", record)
+        patch.setattr(reader, "fetch", record)
         patch.setattr(ShortReader, "fetch_one", record_one)
         yield found
 
 
-async def plan(connection: asyncpg.Connection, statement: Statement, *, options: str = "") -> list[dict[str, Any]]:
-    """The nodes of a statement's plan, outermost first."""
+async def explained(connection: asyncpg.Connection, statement: Statement, *, options: str = "") -> dict[str, Any]:
+    """What EXPLAIN says of a statement: its plan and, with the options for them, times."""
     text, values, settings = statement
     async with connection.transaction():
         for name, value in settings.items():
             await connection.execute("SELECT set_config($1, $2, true)", name, value)
         (tree,) = json.loads(await connection.fetchval(f"EXPLAIN ({options}FORMAT JSON) {text}", *values))
+    found: dict[str, Any] = tree
+    return found
+
+
+async def plan(connection: asyncpg.Connection, statement: Statement, *, options: str = "") -> list[dict[str, Any]]:
+    """The nodes of a statement's plan, outermost first."""
+    return nodes_of((await explained(connection, statement, options=options))["Plan"])
+
+
+def nodes_of(top: dict[str, Any]) -> list[dict[str, Any]]:
+    """A node of a plan and those below it, outermost first."""
     nodes: list[dict[str, Any]] = []
-    pending = [tree["Plan"]]
+    pending = [top]
     while pending:
         node = pending.pop(0)
         nodes.append(node)
