@@ -17,6 +17,7 @@ from db.engine import poolers
 from db.engine.connector import CONNECT_SECONDS, CONNECTOR, Admit, Connector
 from db.engine.locks import LOCK_WAITS, LockWaits, lock_waits_of
 from db.engine.pool import LIMITER, ConnectionLimiter, follow, limiter_of
+from db.engine.session import OF_READS
 from db.engine.session import session_settings as settings_of_session
 from db.engine.timelines import Timelines
 from db.engine.url import target_of
@@ -47,7 +48,8 @@ def create_engine(
     those of each transaction, unless ``session_settings`` sets them at connecting.
     """
     target = target_of(url)
-    settings = {**target.settings, **settings_of_session(statement_timeout, lock_timeout, target.schemas)}
+    reads = OF_READS if read_only else {}
+    settings = {**reads, **target.settings, **settings_of_session(statement_timeout, lock_timeout, target.schemas)}
     of_session = {"application_name": target.application}
     connector = Connector(target, timelines, admit)
     arguments: dict[str, Any] = {

@@ -33,7 +33,11 @@ VALUES: Mapping[str, str] = {
 }
 """Settings that determine the format of values, the rows and objects of a statement, and what its failure ends. Others
 are excluded: `lc_messages` can be set by superusers only (so no answer depends on a message), and planner and memory
-settings belong to the operator."""
+settings belong to the operator, but for `OF_READS`."""
+
+OF_READS: Mapping[str, str] = {"max_parallel_workers_per_gather": "0"}
+"""Settings of connections for queries, unless the database's URL sets others: heavy statements have a share of the
+connections, and parallel workers would multiply their share of the CPUs."""
 
 
 def values(schemas: Sequence[str] = PUBLIC) -> Mapping[str, str]:

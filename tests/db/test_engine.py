@@ -236,6 +236,7 @@ async def test_without_prepared_statements_none_has_a_name(wire: tuple[Wire, URL
         ("default_transaction_read_only", "on"),
         ("statement_timeout", "1500ms"),
         ("jit", "off"),
+        ("max_parallel_workers_per_gather", "0"),
         ("application_name", "e2i-gateway"),
     ],
 )
@@ -243,6 +244,13 @@ async def test_settings_of_every_connection(module_database: Database, setting: 
     async with engine_on(module_database.gateway_url, statement_timeout=1.5) as engine:
         shown = await asyncio.gather(*(one(engine, f"SHOW {setting}") for _ in range(3)))
         assert shown == [value] * 3
+
+
+async def test_parallel_workers_are_those_that_the_url_allows(module_database: Database) -> None:
+    separator = "&" if "?" in module_database.gateway_url else "?"
+    url = f"{module_database.gateway_url}{separator}options=-c%20max_parallel_workers_per_gather%3D3"
+    async with engine_on(url) as engine:
+        assert await one(engine, "SHOW max_parallel_workers_per_gather") == "3"
 
 
 async def test_settings_hold_whatever_the_database_says(module_database: Database) -> None:
