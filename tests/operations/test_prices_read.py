@@ -9,6 +9,8 @@ from tests.bench.prices import SHARE, Prices, table
 from tests.bench.questions import questions
 from tests.support.databases import Clone, Database, connected
 
+pytestmark = pytest.mark.slow  # it fills tables with 120,000 rows, and runs each question twice
+
 ROWS = 120_000
 
 
