@@ -217,6 +217,12 @@ def docs(studio: Studio, page: Page) -> None:
     page.get_by_role("button", name="Show Documentation Explorer").click()
 
 
+def fields(studio: Studio, page: Page) -> None:
+    graphiql(studio, page)
+    page.get_by_role("button", name="Show GraphiQL Explorer").click()
+    expect(page.get_by_label("Kind of operation to add")).to_be_visible()
+
+
 def sign_in(studio: Studio, page: Page) -> None:
     page.goto(studio.empty.base)
     expect(page.get_by_label("Token")).to_be_visible()
@@ -271,8 +277,9 @@ STATES: dict[str, Callable[[Studio, Page], None]] = {
     "lineage-drawing": drawing, "lineage-outline": outline, "lineage-alert": alert, "lineage-model": model,
     "lineage-service": service, "lineage-stack": stack, "lineage-twin": twin, "lineage-blocked": blocked,
     "lineage-gone": gone, "graphiql": graphiql, "graphiql-cookbook": cookbook, "graphiql-table": table,
-    "graphiql-chart": chart, "graphiql-docs": docs, "sign-in": sign_in, "empty": empty, "empty-list": empty_list,
-    "forbidden": forbidden, "forbidden-list": forbidden_list, "failed": failed, "failed-sheet": stale,
+    "graphiql-chart": chart, "graphiql-docs": docs, "graphiql-fields": fields, "sign-in": sign_in,
+    "empty": empty, "empty-list": empty_list, "forbidden": forbidden, "forbidden-list": forbidden_list,
+    "failed": failed, "failed-sheet": stale,
 }  # fmt: skip
 
 

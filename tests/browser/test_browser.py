@@ -120,10 +120,13 @@ def test_the_docs_describe_a_type(visit: Callable[..., Page]) -> None:
     expect(docs).to_contain_text("predictionTarget")
 
 
-def test_the_explorer_edits_the_query(visit: Callable[..., Page]) -> None:
+def test_the_explorer_edits_the_query(visit: Callable[..., Page], violations: Violations) -> None:
     page = visit()
-    write(page, "query Mine { tools(first: 2) { nodes { name } } }")
+    write(page, "query Mine { tools(first: 2, where: { composable: { eq: true } }) { nodes { name } } }")
     explorer = open_plugin(page, "GraphiQL Explorer")
+    expect(explorer.get_by_label("first", exact=True)).to_have_value("2")
+    expect(explorer.get_by_label("where.composable.eq", exact=True)).to_have_value("true")
+    assert violations(page, ".graphiql-plugin") == []
     toggle = explorer.locator("[data-field-name=totalCount][data-field-type=Int]").first
     toggle.click()
     expect(page.locator(".graphiql-query-editor .view-lines")).to_contain_text("totalCount")

@@ -1,4 +1,3 @@
-import { explorerPlugin } from "@graphiql/plugin-explorer";
 import { HISTORY_PLUGIN } from "@graphiql/plugin-history";
 import { createGraphiQLFetcher, type Fetcher, type Storage } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
@@ -7,6 +6,7 @@ import { createClient } from "graphql-ws";
 import { createRoot } from "react-dom/client";
 import { cookbookPlugin } from "./cookbook";
 import { EXACT, exact } from "./exact";
+import { operationExplorer } from "./explorer";
 import "./page.css";
 import { resultsPlugin, type Facts } from "./results";
 
@@ -128,7 +128,7 @@ async function exampleTabs(): Promise<{ query: string; variables?: string }[]> {
 const hasSavedTabs = localStorage.getItem("graphiql:tabState") !== null;
 const tabs = hasSavedTabs ? [] : await exampleTabs();
 await document.fonts.load("15px 'Fira Code'"); // Monaco measures the font once, when an editor opens
-const plugins = [HISTORY_PLUGIN, explorerPlugin({ showAttribution: false }), cookbookPlugin(newest), resultsPlugin(facts)];
+const plugins = [HISTORY_PLUGIN, operationExplorer(), cookbookPlugin(newest), resultsPlugin(facts)];
 
 createRoot(document.getElementById("graphiql")!).render(
   <GraphiQL
