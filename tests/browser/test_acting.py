@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.support.accessibility import Violations
+from tests.support.browsing import Held
 from tests.support.callers import SECRET, token
 from tests.support.exploring import ask, link, settled
 from tests.support.process import ROOT, Gateway
@@ -61,9 +62,14 @@ def confirm(opened: Locator, what: str) -> None:
 def test_an_alert_is_acknowledged_with_a_preview(open_page: OpenPage, site: Gateway) -> None:
     page = open_page("")
     alert = alert_of(site, "ACTIVE")
+    names = Held(page, lambda asked: "query Labels" in asked["query"])
     opened = on_alert(page, alert, "Acknowledge")
     preview = opened.get_by_role("region", name="Preview")
     expect(preview).to_contain_text("It would change 1 row")
+    names.until_one_waits()
+    expect(preview.locator(".planned a")).to_have_text(alert["title"])  # its name is known before names are asked for
+    names.let_go()
+    expect(preview.locator(".planned a")).to_have_text(alert["title"])
     expect(preview).to_contain_text("status: active → acknowledged")
     assert state(site, alert["id"])["status"] == "ACTIVE", "a preview changes nothing"
     opened.get_by_role("textbox", name=re.compile("^Reason")).fill("I look into it")

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import pytest
 from graphql import parse
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from gateway.operations.persisted import CONSOLE, load
 from tests.support.accessibility import Violations
@@ -74,6 +74,20 @@ TURN = """() => {
 }"""
 """Turns the wheel; how far that stretched the picture, and at which scale the picture was drawn before."""
 
+TURN_IN_FRAMES = """async () => {
+    const pane = document.querySelector('.pane'), { width, height } = pane.getBoundingClientRect();
+    const at = { clientX: width / 2, clientY: height / 2, bubbles: true, cancelable: true, view: window };
+    pane.dispatchEvent(new MouseEvent('mousedown', at)); // however long a frame takes, the movement does not rest
+    for (let turn = 0; turn < 30; turn++) {
+        pane.dispatchEvent(new WheelEvent('wheel', { ...at, deltaY: -40 }));
+        await new Promise(requestAnimationFrame);
+    }
+}"""
+LET_GO = "() => window.dispatchEvent(new MouseEvent('mouseup', { view: window }))"
+
+FEW_TILES = 100
+"""A window has 24; a drawing that is drawn anew in each of 30 frames has hundreds."""
+
 RESTS = """() => {
     const [by, drawn] = ['.scene', '.paper'].map(one => new DOMMatrix(document.querySelector(one).style.transform).a);
     return by === 1 && drawn;
@@ -108,6 +122,14 @@ def test_search_by_name_or_type_with_typos(open_page: OpenPage, typed: str) -> N
     settled(page)
     assert "from=Experiment:" in page.url
     expect(page.get_by_role("heading", name="Fabhalta HCP engagement", exact=True)).to_be_visible()
+    opened = page.url
+    page.goto(opened.split("#")[0])
+    page.get_by_role("combobox", name="Search").click()
+    before = page.get_by_role("listbox", name="Opened before").get_by_role("option")
+    expect(before).to_have_text([re.compile("^Fabhalta HCP engagement")])
+    page.keyboard.press("Enter")
+    settled(page)
+    assert page.url == opened
 
 
 def test_search_by_id_with_the_keyboard(open_page: OpenPage, experiment: str) -> None:
@@ -682,9 +704,19 @@ def test_five_hundred_nodes(open_page: OpenPage, experiment: str) -> None:
     expect(page.locator(".partial")).to_contain_text("maxNodes")
 
 
-def test_five_hundred_nodes_move_as_a_picture(open_page: OpenPage, experiment: str) -> None:
+def test_five_hundred_nodes_move_as_a_picture(open_page: OpenPage, browser: Browser, experiment: str) -> None:
     page = open_page(link(experiment, depth=4, per=25, siblings="apart"))
     settled(page)
+    page.keyboard.press("f")
+    page.wait_for_function(IN_SIGHT)
+    page.wait_for_timeout(500)  # its tiles are there
+    browser.start_tracing(page=page, categories=["disabled-by-default-devtools.timeline"])
+    page.evaluate(TURN_IN_FRAMES)
+    told = json.loads(browser.stop_tracing())["traceEvents"]
+    page.evaluate(LET_GO)
+    tiles = sum(one["name"] == "RasterTask" for one in told)
+    assert tiles < FEW_TILES, "the browser draws nothing anew either"
+    page.wait_for_function(RESTS)
     page.keyboard.press("f")
     page.wait_for_function(IN_SIGHT)
     drawn = page.evaluate(RESTS)

@@ -18,6 +18,7 @@ import "./page.css";
 import { Outline } from "./outline";
 import { NodeDetails, PartialAnswer } from "./panels";
 import { PATHS } from "./generated/operations";
+import { visited } from "./recent";
 import { Search } from "./search";
 import { Sheet } from "./sheet";
 import { StackDetails } from "./stack";
@@ -331,7 +332,9 @@ export function Explorer() {
     return () => clearTimeout(timer || undefined);
   }, [toast]);
   useEffect(() => {
-    const about = title || graph.nodes.get(view.from[0] ?? "")?.label;
+    const start = graph.nodes.get(view.from[0] ?? "");
+    if (start) visited(start);
+    const about = title || start?.label;
     document.title = `${about ? `${about} · ` : ""}Lineage · E2I metadata gateway`;
   }, [graph, view.from, title]);
   const welcome = !loaded && !busy && (!view.from.length || problem?.error.code === "NOT_FOUND");

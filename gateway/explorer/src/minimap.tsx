@@ -7,6 +7,8 @@ import { bounds, HEIGHT, WIDTH, type Box, type Place, type Places } from "./layo
 import { toneOf } from "./tones";
 
 const SIZE = { width: 190, height: 130 };
+/** How thick the frame is, in pixels. */
+const LINE = 1.5;
 
 interface Props {
   nodes: LineageNode[];
@@ -26,10 +28,12 @@ export function Minimap({ nodes, places, lens, onMove }: Props) {
   useImperativeHandle(lens, () => (sight) => {
     const around = sight.x <= box.x && sight.y <= box.y && sight.x + sight.width >= box.x + box.width && sight.y + sight.height >= box.y + box.height;
     map.current!.hidden = around; // a map of what is in sight anyway would only cover it
-    const { style } = frame.current!;
-    style.transform = `translate(${left + (sight.x - box.x) * scale}px, ${top + (sight.y - box.y) * scale}px)`;
-    style.width = `${sight.width * scale}px`;
-    style.height = `${sight.height * scale}px`;
+    // a point for the area and for each of its sides, stretched: the browser lays out and paints nothing anew
+    const [x, y, width, height] = [left + (sight.x - box.x) * scale, top + (sight.y - box.y) * scale, sight.width * scale, sight.height * scale];
+    const parts = [[x, y, width, height], [x, y, width, LINE], [x, y + height - LINE, width, LINE], [x, y, LINE, height], [x + width - LINE, y, LINE, height]];
+    for (const [at, [x, y, width, height]] of parts.entries()) {
+      (frame.current!.children[at] as HTMLElement).style.transform = `translate(${x}px, ${y}px) scale(${width}, ${height})`;
+    }
   }, [box]);
   function moved(event: PointerEvent) {
     if (!event.buttons) return;
@@ -49,7 +53,7 @@ export function Minimap({ nodes, places, lens, onMove }: Props) {
   return (
     <div ref={map} class="minimap" aria-hidden="true" onPointerDown={moved} onPointerMove={moved}>
       <svg viewBox={`${box.x} ${box.y} ${box.width} ${box.height}`}>{dots}</svg>
-      <div ref={frame} class="lens" />
+      <div ref={frame} class="frame"><i class="lens" /><i /><i /><i /><i /></div>
     </div>
   );
 }

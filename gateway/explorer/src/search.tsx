@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { search, type Hit } from "./api";
 import { dated, local } from "./format";
+import { recent } from "./recent";
 import { State } from "./shell";
 import { typeName } from "./tones";
 
@@ -19,6 +20,7 @@ export function Search({ onPick }: { onPick(id: string): void }) {
     const wanted = text.trim();
     if (!wanted) {
       setFound(null);
+      setAt(0);
       return;
     }
     let current = true;
@@ -44,7 +46,9 @@ export function Search({ onPick }: { onPick(id: string): void }) {
     addEventListener("keydown", wanted);
     return () => removeEventListener("keydown", wanted);
   }, []);
-  const hits = found?.hits ?? [];
+  const before = open && !text.trim() ? recent() : [];
+  const hits = found?.hits ?? before;
+  const shown = open && (!!found || before.length > 0);
   const pick = (hit: Hit | undefined) => {
     if (!hit) return;
     setOpen(false);
@@ -68,25 +72,25 @@ export function Search({ onPick }: { onPick(id: string): void }) {
         aria-label="Search a node by name, id or type"
         list={undefined}
         role="combobox"
-        aria-expanded={open && !!found}
+        aria-expanded={shown}
         aria-controls="hits"
-        aria-activedescendant={open && hits.length ? `hit-${at}` : undefined}
+        aria-activedescendant={shown && hits.length ? `hit-${at}` : undefined}
         value={text}
         onInput={(event) => { setText(event.currentTarget.value); setOpen(true); }}
         onFocus={() => setOpen(true)}
         onBlur={() => setTimeout(() => setOpen(false), 150)}
         onKeyDown={pressed}
       />
-      {open && found && (
-        <ul id="hits" role="listbox" aria-label="Found">
+      {shown && (
+        <ul id="hits" role="listbox" aria-label={found ? "Found" : "Opened before"}>
           {hits.map((hit, index) => (
             <li key={hit.id} id={`hit-${index}`} role="option" aria-selected={index === at} onMouseDown={() => pick(hit)}>
               <b>{dated(hit.label)}</b> <span>{typeName(hit.type)}</span>{hit.state && <> <State state={hit.state} type={hit.type} /></>}
               <small>{[hit.of, hit.why, hit.time && local(hit.time)].filter(Boolean).join(" · ")}</small>
             </li>
           ))}
-          {!hits.length && !found.note && <li class="none">Nothing is like “{found.text}”.</li>}
-          {found.note && <li class="none">{found.note}</li>}
+          {found && !hits.length && !found.note && <li class="none">Nothing is like “{found.text}”.</li>}
+          {found?.note && <li class="none">{found.note}</li>}
         </ul>
       )}
     </div>

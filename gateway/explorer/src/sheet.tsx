@@ -1,6 +1,7 @@
 /** A change before it is made: why, what it would change, what depends on it, what is in its way; then the change itself. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { createContext } from "preact";
+import { useContext, useEffect, useRef, useState } from "preact/hooks";
 import { change, depending, differences, documentOf, inputOf, key, missing, MUTATIONS, namesOf, refused, standing, type Filled, type Offer, type Planned, type Result, type Row } from "./act";
 import { ApiError, types, type Blocker, type Known } from "./api";
 import { download } from "./csv";
@@ -22,6 +23,9 @@ interface Props {
 }
 type Preview = Extract<Result, { __typename: "TransitionPreview" }>;
 type Applied = Extract<Result, { __typename: "TransitionApplied" }>;
+
+/** The row that is changed: its name is known from the first. */
+const Subject = createContext<Row | null>(null);
 
 export function Sheet({ row, offer, onClose, onDone }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -155,7 +159,7 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
   };
 
   return (
-    <dialog ref={dialog} class="sheet" aria-labelledby="sheet-title" onClose={onClose}>
+    <Subject.Provider value={row}><dialog ref={dialog} class="sheet" aria-labelledby="sheet-title" onClose={onClose}>
       <form method="dialog" onSubmit={(event) => { event.preventDefault(); if (ready) void confirm(); }}>
         <header>
           <p class="type">{typeName(row.type)} · {row.label}</p>
@@ -212,27 +216,29 @@ export function Sheet({ row, offer, onClose, onDone }: Props) {
           {!done && <button type="submit" class="primary" disabled={!ready}>{unsure ? "Send again" : offer.label}</button>}
         </footer>
       </form>
-    </dialog>
+    </dialog></Subject.Provider>
   );
 }
 
-/** Rows by their names, as links that leave the dialog open. */
+/** Rows by their names, as links that leave the dialog open; by their types where no name is known. */
 function Named({ ids }: { ids: string[] }) {
-  const [names, setNames] = useState<Awaited<ReturnType<typeof namesOf>>>(new Map());
+  const subject = useContext(Subject);
+  const [names, setNames] = useState<Awaited<ReturnType<typeof namesOf>> | null>(null);
   const asked = ids.join(" ");
   useEffect(() => {
     let current = true;
-    void namesOf(ids).then((found) => current && setNames(found), () => undefined); // without them the type stands for a row
+    void namesOf(ids).catch(() => new Map()).then((found) => current && setNames(found));
     return () => {
       current = false;
     };
   }, [asked]);
+  const nameOf = (id: string) => names?.get(id)?.label ?? (id === subject?.id ? subject.label : names ? typeName(id.split(":")[0]!) : "…");
   return (
     <>
       {ids.map((id, at) => (
         <>
           {at > 0 && ", "}
-          <a href={lineageOf(id)} target="_blank" rel="noopener" title="Its lineage, in a new tab">{names.get(id)?.label ?? typeName(id.split(":")[0]!)}</a>
+          <a href={lineageOf(id)} target="_blank" rel="noopener" title="Its lineage, in a new tab">{nameOf(id)}</a>
         </>
       ))}
     </>
