@@ -129,8 +129,8 @@ hostile: $(VENV)/dev ## Send 10,000 hostile requests to the server as it runs, a
 differential: $(VENV)/dev ## Ask both executors ten times as many generated questions, those of a seed: make differential SEED=7
 	DIFFERENTIAL_TIMES=10 DIFFERENTIAL_SEED=$(SEED) $(BIN)/python -m pytest -s tests/graph/test_differential.py
 
-mutants: $(VENV)/mutants ## Put faults into a copy of the code, and tell which of them the tests notice: make mutants MUTANTS=300
-	nice $(BIN)/python -m tests.mutants --sample $(or $(MUTANTS),300)
+mutants: $(VENV)/mutants ## Put faults into a copy of the code, and tell which of them the tests notice: make mutants MUTANTS=300 SEED=1
+	nice $(BIN)/python -m tests.mutants --sample $(or $(MUTANTS),300) --seed $(or $(SEED),1)
 
 # What a command prints, as a file: whole, or as it was
 printed = @$(BIN)/e2i-gateway $(1) > $(2).new && mv $(2).new $(2) || { rm -f $(2).new; exit 1; }

@@ -1,17 +1,21 @@
-"""Which tests run which line, by coverage.py's contexts: ``python -m tests.mutants.contexts FILE [FOLDER ...]``.
+"""Which tests run which line, by coverage.py's contexts: ``python -m tests.mutants.contexts FILE [ROOM]``.
 
-Every test that is not slow is a context. The file is made once and kept: lines that have moved since are found again by
-their text, and a test that it does not know is met with its file. What runs before the first test (modules,
-declarations, the catalogue) is in no test's context, and neither is SQL in files.
+Every test that is not slow is a context. Rooms are measured beside each other, each into a file of its own; a run that
+is ended goes on with those that are left when it is started again. The file is made once and kept: lines that have
+moved since are found again by their text, and a test that it does not know is met with its file. What runs before the
+first test (modules, declarations, the catalogue) is in no test's context, and neither is SQL in files.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import coverage
@@ -24,6 +28,7 @@ ROOMS = (
     "graph", "changes", "lineage", "recording", "operations", "db", "auth", "live", "mcp", "http", "webhooks", "house"
 )  # fmt: skip
 """The folders of tests that are asked; the others start processes and browsers, or look at no answer."""
+FLOORS = ("schema", "db", "gateway")
 SOURCES, SECONDS = ".sources.json", ".seconds.json"
 """The suffixes of what is kept beside the contexts."""
 
@@ -75,27 +80,67 @@ def read(file: Path) -> Lines:
     return Lines(ByFile(data), sources, seconds)
 
 
-def main() -> None:
-    file, *folders = sys.argv[1:]
-    data = Path(file).resolve()
-    data.parent.mkdir(parents=True, exist_ok=True)
-    sources = {
-        str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-        for room in ("schema", "db", "gateway")
-        for path in (ROOT / room).rglob("*.py")
-    }
-    data.with_suffix(SOURCES).write_text(json.dumps(sources))
+def measure(data: Path, room: str) -> None:
+    """Runs the tests of a room; the file is there once all of them have run."""
+    begun = data.with_suffix(".begun")
+    begun.unlink(missing_ok=True)
+    data.with_suffix(SECONDS).unlink(missing_ok=True)
     measured = coverage.Coverage(
-        str(data), config_file=False, source=[str(ROOT / room) for room in ("schema", "db", "gateway")],
+        str(begun), config_file=False, source=[str(ROOT / floor) for floor in FLOORS],
         concurrency=["thread", "greenlet"], messages=False,
     )  # fmt: skip
     told = Contexts(measured, data.with_suffix(SECONDS))
     measured.start()
     importlib.import_module("schema.schema").build()  # in no test's context
-    tests = [str(ROOT / "tests" / room) for room in folders or ROOMS]
-    pytest.main([*tests, "-p", "no:cacheprovider", "-m", "not slow", "--tb=line"], plugins=[told])
+    tests = str(ROOT / "tests" / room)
+    pytest.main([tests, "-p", "no:cacheprovider", "-m", "not slow", "--tb=line"], plugins=[told])
     measured.stop()
     measured.save()
+    begun.rename(data)
+
+
+def combine(data: Path, parts: Sequence[Path]) -> None:
+    """Makes one file of those of the rooms, which are removed."""
+    every = coverage.CoverageData(str(data))
+    seconds: dict[str, float] = {}
+    for part in parts:
+        one = coverage.CoverageData(str(part))
+        one.read()
+        every.update(one)
+        seconds |= json.loads(part.with_suffix(SECONDS).read_text())
+    every.write()
+    data.with_suffix(SECONDS).write_text(json.dumps(seconds))
+    for part in parts:
+        part.unlink()
+        part.with_suffix(SECONDS).unlink()
+
+
+def main() -> None:
+    file, *room = sys.argv[1:]
+    data = Path(file).resolve()
+    if room:
+        measure(data, *room)
+        return
+    data.parent.mkdir(parents=True, exist_ok=True)
+    sources = {
+        str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+        for floor in FLOORS
+        for path in (ROOT / floor).rglob("*.py")
+    }
+    kept = data.with_suffix(SOURCES)
+    parts = {room: data.with_name(f"{data.stem}-{room}{data.suffix}") for room in ROOMS}
+    if not kept.exists() or json.loads(kept.read_text()) != sources:  # what there is was measured of another tree
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+    kept.write_text(json.dumps(sources))
+
+    def run(room: str) -> None:
+        command = [sys.executable, "-m", "tests.mutants.contexts", str(parts[room]), room]
+        subprocess.run(command, cwd=ROOT, check=False)
+
+    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:  # tests wait for a third of their time
+        list(pool.map(run, [room for room, part in parts.items() if not part.exists()]))
+    combine(data, [part for part in parts.values() if part.exists()])
 
 
 if __name__ == "__main__":
