@@ -22,8 +22,8 @@ PRICES = ("golden_prices", "prices", "costs", "answer_size", "expensive_requests
 ACCESS = ("scopes", "masking", "withheld")
 LOADERS = ("turns", "golden", "selection", "paging", "oracle", "differential")
 RECORDING = (
-    "recording", "entities", "lines", "recordable_types", "children", "one_of", "round_trips", "one_bad_row",
-    "unwritable", "own_platform",
+    "row_values", "recording", "entities", "lines", "recordable_types", "children", "one_of", "round_trips",
+    "one_bad_row", "unwritable", "own_platform",
 )  # fmt: skip
 
 TESTS: dict[str, tuple[str, ...]] = {
@@ -77,7 +77,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "schema/execution/compiler/statements": ("compiler", "answer_size", "paging", "differential"),
     "schema/execution/explain": ("attach", "doctor", "odd_databases"),
-    "schema/execution/input_errors": ("bad_input", "arguments", "values"),
+    "schema/execution/input_errors": ("input_errors", "bad_input", "arguments", "values"),
     "schema/execution/batch_reader": LOADERS,
     "schema/execution/connection_loaders": LOADERS,
     "schema/execution/loaders": LOADERS,
@@ -106,7 +106,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/recording/children": ("children", *RECORDING),
     "schema/recording/lines": ("lines", "recording"),
     "schema/recording/old_rows": ("retention", "purging"),
-    "schema/recording/purging": ("purging", "retention"),
+    "schema/recording/purging": ("purge_bounds", "purging", "retention"),
     "schema/recording/retention": ("retention", "purging"),
     "schema/runner": ("selection", "compiler", "engine"),
     "schema/scopes": ACCESS,
