@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 import db.models  # noqa: F401 - maps all tables
 from db.attach import triggers as attach_triggers
 from db.base.system_catalog import (
+    DOMAINS,
     ENUMS,
     IN_SCHEMAS,
     PLATFORM_SCHEMAS,
@@ -91,14 +92,17 @@ _RELATIONS = text(f"""
         c.relkind::text, a.attname, CASE WHEN u.oid IS NOT NULL  -- format_type names the schema by the search path
             THEN {relation_name("u.typname", "pg_type_is_visible(u.oid)", "un")} || CASE WHEN e.oid IS NULL THEN ''
                 ELSE '[]' END
-            WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
-            ELSE format_type(a.atttypid, a.atttypmod) END, a.attnotnull, coalesce(e.typtype, t.typtype) = 'e',
-        a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL, a.attgenerated <> '' OR a.attidentity = 'a'
+            WHEN d.oid IS NOT NULL THEN format_type(d.base, d.modifier)
+            ELSE format_type(a.atttypid, a.atttypmod) END,
+        a.attnotnull OR coalesce(d.not_null, false), coalesce(e.typtype, t.typtype) = 'e',
+        a.atthasdef OR a.attidentity <> '' OR coalesce(d.has_default, false),
+        a.attgenerated <> '' OR a.attidentity = 'a'
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         AND {_NAME} = ANY (:known)
-    LEFT JOIN pg_type AS t ON t.oid = a.atttypid
+    LEFT JOIN {DOMAINS} AS d ON d.oid = a.atttypid
+    LEFT JOIN pg_type AS t ON t.oid = coalesce(d.base, a.atttypid)
     LEFT JOIN pg_type AS e ON e.oid = t.typelem AND t.typcategory = 'A'
     LEFT JOIN pg_type AS u ON u.oid = coalesce(e.oid, t.oid) AND u.typtype = 'e'
     LEFT JOIN pg_namespace AS un ON un.oid = u.typnamespace

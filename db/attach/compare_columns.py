@@ -96,6 +96,13 @@ def columns_of(entity: type[Entity], there: FoundTable, role: str) -> Iterator[D
                 f"{field_of(entity, column.name)} answers with an error",
                 granted if schema == "extensions" else "ALTER EXTENSION vector SET SCHEMA extensions",
             )  # fmt: skip
+        elif wanted == "uuid" and _family(found) == "text":
+            yield Difference(
+                Severity.COSTS, "UUID as text", name,
+                f"{name} is {found}, not uuid: it is compared as one, which indexes of the text do not serve, and a "
+                f"text that is none makes its field answer with an error",
+                f"CREATE INDEX ON {table.fullname} (({column.name}::uuid))",
+            )  # fmt: skip
         elif wanted != found:
             if lost := unreadable(column, has):
                 follows = failing(by_column()[table.fullname, column.name])

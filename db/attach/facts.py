@@ -14,7 +14,7 @@ import db.models  # noqa: F401 - maps all tables
 from db.attach.spreads import Spreads, spreads
 from db.attach.vector_indexes import VectorIndex
 from db.attach.vector_indexes import indexes as indexes_of_vectors
-from db.base.system_catalog import ANALYZED, IN_SCHEMAS, STORED, named_in_models, relation_name
+from db.base.system_catalog import ANALYZED, DOMAINS, IN_SCHEMAS, STORED, named_in_models, relation_name
 from db.base.vocabulary import Entity
 
 BYTES_PER_ROW = 200
@@ -44,7 +44,7 @@ class Index:
 
 @dataclass(frozen=True)
 class StoredColumn:
-    """The requirements of a column for inserted rows. ``type`` is as Postgres formats it."""
+    """The requirements of a column for inserted rows. ``type`` is as Postgres formats it, of a domain its base type."""
 
     type: str
     not_null: bool = False
@@ -165,9 +165,13 @@ _NOT_NULL = text(f"""
     GROUP BY 1
 """)
 _COLUMNS = text(f"""
-    SELECT {_NAME}, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-        a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a'
+    SELECT {_NAME}, a.attname::text,
+        CASE WHEN d.oid IS NULL THEN format_type(a.atttypid, a.atttypmod) ELSE format_type(d.base, d.modifier) END,
+        a.attnotnull OR coalesce(d.not_null, false),
+        a.atthasdef OR a.attidentity <> '' OR coalesce(d.has_default, false),
+        a.attgenerated <> '' OR a.attidentity = 'a'
     FROM pg_attribute AS a
+    LEFT JOIN {DOMAINS} AS d ON d.oid = a.atttypid
     JOIN pg_class AS c ON c.oid = a.attrelid
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE {_OURS} AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped

@@ -81,6 +81,21 @@ ANALYZED = f"""JOIN LATERAL ({_STORES}
 analyzes these alone; those of a partitioned table, if somebody has analyzed it, where the role may read no partition.
 """
 
+DOMAINS = """(
+        WITH RECURSIVE d AS (
+            SELECT oid, typbasetype AS base, typtypmod AS modifier, typnotnull AS not_null,
+                typdefault IS NOT NULL AS has_default
+            FROM pg_type WHERE typtype = 'd'
+            UNION ALL
+            SELECT d.oid, t.typbasetype, t.typtypmod, d.not_null OR t.typnotnull,
+                d.has_default OR t.typdefault IS NOT NULL
+            FROM d JOIN pg_type AS t ON t.oid = d.base AND t.typtype = 'd'
+        )
+        SELECT d.* FROM d JOIN pg_type AS t ON t.oid = d.base AND t.typtype <> 'd'
+    )"""
+"""SQL of the domains of a database, those over other domains too: the type and modifier that each has in the end, and
+what any of them says of nulls and defaults. In results and before operators a value has that type."""
+
 
 def enum_name(labels: type[Labels]) -> str:
     """An enum's SQL name."""

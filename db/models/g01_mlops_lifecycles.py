@@ -391,11 +391,11 @@ def replaced_by(deployment: str) -> str:
     Both are in the same environment, and their models are interchangeable; ``deployment`` is SQL of the other's id.
     """
     return f"""
-        t.status = 'active' AND t.id <> {deployment} AND EXISTS (
+        t.status = 'active' AND t.id::uuid <> {deployment}::uuid AND EXISTS (
             SELECT FROM ml_deployments AS d
             JOIN ml_model_registry AS m ON m.id = d.model_registry_id
             JOIN ml_model_registry AS o ON o.id = t.model_registry_id
-            WHERE d.id = {deployment} AND d.environment = t.environment
+            WHERE d.id::uuid = {deployment}::uuid AND d.environment = t.environment
                 AND {SAME_MODELS.replace("{m}", "m")} = {SAME_MODELS.replace("{m}", "o")}
         )
     """
@@ -409,7 +409,7 @@ def rollback_chain(deployment: str) -> str:
     return f"""
         WITH RECURSIVE chain (id, environment, depth, path, closed) AS (
             SELECT d.previous_deployment_id, d.environment, 1, ARRAY[d.id], d.previous_deployment_id = d.id
-            FROM ml_deployments AS d WHERE d.id = {deployment} AND d.previous_deployment_id IS NOT NULL
+            FROM ml_deployments AS d WHERE d.id::uuid = {deployment}::uuid AND d.previous_deployment_id IS NOT NULL
             UNION ALL
             SELECT d.previous_deployment_id, c.environment, c.depth + 1, c.path || d.id,
                 d.previous_deployment_id = ANY (c.path || d.id)

@@ -184,8 +184,11 @@ class OrderTerm:
     @property
     def column(self) -> str | None:
         """The column, None for an expression."""
-        plain = len(self.columns) == 1 and not self.through and self.value == f"{{row}}.{self.columns[0]}"
-        return self.columns[0] if plain else None
+        if len(self.columns) != 1 or self.through:
+            return None
+        column = f"{{row}}.{self.columns[0]}"
+        own_type = self.pg_type != "text" and self.value == f"{column}::{self.pg_type}"
+        return self.columns[0] if own_type or self.value == column else None
 
     @property
     def nulls_at_start(self) -> bool:

@@ -67,11 +67,16 @@ class ColumnKind:
             return "text[]" if self.is_list else "text"
         return self.pg_type
 
+    @property
+    def is_converted(self) -> bool:
+        """Whether databases may store it as text, too: UUIDs and labels."""
+        return self.name in {"uuid", "enum"} and self.pg_type != "text"
+
     def comparable(self, column: str) -> str:
         """``column`` as an expression of that type, without a cast if it has the type already, so that its index is
-        used."""
-        plain = self.pg_type == self.compared_as and not (self.labels and "(" in column)
-        return column if plain else f"{column}::{self.compared_as}"
+        used. Postgres drops the cast of UUIDs and labels, unless they are stored as text or in a domain."""
+        own = self.pg_type == self.compared_as and not (self.labels and "(" in column)
+        return column if own and not self.is_converted else f"{column}::{self.compared_as}"
 
     def sql(self, column: str) -> str:
         """The wire expression of ``column``, a SQL expression."""

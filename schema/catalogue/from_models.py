@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
-from sqlalchemy import Enum, PrimaryKeyConstraint, String, Table, UniqueConstraint
+from sqlalchemy import Enum, PrimaryKeyConstraint, String, Table, UniqueConstraint, Uuid
 
 import db.models  # noqa: F401 - maps all entities
 from db.base import views
@@ -130,8 +130,14 @@ def joins(entity: RowClass, relation: Relation) -> tuple[Join, Join]:
         if isinstance(column.type, String) and not isinstance(column.type, Enum) and not column.foreign_keys
     }
 
+    ids = {column.name for column in table_of(entity).columns if isinstance(column.type, Uuid)}
+
     def equal(locals_: Sequence[str], remotes: Sequence[str]) -> str:
-        same = [f"{{remote}}.{r} = {{local}}.{l}" for l, r in zip(locals_, remotes, strict=True)]  # noqa: E741
+        casts = ["::uuid" if column in ids else "" for column in here]
+        same = [
+            f"{{remote}}.{r}{cast} = {{local}}.{l}{cast}"
+            for l, r, cast in zip(locals_, remotes, casts, strict=True)  # noqa: E741
+        ]
         named = [f"{{local}}.{l} <> ''" for l, h in zip(locals_, here, strict=True) if h in texts]  # noqa: E741
         return " AND ".join([*same, *named])
 

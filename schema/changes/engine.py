@@ -182,7 +182,7 @@ class Work:
         values = self._written(row.type, values)
         assigned = [f"{column} = {self._value(row.type, column, value, bind)}" for column, value in values.items()]
         where = " AND ".join(
-            f"t.{column} = {bind(part, f'text::{row.type.column_kind(column).pg_type}')}"
+            sql.same_key(row.type, column, bind(part, "text"))
             for column, part in zip(row.type.key, row.key, strict=True)
         )
         if assigned:

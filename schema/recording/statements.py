@@ -79,7 +79,7 @@ def by_columns(type_: Type, columns: Sequence[str], shown: Sequence[str] = ()) -
     bound = ", ".join(f"${place}::{array.bound_as}" for place, array in enumerate(arrays, 1))
     names = ", ".join(f"c{place}" for place in range(len(arrays)))
     equal = " AND ".join(
-        f"t.{column} = {array.read.replace('{v}', f'v.c{place}')}"
+        f"{_stored(type_, column)} = {array.read.replace('{v}', f'v.c{place}')}"
         for place, (column, array) in enumerate(zip(columns, arrays, strict=True))
     )
     keys = ", ".join(f"t.{column}::text" for column in shown or type_.key)
@@ -102,11 +102,11 @@ def differing(type_: Type, key: Sequence[str], columns: Sequence[str], own: str 
     bound = ", ".join(f"${place}::{array.bound_as}" for place, array in enumerate(arrays.values(), 1))
     names = ", ".join(f"c{place}" for place in range(len(arrays)))
     items = _items(type_, tuple(arrays), {column: array.read for column, array in arrays.items()})
-    equal = " AND ".join(f"t.{column} = {items[column]}" for column in key)
-    old = ", ".join(f"t.{column}" for column in columns)
+    equal = " AND ".join(f"{_stored(type_, column)} = {items[column]}" for column in key)
+    old = ", ".join(_stored(type_, column) for column in columns)
     new = ", ".join(items[column] for column in columns)
-    other = f" AND t.{own} <> {items[own]}" if own else ""
-    others = ", ".join(f"t.{column} IS DISTINCT FROM {items[column]}" for column in columns)
+    other = f" AND {_stored(type_, own)} <> {items[own]}" if own else ""
+    others = ", ".join(f"{_stored(type_, column)} IS DISTINCT FROM {items[column]}" for column in columns)
     keys = ", ".join(f"t.{column}::text" for column in type_.key)
     return (
         f"SELECT v.place, count(*) OVER (), ARRAY[{others}], {keys} FROM unnest({bound}) WITH ORDINALITY AS v "
@@ -149,7 +149,7 @@ def change(type_: Type, columns: Sequence[str], shown: Mapping[str, str]) -> str
     names = ", ".join(f"c{place}" for place in range(len(arrays)))
     items = _items(type_, tuple(arrays), {column: array.read for column, array in arrays.items()})
     assigned = ", ".join(f"{column} = {item}" for column, item in items.items())
-    old, new = ", ".join(f"t.{column}" for column in columns), ", ".join(items.values())
+    old, new = ", ".join(_stored(type_, column) for column in columns), ", ".join(items.values())
     return (
         f"UPDATE {type_.sql_name} AS t SET {assigned} FROM unnest({bound}) AS v ({names}), {type_.sql_name} AS o "
         f"WHERE {_is_row(type_, len(columns))} AND ({old}) IS DISTINCT FROM ({new}) RETURNING {_shown(shown)}"
@@ -174,9 +174,16 @@ def retirement(type_: Type, retired: Mapping[str, str], shown: Mapping[str, str]
 
 def _is_row(type_: Type, before: int) -> str:
     return " AND ".join(
-        f"t.{column} = ${place}::text::{type_.column_kind(column).pg_type} AND o.{column} = t.{column}"
+        f"{_stored(type_, column)} = ${place}::text::{type_.column_kind(column).pg_type} AND o.{column} = t.{column}"
         for place, column in enumerate(type_.key, before + 1)
     )
+
+
+def _stored(type_: Type, column: str) -> str:
+    """A column of the row ``t``, in the type of the values that it is compared with, in which Postgres may not store
+    it."""
+    kind = type_.column_kind(column)
+    return f"t.{column}::{kind.pg_type}" if kind.is_converted else f"t.{column}"
 
 
 def _shown(columns: Mapping[str, str]) -> str:

@@ -180,7 +180,7 @@ class Similarity:
         return f"vector_norm({row}.{self.nearest.vector}) > 0"
 
     def _liked(self, search: Search, bind: sql.Binds) -> str:
-        return f"FROM {self.type.sql_name} s WHERE s.{self.type.key[0]} = {bind(search.like, 'text::uuid')}"
+        return f"FROM {self.type.sql_name} s WHERE s.{self.type.key[0]}::uuid = {bind(search.like, 'text::uuid')}"
 
     def liked(self, search: Search, bind: sql.Binds) -> str:
         """The number of rows with the key to search by, and of those with a vector: one each, if the search is
@@ -211,7 +211,7 @@ class Similarity:
         where = [f"t.{self.nearest.vector} IS NOT NULL", self._points("t")]
         where += [self.nearest.filters[flag][0].replace("{row}", "t") for flag in search.flags]
         if search.like is not None:
-            where.append(f"t.{self.type.key[0]} <> {bind(search.like, 'text::uuid')}")
+            where.append(f"t.{self.type.key[0]}::uuid <> {bind(search.like, 'text::uuid')}")
         return [*where, *lists.filters(self.type, search.where, bind)]
 
     def page(self, search: Search, select: Sequence[str], lists: Lists, bind: sql.Binds) -> str:

@@ -271,5 +271,5 @@ def same_key(type_: Type, column: str, text: str, row: str = "t") -> str:
     """The condition that a column of the row equals a part of a key, given as text."""
     kind = type_.column_kind(column)
     if kind.pg_type in {"uuid", "integer", "date"}:
-        return f"{row}.{column} = {text}::{kind.pg_type}"
+        return f"{kind.comparable(f'{row}.{column}')} = {text}::{kind.pg_type}"
     return f"{row}.{column}::text = {text}"

@@ -128,7 +128,10 @@ class Where:
                     continue
             if operator.takes != "flag" and operand is not None:
                 self.compared = operand
-            yield operator.build(leaf.value_over(row), checked, bind)
+            column = leaf.value_over(row)
+            if leaf.kind.name == "text" and column == f"{row}.{leaf.columns[0]}":
+                column += "::text"  # it may be stored as a UUID
+            yield operator.build(column, checked, bind)
 
     def _known_labels(self, kind: ColumnKind, values: list[Any]) -> list[Any]:
         """The values whose labels the database has."""

@@ -84,7 +84,7 @@ def test_a_column_that_refuses_null_needs_no_branch() -> None:
     page = sql.page(TABLE, ["t.id AS f0"], sql.Page(order, 10, ("2026-01-01", "x")), sql.Binds())
     assert "UNION" not in page
     assert "NULL" not in page
-    assert "(t.recorded_at, t.id) < (" in page
+    assert "(t.recorded_at, t.id::uuid) < (" in page
 
 
 def test_many_rows_without_a_value_are_read_by_themselves_where_no_index_serves() -> None:
@@ -93,7 +93,7 @@ def test_many_rows_without_a_value_are_read_by_themselves_where_no_index_serves(
     backward = tuple(term.reversed() for term in order)
     page = sql.page(TABLE, ["t.id AS f0"], sql.Page(backward, 10), sql.Binds())
     nulls, values = page.split(" UNION ALL ")
-    assert "(t.recorded_at IS NULL) ORDER BY t.id LIMIT" in nulls
+    assert "(t.recorded_at IS NULL) ORDER BY t.id::uuid LIMIT" in nulls
     assert "(t.recorded_at IS NOT NULL) ORDER BY t.recorded_at" in values
     assert Indexes(known).follow(METRICS, NEWEST, {"service_id"}) == NEWEST, "a parent has few"
     assert Indexes(known).follow(METRICS, by("error_rate", descending=True)) == by("error_rate", descending=True)
@@ -173,5 +173,5 @@ async def test_indexes_are_looked_at_again_while_the_gateway_runs(
         await engine.dispose()
         await client.data(query)
     before, after = [statement.text for statement in recorded if TABLE in statement.text]
-    assert "ORDER BY t.recorded_at DESC NULLS LAST, t.id DESC" in before
-    assert "ORDER BY t.recorded_at DESC, t.id DESC" in after
+    assert "ORDER BY t.recorded_at DESC NULLS LAST, t.id::uuid DESC" in before
+    assert "ORDER BY t.recorded_at DESC, t.id::uuid DESC" in after

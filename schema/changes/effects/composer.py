@@ -39,10 +39,10 @@ def correct_pattern_of_a_wrong_routing(given: Mapping[str, Any]) -> tuple[str, s
 
 _MEASURED = """
     SELECT p.performance_id::text, p.xmin::text = pg_current_xact_id()::xid::text FROM tool_performance AS p
-    WHERE p.step_id = $1::text::uuid
+    WHERE p.step_id::uuid = $1::text::uuid
     UNION ALL
     SELECT p.performance_id::text, true FROM tool_performance AS p
-    WHERE p.step_id IS NULL AND p.tool_id = $2::text::uuid AND p.executed_at >= now()
+    WHERE p.step_id IS NULL AND p.tool_id::uuid = $2::text::uuid AND p.executed_at >= now()
         AND p.xmin::text = pg_current_xact_id()::xid::text
 """
 
@@ -56,7 +56,7 @@ async def measure_tool(work: Work, transition: Transition) -> None:
     """
     step = await work.again(transition.row)
     # the tool first, so that steps that end concurrently count each other
-    tools = await work.find("Tool", "t.tool_id = $1::text::uuid", step["tool_id"])
+    tools = await work.find("Tool", "t.tool_id::uuid = $1::text::uuid", step["tool_id"])
     measured = await work.fetch(_MEASURED, step["step_id"], step["tool_id"])
     if not measured and step["latency_ms"] is not None:
         measured = [(await _measured(work, step, transition), True)]
@@ -84,7 +84,7 @@ async def measure_tool(work: Work, transition: Transition) -> None:
 async def _measured(work: Work, step: Row, transition: Transition) -> str:
     """Inserts the measurement; returns its key."""
     episodes = await work.fetch(
-        "SELECT composition_id FROM composer_episodes WHERE episode_id = $1::text::uuid", step["episode_id"]
+        "SELECT composition_id FROM composer_episodes WHERE episode_id::uuid = $1::text::uuid", step["episode_id"]
     )
     broken = None if transition.to is CompositionStatus.COMPLETED else transition.to.value.lower()
     row = await work.insert(

@@ -39,7 +39,7 @@ _LEADS_BACK = """
     WITH RECURSIVE chain (id) AS (
         SELECT $1::text::uuid
         UNION
-        SELECT d.previous_deployment_id FROM chain AS c JOIN ml_deployments AS d ON d.id = c.id
+        SELECT d.previous_deployment_id::uuid FROM chain AS c JOIN ml_deployments AS d ON d.id::uuid = c.id
         WHERE d.previous_deployment_id IS NOT NULL
     )
     SELECT EXISTS (SELECT FROM chain WHERE id = $2::text::uuid)
@@ -76,7 +76,8 @@ async def services_follow(work: Work, transition: Transition) -> None:
 
 async def _services(work: Work, deployment: Row, to: Labels) -> None:
     came_from = "'draining'" if to is DeploymentStatus.ACTIVE else "'active', 'draining'"
-    serving = f"t.deployment_id = $1::text::uuid AND t.status::text IN ({came_from}) AND t.status::text <> $2::text"
+    states = f"t.status::text IN ({came_from}) AND t.status::text <> $2::text"
+    serving = f"t.deployment_id::uuid = $1::text::uuid AND {states}"
     for row in await work.find("BentoService", serving, deployment["id"], to.value):
         await work.shift(SERVICE, row, to)
 
@@ -98,7 +99,7 @@ _ACTIVE = f"""
     SELECT t.id::text
     FROM ml_deployments AS t
     JOIN ml_model_registry AS o ON o.id = t.model_registry_id
-    JOIN ml_model_registry AS m ON m.id = $2::text::uuid
+    JOIN ml_model_registry AS m ON m.id::uuid = $2::text::uuid
     WHERE t.status = 'active' AND t.environment = $1::text
         AND {SAME_MODELS.replace("{m}", "m")} = {SAME_MODELS.replace("{m}", "o")}
     ORDER BY {_NEWEST}
@@ -168,7 +169,7 @@ async def _healthy_predecessor(work: Work, row: Row) -> Row:
     """Locks and returns the nearest healthy deployment on the chain; a guard requires one."""
     chain = await work.fetch(rollback_chain(_GIVEN), row["id"])
     healthy = next(id_ for id_, _, is_healthy in chain if is_healthy)
-    return (await work.find("Deployment", f"t.id = {_GIVEN}", healthy))[0]
+    return (await work.find("Deployment", f"t.id::uuid = {_GIVEN}", healthy))[0]
 
 
 # -- health ----------------------------------------------------------------------------------------------------------
@@ -216,7 +217,7 @@ _HEALTH = f"""
             CASE WHEN x.error_rate >= 0 THEN nullif(x.error_rate, 'NaN')::text::numeric END AS errors,
             CASE WHEN x.p99_latency_ms >= 0 THEN nullif(x.p99_latency_ms, 'NaN') END AS p99
         FROM ml_bentoml_serving_metrics AS x
-        WHERE x.service_id = $1::text::uuid AND x.recorded_at > now() - make_interval(mins => $2::text::integer)
+        WHERE x.service_id::uuid = $1::text::uuid AND x.recorded_at > now() - make_interval(mins => $2::text::integer)
             AND x.requests_total IS DISTINCT FROM 0
     ) AS m
 """

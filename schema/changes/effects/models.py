@@ -43,7 +43,7 @@ async def dethrone_others(work: Work, transition: Transition) -> None:
     """The experiment's champions make room before the new one is appointed."""
     others = await work.find(
         "Model",
-        "t.experiment_id = $1::text::uuid AND t.is_champion AND t.id <> $2::text::uuid",
+        "t.experiment_id::uuid = $1::text::uuid AND t.is_champion AND t.id::uuid <> $2::text::uuid",
         transition.row["experiment_id"],
         transition.row["id"],
     )

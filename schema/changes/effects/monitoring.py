@@ -45,7 +45,7 @@ async def trigger_retraining(work: Work) -> None:
     """Adds a pending retraining; the alert is the subject, the retraining what changed with it."""
     alert = await work.subject("MonitoringAlert")
     await work.guard(TRIGGERING_RETRAINING, alert)
-    rows = await work.find("Model", "t.id = $1::text::uuid", alert["model_id"])
+    rows = await work.find("Model", "t.id::uuid = $1::text::uuid", alert["model_id"])
     kind = alert["alert_type"] if alert["alert_type"] in {"drift", "performance"} else "manual"
     retraining = await work.insert(
         "Retraining",

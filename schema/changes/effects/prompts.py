@@ -45,7 +45,7 @@ def scores_in_range(given: Mapping[str, Any]) -> tuple[str, str] | None:
 async def deactivate_other_configurations(work: Work, transition: Transition) -> None:
     """One retrieval configuration is in use."""
     for other in await work.find(
-        "RetrievalConfiguration", "t.is_active AND t.config_id <> $1::text::uuid", transition.row["config_id"]
+        "RetrievalConfiguration", "t.is_active AND t.config_id::uuid <> $1::text::uuid", transition.row["config_id"]
     ):
         await work.shift(RETRIEVAL, other, Activation.INACTIVE)
 
@@ -57,7 +57,7 @@ async def deactivate_other_prompts(work: Work, transition: Transition) -> None:
     row = transition.row
     for other in await work.find(
         "PromptConfiguration",
-        f"t.is_active AND t.prompt_id <> $1::text::uuid AND {same}",
+        f"t.is_active AND t.prompt_id::uuid <> $1::text::uuid AND {same}",
         row["prompt_id"],
         row["prompt_name"],
         row["agent_name"],
@@ -79,7 +79,7 @@ async def deactivate_other_descriptions(work: Work, transition: Transition) -> N
 
 async def _make_room(work: Work, lifecycle: Lifecycle, slot: Slot, row: Row) -> None:
     same = " AND ".join(f"t.{column} = ${place}::text" for place, column in enumerate(slot.columns, 2))
-    others = f"t.is_active AND t.{slot.key} <> $1::text::uuid AND {same}"
+    others = f"t.is_active AND t.{slot.key}::uuid <> $1::text::uuid AND {same}"
     values = [row[slot.key], *(row[column] for column in slot.columns)]
     for other in await work.find(slot.entity, others, *values):
         await work.shift(lifecycle, other, Activation.INACTIVE)
@@ -91,7 +91,7 @@ async def _settle(work: Work, slot: Slot, row: Row) -> None:
     moved = [node.removeprefix(prefix) for node, _ in work.recorded if node.startswith(prefix)]
     same = " AND ".join(f"{{row}}.{column} = ${place}::text" for place, column in enumerate(slot.columns, 2))
     await work.fetch(
-        f"UPDATE {slot.table} AS t SET is_active = false WHERE t.{slot.key} = ANY ($1::text[]::uuid[]) "
+        f"UPDATE {slot.table} AS t SET is_active = false WHERE t.{slot.key}::uuid = ANY ($1::text[]::uuid[]) "
         f"AND {same.replace('{row}', 't')} AND t.is_active IS NULL AND NOT EXISTS ("
         f"SELECT FROM {slot.table} AS o WHERE {same.replace('{row}', 'o')} AND o.is_active = false)",
         moved,
@@ -114,7 +114,7 @@ async def settle_descriptions(work: Work, transition: Transition) -> None:
 async def _activate(work: Work, instruction: str) -> None:
     """Activates an instruction, unless it is active, in place of the active one of its agent and predictor."""
     await work.queue(INSTRUCTION, [(instruction,)])
-    for row in await work.find("OptimizedInstruction", "t.instruction_id = $1::text::uuid", instruction):
+    for row in await work.find("OptimizedInstruction", "t.instruction_id::uuid = $1::text::uuid", instruction):
         if row["is_active"] != "true":
             await _make_room(work, INSTRUCTION, INSTRUCTION_SLOT, row)
             await work.shift(INSTRUCTION, row, Activation.ACTIVE)
@@ -137,7 +137,7 @@ _BEFORE = """
     JOIN prompt_optimization_runs AS r ON r.run_id = i.run_id
     WHERE i.agent_name = $1::text AND i.predictor_name = $2::text
         AND i.deactivated_at IS NOT NULL AND i.is_active IS NOT TRUE
-        AND i.run_id <> $3::text::uuid AND r.status::text IS DISTINCT FROM 'rolled_back'
+        AND i.run_id::uuid <> $3::text::uuid AND r.status::text IS DISTINCT FROM 'rolled_back'
     ORDER BY i.deactivated_at DESC, i.instruction_id DESC
     LIMIT 1
 """
@@ -149,7 +149,7 @@ async def take_back_instructions(work: Work, transition: Transition) -> None:
 
     What another run had made that was rolled back does not come back.
     """
-    made = "t.is_active AND t.run_id = $1::text::uuid"
+    made = "t.is_active AND t.run_id::uuid = $1::text::uuid"
     run = transition.row["run_id"]
     keys = await work.fetch(f"SELECT t.instruction_id::text FROM optimized_instructions AS t WHERE {made}", run)
     await work.queue(INSTRUCTION, [(key,) for (key,) in keys])

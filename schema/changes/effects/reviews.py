@@ -42,7 +42,7 @@ async def expire_superseded(work: Work, transition: Transition) -> None:
     if transition.row["supersedes_review_id"] is not None:
         superseded = (
             "t.approval_status = 'approved' AND EXISTS (SELECT FROM expert_reviews AS newer "
-            f"WHERE newer.review_id = $1::text::uuid AND {supersedes('newer', 't')})"
+            f"WHERE newer.review_id::uuid = $1::text::uuid AND {supersedes('newer', 't')})"
         )
         for row in await work.find("ExpertReview", superseded, transition.row["review_id"]):
             await work.shift(REVIEW, row, ReviewStatus.EXPIRED)
@@ -57,7 +57,8 @@ async def request_review(work: Work) -> None:
     """Adds a pending review; one that is about something else than what it names takes no review's place."""
     related = work.given.get("related_validation_ids") or []
     there = await work.fetch(
-        "SELECT validation_id::text FROM causal_validations WHERE validation_id = ANY ($1::text[]::uuid[])", related
+        "SELECT validation_id::text FROM causal_validations WHERE validation_id::uuid = ANY ($1::text[]::uuid[])",
+        related,
     )
     known = {key for (key,) in there}
     for place, key in enumerate(related):
@@ -70,8 +71,8 @@ async def request_review(work: Work) -> None:
     if superseded is not None:
         other = await work.fetch(
             "SELECT r.dag_version_hash, r.brand, r.review_type::text FROM expert_reviews AS r "
-            "JOIN expert_reviews AS asked ON asked.review_id = $1::text::uuid "
-            f"WHERE r.review_id = $2::text::uuid AND NOT {same_subject('asked', 'r')}",
+            "JOIN expert_reviews AS asked ON asked.review_id::uuid = $1::text::uuid "
+            f"WHERE r.review_id::uuid = $2::text::uuid AND NOT {same_subject('asked', 'r')}",
             row["review_id"],
             superseded,
         )
@@ -101,7 +102,7 @@ async def expire_overdue_reviews(work: Work) -> None:
     )
     rows = await work.find(
         "ExpertReview",
-        f"t.review_id = ANY ($1::text[]::uuid[]) AND t.approval_status = 'approved' AND t.valid_until < {TODAY}",
+        f"t.review_id::uuid = ANY ($1::text[]::uuid[]) AND t.approval_status = 'approved' AND t.valid_until < {TODAY}",
         [id_ for (id_,) in found],
     )
     if not rows:

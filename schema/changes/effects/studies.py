@@ -32,7 +32,7 @@ _BEST = (
 @effect(COUNT_TRIALS)
 async def count_trials(work: Work, transition: Transition) -> None:
     """Counts the study's trials again and finds its best one, by the direction of the study; the first of equals."""
-    for study in await work.find("HpoStudy", "t.id = $1::text::uuid", transition.row["study_id"]):
+    for study in await work.find("HpoStudy", "t.id::uuid = $1::text::uuid", transition.row["study_id"]):
         await _count_trials(work, study)
         work.touched(study.id)
 
@@ -40,7 +40,7 @@ async def count_trials(work: Work, transition: Transition) -> None:
 @effect(COUNT_OWN_TRIALS)
 async def count_own_trials(work: Work, transition: Transition) -> None:
     """The same for a study that ends; one without trials here keeps what was said of it."""
-    there = "SELECT true FROM ml_hpo_trials AS h WHERE h.study_id = $1::text::uuid LIMIT 1"
+    there = "SELECT true FROM ml_hpo_trials AS h WHERE h.study_id::uuid = $1::text::uuid LIMIT 1"
     if await work.fetch(there, transition.row["id"]):
         await _count_trials(work, transition.row)
 

@@ -54,11 +54,11 @@ async def record_actual_effect(work: Work) -> None:
     outcome = {**work.given, "validated_by": work.request.actor[:100]}
     open_ = await work.find(
         "TwinFidelity",
-        "t.simulation_id = $1::text::uuid AND t.actual_ate IS NULL",
+        "t.simulation_id::uuid = $1::text::uuid AND t.actual_ate IS NULL",
         simulation["simulation_id"],
         order="t.created_at DESC NULLS LAST, t.tracking_id DESC",
     )
-    models = await work.find("TwinModel", "t.model_id = $1::text::uuid", simulation["model_id"])
+    models = await work.find("TwinModel", "t.model_id::uuid = $1::text::uuid", simulation["model_id"])
     if open_:
         row = open_[0]
         await work.write(row, outcome)

@@ -1,0 +1,277 @@
+"""Columns that are domains, and UUIDs that are stored as text, answer and are written as those of our own types."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import asyncpg
+import pytest
+
+from db.attach.attach import check
+from schema.catalogue.catalogue import Type
+from schema.catalogue.from_models import catalogue
+from tests.graph.test_every_table import everything
+from tests.support.changing import add, change
+from tests.support.client import Client, serving
+from tests.support.databases import Clone, Database, connected
+from tests.support.recording import record, write
+
+ASKED = ("Experiment", "Model", "Feature", "Deployment", "ExpertReview", "ComposerEpisode")
+"""Types whose columns have all kinds: keys, enums, numbers, times, dates, JSON, vectors, lists of texts and UUIDs."""
+
+MOST = 40
+"""Lists in one operation."""
+
+FREED = """
+    DO $$
+    DECLARE one record;
+    BEGIN
+        FOR one IN SELECT format('DROP TRIGGER %I ON %s', t.tgname, t.tgrelid::regclass) AS statement
+            FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE NOT t.tgisinternal AND n.nspname IN ('public', 'ml')
+            UNION ALL
+            SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname)
+            FROM pg_constraint AS k JOIN pg_namespace AS n ON n.oid = k.connamespace
+            WHERE k.contype IN ('f', 'c') AND k.conrelid <> 0 AND n.nspname IN ('public', 'ml')
+            UNION ALL
+            SELECT format('DROP VIEW IF EXISTS %I.%I CASCADE', n.nspname, c.relname)
+            FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE c.relkind = 'v' AND n.nspname IN ('public', 'ml')
+        LOOP EXECUTE one.statement; END LOOP;
+    END $$;
+"""
+"""Takes away what keeps columns of the platform from having another type."""
+
+COLUMNS = """
+    SELECT c.oid::regclass AS name, a.attname, y.typtype AS kind, a.atthasdef AS filled,
+        format_type(a.atttypid, a.atttypmod) AS type,
+        a.attnum % 2 = 0 AS twice, format('domain_%s_%s', c.oid, a.attnum) AS domain
+    FROM pg_attribute AS a
+    JOIN pg_type AS y ON y.oid = a.atttypid
+    JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND n.nspname IN ('public', 'ml') AND a.attnum > 0 AND NOT a.attisdropped
+"""
+
+IN_DOMAINS = f"""
+    {FREED}
+    DO $$
+    DECLARE one record; base text;
+    BEGIN
+        FOR one IN {COLUMNS} LOOP
+            CONTINUE WHEN one.kind = 'e';  -- Postgres compares a domain over an enum with no label
+            base := one.type;
+            IF one.twice THEN
+                EXECUTE format('CREATE DOMAIN %I AS %s', one.domain || '_below', base);
+                base := one.domain || '_below';
+            END IF;
+            EXECUTE format('CREATE DOMAIN %I AS %s', one.domain, base);
+            BEGIN
+                EXECUTE format('ALTER TABLE %s ALTER COLUMN %I TYPE %I', one.name, one.attname, one.domain);
+            EXCEPTION WHEN feature_not_supported OR undefined_function OR datatype_mismatch
+                OR invalid_table_definition OR invalid_column_definition THEN
+            END;
+        END LOOP;
+    END $$
+"""
+"""Every column of the platform's but its enums in a domain, half of them in a domain over a domain; what a
+generated column or the predicate of an index reads stays as it is."""
+
+TEXT_IDS = f"""
+    {FREED}
+    DO $$
+    DECLARE one record;
+    BEGIN
+        FOR one IN {COLUMNS} LOOP
+            CONTINUE WHEN one.type NOT IN ('uuid', 'uuid[]');
+            IF one.filled THEN
+                EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT', one.name, one.attname);
+            END IF;
+            EXECUTE format('ALTER TABLE %s ALTER COLUMN %I TYPE %s', one.name, one.attname,
+                replace(one.type, 'uuid', 'text'));
+            IF one.filled AND one.type = 'uuid' THEN
+                EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT gen_random_uuid()::text',
+                    one.name, one.attname);
+            END IF;
+        END LOOP;
+    END $$
+"""
+"""Every UUID of the platform's as text."""
+
+SOME_TEXT = f"""
+    {FREED}
+    ALTER TABLE ml_deployments ALTER COLUMN id DROP DEFAULT, ALTER COLUMN id TYPE text;
+    ALTER TABLE ml_deployments ALTER COLUMN id SET DEFAULT gen_random_uuid()::text;
+    ALTER TABLE ml_model_registry ALTER COLUMN experiment_id TYPE text;
+    CREATE DOMAIN stage AS model_stage_enum;
+    ALTER TABLE ml_model_registry ALTER COLUMN stage DROP DEFAULT, ALTER COLUMN stage TYPE stage;
+"""
+"""A key as text that others refer to by UUIDs, a reference as text to a UUID, and an enum in a domain."""
+
+WORLDS = {"domains": IN_DOMAINS, "text ids": TEXT_IDS, "some": SOME_TEXT}
+Worlds = tuple[Client, list[Client], Database]
+
+
+@pytest.fixture(scope="module", params=WORLDS)
+async def worlds(demo_template: Database, clone: Clone, request: pytest.FixtureRequest) -> AsyncIterator[Worlds]:
+    """The demo data as it is, and both executors on the same data stored otherwise."""
+    async with clone(demo_template) as plain, clone(demo_template) as copy, AsyncExitStack() as stack:
+        async with connected(copy.admin_url) as sql:
+            await sql.execute(WORLDS[request.param])
+        there = await stack.enter_async_context(serving(plain.gateway_url))
+        both = [
+            await stack.enter_async_context(serving(copy.gateway_url, compiler=compiler)) for compiler in (True, False)
+        ]
+        yield there, both, copy
+
+
+async def test_domains_are_no_difference_and_text_is_said(worlds: Worlds, request: pytest.FixtureRequest) -> None:
+    written: list[str] = []
+    await check(worlds[2].gateway_url, written.append)
+    told = "".join(written)
+    assert "domain_" not in told
+    text = "ml_deployments.id is text, not uuid: it is compared as one"
+    assert (text in told) is ("text ids" in request.node.callspec.id or "some" in request.node.callspec.id)
+
+
+async def same(worlds: Worlds, query: str) -> Any:
+    """What all three answer; a relation by SQL of its own may fail where its ends are stored in two ways, in a typed
+    error and in both executors."""
+    there, both, _ = worlds
+    expected = await there.data(query)
+    compiled, loaded = [await one.ask(query) for one in both]
+    failed = {told(answer) for answer in (compiled, loaded)}
+    assert len(failed) == 1, failed
+    assert {code for code, *_ in next(iter(failed))} <= {"MISSING_IN_DATABASE"}
+    for _, *path in next(iter(failed)):
+        emptied(expected, path)
+    assert compiled["data"] == expected
+    assert loaded["data"] == expected
+    return expected
+
+
+def told(answer: dict[str, Any]) -> frozenset[tuple[Any, ...]]:
+    """The errors of an answer: codes and paths."""
+    return frozenset((error["extensions"]["code"], *error["path"]) for error in answer.get("errors", ()))
+
+
+def emptied(data: Any, path: list[Any]) -> None:
+    """Takes away what could not be answered."""
+    for step in path[:-1]:
+        data = data[step]
+    data[path[-1]] = None
+
+
+@pytest.mark.parametrize("type_", [catalogue()[name] for name in ASKED], ids=lambda type_: type_.name)
+async def test_columns_are_read_filtered_and_ordered(worlds: Worlds, type_: Type) -> None:
+    of, fields = type_.plural, await inputs(worlds[0], type_)
+    every = everything(type_, without=frozenset({"rowVersion"}))
+    row = (await same(worlds, f"{{ {of}(first: 4) {{ totalCount nodes {{ {every} }} }} }}"))[of]["nodes"]
+    found: dict[str, Any] = {}
+    for node in row:
+        found |= {name: value for name, value in node.items() if value is not None and name not in found}
+    wheres = [
+        f"{name}: {{ {operator}: {literal(found[name], kind)} }}"
+        for name, kind in fields.items()
+        if name in found and isinstance(found[name], str | int | float) and name not in {"id", "rowVersion"}
+        for operator in (["eq", "ne"] if kind == "BooleanFilter" else ["eq", "in", "notIn"])
+    ]
+    for start in range(0, len(wheres), MOST):
+        some = enumerate(wheres[start : start + MOST])
+        asked = (f"w{n}: {of}(first: 2, where: {{ {where} }}) {{ totalCount nodes {{ id }} }}" for n, where in some)
+        await same(worlds, f"{{ {' '.join(asked)} }}")
+    page, names = "pageInfo { endCursor } nodes { id }", await orderable(worlds[0], type_)
+    orders = {name: f"orderBy: [{{field: {name}}}]" for name in names}
+    first = await same(
+        worlds, f"{{ {' '.join(f'{n}: {of}(first: 2, {by}) {{ {page} }}' for n, by in orders.items())} }}"
+    )
+    after = {name: first[name]["pageInfo"]["endCursor"] for name in orders}
+    then = (f'{name}: {of}(first: 2, {by}, after: "{after[name]}") {{ {page} }}' for name, by in orders.items())
+    await same(worlds, f"{{ {' '.join(then)} }}")
+
+
+async def inputs(client: Client, type_: Type) -> dict[str, str]:
+    """The filters of a type's columns, by name."""
+    data = await client.data(f'{{ __type(name: "{type_.name}Where") {{ inputFields {{ name type {{ name }} }} }} }}')
+    return {one["name"]: one["type"]["name"] for one in data["__type"]["inputFields"] if one["type"]["name"]}
+
+
+async def orderable(client: Client, type_: Type) -> list[str]:
+    data = await client.data(f'{{ __type(name: "{type_.name}Field") {{ enumValues {{ name }} }} }}')
+    return [one["name"] for one in data["__type"]["enumValues"]][:25]
+
+
+def literal(value: Any, kind: str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    enums = kind.removesuffix("Filter") not in {"String", "UUID", "DateTime", "Date", "ID", "JSON"}
+    return str(value) if enums else '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+BOUND = """
+    CREATE DOMAIN short AS varchar(5);
+    CREATE DOMAIN needed AS short NOT NULL;
+    CREATE DOMAIN share AS numeric(5,4) CHECK (VALUE <> 0.5);
+    ALTER TABLE ml_feature_store ALTER COLUMN data_type TYPE short USING left(data_type, 5);
+    ALTER TABLE ml_feature_store ALTER COLUMN entity_type DROP DEFAULT;
+    ALTER TABLE ml_feature_store ALTER COLUMN entity_type TYPE needed USING left(entity_type, 5);
+    ALTER TABLE ml_feature_store ALTER COLUMN global_importance TYPE share;
+"""
+
+
+@pytest.fixture
+async def bound(database: Database) -> AsyncIterator[tuple[Client, asyncpg.Connection]]:
+    async with connected(database.admin_url) as sql:
+        await sql.execute(BOUND)
+        async with serving(database.gateway_url) as client:
+            yield client, sql
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, None),
+        ({"entityType": "abcde", "globalImportance": 0.25}, None),
+        ({"entityType": "abcdef"}, "entityType has 6 characters; at most 5 are kept"),
+        ({"dataType": "abcdef"}, "dataType has 6 characters; at most 5 are kept"),
+        ({"entityType": None}, "entityType needs a value in this database"),
+        ({"globalImportance": 10}, "globalImportance is too large: the column has 1 digits before the point"),
+        ({"globalImportance": 0.5}, "a check of the database does not allow"),
+    ],
+)
+async def test_what_a_domain_demands_is_said_of_the_row(
+    bound: tuple[Client, asyncpg.Connection], given: dict[str, Any], says: str | None
+) -> None:
+    client, sql = bound
+    row = {"featureName": "one", "featureVersion": "1", "dataType": "float", "entityType": "hcp", **given}
+    result = await write(client, "createFeature", **row)
+    if says is None:
+        assert result["__typename"] == "Recorded", result
+        stored = await sql.fetchrow("SELECT * FROM ml_feature_store WHERE feature_name = 'one'")
+        assert stored["entity_type"] == row["entityType"]
+    else:
+        assert result["__typename"] == "RowsRejected", result
+        assert says in result["rows"][0]["message"]
+
+
+async def test_rows_are_changed_and_recorded(worlds: Worlds, request: pytest.FixtureRequest) -> None:
+    _, (client, _), copy = worlds
+    if "some" in request.node.callspec.id:
+        moved = await client.ask(
+            'mutation { promoteModel(input: {id: "Model:00000000-0000-4000-8000-000000000000", to: SHADOW}) '
+            "{ __typename } }"
+        )
+        assert {code for code, *_ in told(moved)} <= {"MISSING_IN_DATABASE"}
+        return
+    async with connected(copy.admin_url) as sql:
+        key = await add(sql, "ml_model_registry", stage="staging")
+        service = await sql.fetchval("SELECT id FROM ml_bentoml_services LIMIT 1")
+    moved = await change(client, "promoteModel", id=f"Model:{key}", to="SHADOW")
+    assert moved["node"]["stage"] == "SHADOW", moved
+    rows = [{"service": {"id": f"BentoService:{service}"}, "requestsTotal": count} for count in (1, 2)]
+    assert (await record(client, "recordServingMetrics", rows))["inserted"] == 2
+    assert (await write(client, "updateModel", id=f"Model:{key}", algorithm="other"))["updated"] == 1
