@@ -183,11 +183,14 @@ def test_what_is_no_program_is_not_drawn() -> None:
     assert refused("a.sql", "SELECT not := 1") is None
 
 
-def ended(code: str, timeout: float) -> Ended:
-    """What is told of a process that does this."""
+def ended(code: str, timeout: float, first: float = 0.01) -> Ended:
+    """What is told of a process that does this, where the first pause between two looks takes so many seconds."""
+    pauses = iter([first])
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     try:
-        return waited(process.pid, Asked(None, "", "", (), {}, (), "", "", timeout), lambda: time.sleep(0.01))
+        return waited(
+            process.pid, Asked(None, "", "", (), {}, (), "", "", timeout), lambda: time.sleep(next(pauses, 0.01))
+        )
     finally:
         process.returncode = 0  # it has been waited for
 
@@ -209,5 +212,7 @@ def test_a_run_is_ended_by_the_seconds_of_the_processor(monkeypatch: pytest.Monk
     assert waits.cpu < 1
     monkeypatch.setattr(watch, "STILL", 1.0)
     assert ended("import time; time.sleep(1e6)", 1e6).over == "still"
+    monkeypatch.setattr(watch, "STOPPED", 0.5)
+    assert ended("import time; time.sleep(2)", 1e6, first=1.5).over is None, "who looks was stopped"
     works = ended("import time\nwhile time.process_time() < 2: pass", 1e6)
     assert (works.over, works.status) == (None, 0)

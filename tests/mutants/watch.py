@@ -15,6 +15,8 @@ EVERY = 1.0
 """Seconds between two looks at the processes."""
 STILL = 300.0
 """Seconds without work after which a run waits for what never comes; tests wait at most 120 s for anything."""
+STOPPED = 10.0
+"""Seconds without a look after which all were stopped, by a signal or with the machine: no time of the run's."""
 STILL_SHARE = 0.02
 """The share of a processor below which a process does no work: servers look at their clocks."""
 
@@ -41,9 +43,12 @@ class Watch:
     def over(self) -> str | None:
         """Why the run is to be ended, "endless" or "still"; None while it may go on."""
         now = time.monotonic()
-        if now - self._looked < EVERY:
+        passed = now - self._looked
+        if passed < EVERY:
             return None
         self._looked = now
+        if passed > STOPPED:
+            self._moved_at += passed
         seconds = self.seconds(used(self._pid))
         if seconds >= self._limit:
             return "endless"
