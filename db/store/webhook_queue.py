@@ -97,6 +97,11 @@ _CLAIM = """
         CASE WHEN e.old_secret_until > now() THEN e.old_secret END, m.position
 """
 """Claims due messages, unless an earlier message of the same row has become due again."""
+_GIVE_BACK = """
+    UPDATE gateway.webhook_messages SET next_at = now()
+    WHERE message_id = ANY ($1::text[]) AND next_at > now() AND dead_at IS NULL
+        AND EXISTS (SELECT FROM gateway.webhook_sender WHERE holder = $2::text)
+"""
 _FAIL = """
     UPDATE gateway.webhook_messages AS m
     SET failure = f.failure,
@@ -190,6 +195,11 @@ async def claim(connection: asyncpg.Connection, ids: Sequence[str], seconds: flo
         Claim(id_, name, url, body, attempts, [one for one in (secret, old) if one])
         for id_, name, url, body, attempts, secret, old, _ in sorted(rows, key=lambda row: row[7])
     ]
+
+
+async def give_back(connection: asyncpg.Connection, ids: Sequence[str], holder: str) -> None:
+    """Ends claims whose attempts were cut off, while ``holder`` has the lease; the next attempt is due at once."""
+    await connection.execute(_GIVE_BACK, ids, holder)
 
 
 async def taken(connection: asyncpg.Connection, ids: Sequence[str]) -> None:

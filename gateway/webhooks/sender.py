@@ -66,6 +66,8 @@ class _DueMessages:
     """Due messages of a receiver, and when to look again."""
 
     ids: deque[str] = field(default_factory=deque)
+    claiming: Sequence[str] = ()
+    """Those that are being claimed, or were when that was interrupted."""
     look_at: float = float("-inf")
 
 
@@ -109,6 +111,8 @@ class WebhookSender:
         self._alerts_heard = False
         self._no_alerts = ""
         """Why alerts cannot be followed, as logged last; empty while they can."""
+        self._may_hold = False
+        """Whether this process may hold the lease: from before it is taken until it is given back."""
         self._refused: set[str] = set()
         """Receivers with invalid filters, which were logged."""
 
@@ -147,12 +151,27 @@ class WebhookSender:
                 failed = True
             except Exception:
                 log.exception("sending webhooks has failed, and begins again")
+            finally:
+                if self._may_hold:
+                    with suppress(DatabaseError, *_LOST):
+                        async with asyncio.timeout(GRACE_SECONDS):
+                            await self._leave()
             await asyncio.sleep(LOOK_SECONDS * random.uniform(0.6, 1.0))  # noqa: S311 - not all at once
 
     async def _take(self) -> bool:
+        self._may_hold = True  # also where the answer does not arrive
         with translated():
             async with self._writer.begin() as connection:
-                return (await connection.exec_driver_sql(webhook_queue.TAKE_LEASE, (self._holder,))).first() is not None
+                taken = (await connection.exec_driver_sql(webhook_queue.TAKE_LEASE, (self._holder,))).first()
+        self._may_hold = taken is not None
+        return self._may_hold
+
+    async def _leave(self) -> None:
+        """Gives the lease back by a connection of the pool, where none of its own could."""
+        with translated():
+            async with self._writer.begin() as connection:
+                await connection.exec_driver_sql(webhook_queue.LEAVE, (self._holder,))
+        self._may_hold = False
 
     async def _send(self) -> None:
         """Sends until another process does, or there are no receivers."""
@@ -173,6 +192,7 @@ class WebhookSender:
                 with suppress(*_LOST):
                     async with asyncio.timeout(GRACE_SECONDS):
                         await connection.execute(webhook_queue.LEAVE, self._holder)
+                        self._may_hold = False
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[asyncpg.Connection]:
@@ -317,6 +337,10 @@ class WebhookSender:
                 for task in under_way:
                     task.cancel()
                 await asyncio.gather(*under_way, return_exceptions=True)
+            if cut := [*due.claiming, *(claim.id for claim in under_way.values())]:
+                with suppress(*_LOST):
+                    async with held.turn:
+                        await webhook_queue.give_back(held.connection, cut, self._holder)
 
     async def _claim(self, connection: asyncpg.Connection, name: str, most: int, due: _DueMessages) -> list[Claim]:
         """The next messages of a receiver, the longest due first."""
@@ -325,8 +349,11 @@ class WebhookSender:
             if len(due.ids) < most:
                 now = time.monotonic()
                 due.look_at = now + max(0.0, (now - began) / LOOKING - IDLE_SECONDS)
-        ids = [due.ids.popleft() for _ in range(min(most, len(due.ids)))]
-        return await webhook_queue.claim(connection, ids, self._settings.webhook_timeout + CLAIM_MARGIN) if ids else []
+        due.claiming = [due.ids.popleft() for _ in range(min(most, len(due.ids)))]
+        seconds = self._settings.webhook_timeout + CLAIM_MARGIN
+        claims = await webhook_queue.claim(connection, due.claiming, seconds) if due.claiming else []
+        due.claiming = ()
+        return claims
 
     async def _attempt(self, claim: Claim) -> Attempted:
         settings = self._settings

@@ -367,6 +367,102 @@ async def test_one_of_two_sends_and_the_other_takes_over(database: Database, sql
     assert len({post.id for post in receiver.posts}) == 20
 
 
+async def ended_while(url: str, reached: asyncio.Event, **settings: Any) -> None:
+    """Runs a sender until it is in the middle of something, and ends it there in an orderly way."""
+    async with sender(url, **settings):
+        async with asyncio.timeout(20):
+            await reached.wait()
+
+
+@pytest.mark.parametrize("middle", ["taking", "connecting"])
+async def test_the_lease_is_given_back_wherever_a_sender_is_ended(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, middle: str
+) -> None:
+    """After the lease was taken, before its answer was read or a connection of the sender's own was open."""
+    reached = asyncio.Event()
+    take = sending.WebhookSender._take
+
+    async def without_end(*_arguments: Any, **_named: Any) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    async def taken(self: sending.WebhookSender) -> bool:
+        await take(self)
+        self._may_hold = True  # as before the answer
+        await without_end()
+        return True
+
+    await create(database, "http://127.0.0.1:9/", name="nobody")
+    with monkeypatch.context() as changed:
+        if middle == "taking":
+            changed.setattr(sending.WebhookSender, "_take", taken)
+        else:
+            changed.setattr(sending.changelog, "connect", without_end)
+        await ended_while(database.gateway_url, reached, **FAST)
+    assert await sql.fetch("SELECT holder, held_until FROM gateway.webhook_sender") == [(None, None)]
+
+
+async def test_a_sender_that_cannot_connect_leaves_the_lease_to_others(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the pool's connections and no other, as where a role's connections are used up."""
+    connecting, fails = sending.changelog.connect, asyncio.Event()
+
+    async def once(*arguments: Any, **named: Any) -> asyncpg.Connection:
+        if not fails.is_set():
+            fails.set()
+            raise OSError("no more connections")
+        return await connecting(*arguments, **named)
+
+    monkeypatch.setattr(sending.changelog, "connect", once)
+    monkeypatch.setattr(sending, "LOOK_SECONDS", 300.0)
+    async with receiving() as receiver:
+        await create(database, receiver.url)
+        async with sender(database.gateway_url, **FAST):
+            await asyncio.wait_for(fails.wait(), 20)
+            await became(sql, "SELECT FROM gateway.webhook_sender WHERE holder IS NULL")
+            async with sender(database.gateway_url, **FAST):
+                await record(sql, "Model:c", "STAGING")
+                await receiver.until(1)
+
+
+@pytest.mark.parametrize("middle", ["sending", "claiming"])
+async def test_a_message_whose_attempt_is_cut_off_is_due_at_once(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, middle: str
+) -> None:
+    """By the end of the sender; its claim would last for minutes."""
+    reached = asyncio.Event()
+    claim = webhook_queue.claim
+    monkeypatch.setattr(sending, "GRACE_SECONDS", 0.2)
+
+    async def hang(_post: Post) -> bytes:
+        reached.set()
+        await asyncio.Event().wait()
+        return OK
+
+    async def claimed(*arguments: Any) -> list[webhook_queue.Claim]:
+        found = await claim(*arguments)
+        if found:
+            reached.set()
+            await asyncio.Event().wait()
+        return found
+
+    slow = FAST | {"webhook_timeout": 200.0}
+    async with receiving(hang) as hanging, receiving() as receiver:
+        await create(database, hanging.url)
+        with monkeypatch.context() as changed:
+            if middle == "claiming":
+                changed.setattr(webhook_queue, "claim", claimed)
+            task = asyncio.create_task(ended_while(database.gateway_url, reached, **slow))
+            await became(sql, "SELECT FROM gateway.webhook_sender WHERE place IS NOT NULL")
+            await record(sql, "Model:m", "STAGING")
+            await task
+        assert await sql.fetchval("SELECT count(*) FROM gateway.webhook_messages WHERE next_at <= now()") == 1
+        await sql.execute("UPDATE gateway.webhook_endpoints SET url = $1", receiver.url)
+        async with sender(database.gateway_url, **slow):
+            await receiver.until(1)
+
+
 async def test_one_that_is_stopped_in_a_transaction_is_passed_over(
     database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
