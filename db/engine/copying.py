@@ -18,11 +18,12 @@ from db.engine.readers import Identity, give_up, roll_back
 from db.engine.session import setting
 
 Take = Callable[[bytes], Awaitable[None]]
-CopyFormat = Literal["csv", "plain", "values"]
-"""CSV; CSV of texts that need neither quotes nor escapes, which is faster; or texts separated by ``MARK``, with
-``NULL`` for nulls and with doubled backslashes."""
+CopyFormat = Literal["binary", "csv", "plain", "values"]
+"""Postgres's binary format; CSV; CSV of texts that need neither quotes nor escapes, which is faster; or texts separated
+by ``MARK``, with ``NULL`` for nulls and with doubled backslashes."""
 MARK, NULL = b"\x01", b"\x02"
 _OPTIONS: dict[CopyFormat, dict[str, Any]] = {
+    "binary": {"format": "binary"},
     "csv": {"format": "csv"},
     "plain": {"format": "text", "delimiter": ",", "null": ""},
     "values": {"format": "text", "delimiter": MARK.decode(), "null": NULL.decode()},

@@ -31,6 +31,7 @@ from gateway.http.response import (
     respond_unchanged,
 )
 from gateway.observability.logging import request_id as current_request_id
+from gateway.operations import table_formats
 from gateway.operations.answer import Answer
 from gateway.operations.call import Call
 from gateway.operations.deadline import Deadline, DisconnectedError
@@ -38,7 +39,6 @@ from gateway.operations.planner import PlannedOperation
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, request_error
 from gateway.operations.request import Parameters
 from gateway.operations.service import OperationService
-from gateway.operations.table_formats import WRITERS
 from gateway.settings import Settings
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
@@ -91,7 +91,7 @@ class GraphQLEndpoint:
                 if asked == EVENTS:
                     await self._events(scope, given, receive, send, call)
                     return
-                if asked in WRITERS:
+                if asked in table_formats.FORMATS:
                     await self._table(scope, given, receive, send, call, asked)
                     return
                 media = asked
@@ -224,6 +224,7 @@ class GraphQLEndpoint:
             Exception: Nothing was sent yet.
         """
         planned = await self._begun(scope, given, receive, send, call)
+        await table_formats.load()
         answer = self._service.table(planned, call, media)
         call.record["media"] = media
 

@@ -13,7 +13,7 @@ from starlette.types import Message, Send
 
 from gateway.http.header_cache import remembered
 from gateway.operations.refusals import JSON, RefusedError, request_error
-from gateway.operations.table_formats import ARROW, CSV, JSON_LINES, WRITERS
+from gateway.operations.table_formats import ARROW, CSV, FORMATS, JSON_LINES
 from schema.error_codes import ErrorCode
 
 if sys.version_info >= (3, 14):
@@ -27,7 +27,7 @@ PROBLEM = "application/problem+json"
 
 EVENTS = "text/event-stream"
 
-STREAMED = frozenset({EVENTS, *WRITERS})
+STREAMED = frozenset({EVENTS, *FORMATS})
 """Media types whose bodies are streamed."""
 
 

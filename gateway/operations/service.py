@@ -268,7 +268,7 @@ class OperationService:
         return self._subscriptions.messages(planned, call)
 
     def table(self, planned: PlannedOperation, call: Call, media: str) -> TableAnswer:
-        """A prepared operation, to be answered as a table of a media type in `WRITERS`.
+        """A prepared operation, to be answered as a table of a media type in `table_formats.FORMATS`.
 
         Raises:
             RefusedError: It cannot be a table.

@@ -1,10 +1,16 @@
-"""Table formats: CSV and JSON lines by Postgres's COPY, and Arrow made from CSV batch by batch."""
+"""Table formats: CSV, JSON lines and Arrow from columns that Postgres copies in binary.
+
+Without the extra `arrow`, CSV and JSON lines are made from Postgres's texts, with the same bytes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
 from typing import Any, Protocol
 
 import orjson
@@ -21,8 +27,8 @@ ARROW = "application/vnd.apache.arrow.stream"
 
 _NO_NUMBERS = frozenset({b"NaN", b"Infinity", b"-Infinity"})
 """The forms in which Postgres writes numbers without a JSON form."""
-BATCH = 1_000_000
-"""The approximate bytes of CSV per Arrow batch."""
+BLOCKS = 125_000, 1_000_000
+"""The approximate bytes of columns that are converted at once, at first and then: the client waits for the first."""
 
 
 def _has_no_numbers(copied: bytes) -> bool:
@@ -115,81 +121,122 @@ class JsonLinesWriter:
         return orjson.dumps({"errors": errors}) + b"\n"
 
 
-class ArrowWriter:
-    """An Arrow stream of record batches, made from CSV by pyarrow in a thread."""
+class ColumnsWriter:
+    """A table made from columns by pyarrow in a thread, block by block; Postgres sends them in binary."""
+
+    copied: CopyFormat = "binary"
+    _json = False
+    """Whether texts are sent as JSON."""
 
     def __init__(self, table: Table) -> None:
-        try:
-            import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to import
-            from pyarrow import csv, ipc  # noqa: PLC0415
-        except ImportError as error:
-            message = (
-                f"Arrow needs pyarrow, which this gateway lacks ({error}); its operator can install "
-                f"e2i-gateway[arrow]. Until then request {CSV} or {JSON_LINES}."
-            )
-            raise RefusedError(406, request_error(ErrorCode.NOT_ACCEPTABLE, message)) from None
         self._table = table
-        self.copied: CopyFormat = "plain" if table.is_plain else "csv"
-        self._csv, self._invalid = csv, pa.ArrowInvalid
-        names = [one.name for one in table.columns]
-        types = [_arrow_type(pa, one.kind) for one in table.columns]
-        self._schema = pa.schema(list(zip(names, types, strict=True)))
-        self._reading = csv.ReadOptions(column_names=names, use_threads=False, block_size=16 * BATCH)
-        self._parsing = csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
-        self._converting = csv.ConvertOptions(
-            column_types=self._schema,
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            true_values=["true"],
-            false_values=["false"],
-        )
-        self._sink = io.BytesIO()
-        self._stream = ipc.new_stream(self._sink, self._schema)
+        self._mark = table_columns().new_mark()
         self._waiting: list[bytes] = []
-        self._size = 0
-        self._batch: asyncio.Future[bytes] | None = None
-        """The batch that is being made; Postgres writes the next one meanwhile."""
+        self._size, self._block_size = 0, BLOCKS[0]
+        self._made: asyncio.Future[bytes] | None = None
+        """The block that is being made; Postgres writes the next one meanwhile."""
 
     def statement(self) -> Statement:
-        return self._table.typed()
+        return self._table.sent(self._mark, json=self._json)
+
+    def begin(self) -> bytes:
+        return b""
+
+    async def rows(self, copied: bytes) -> bytes:
+        made = await self._next(b"".join(self._waiting)) if self._size >= self._block_size else b""
+        self._waiting.append(copied)
+        self._size += len(copied)
+        return made
+
+    async def end(self) -> bytes:
+        made = await self._next(b"".join(self._waiting).removesuffix(table_columns().TRAILER))
+        return made + await self._last()
+
+    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:  # noqa: ARG002 - most formats have no form for errors
+        return b""
+
+    async def _next(self, data: bytes) -> bytes:
+        """Begins the next block, and returns the one before it."""
+        made = await self._last()
+        self._waiting, self._size = [], 0
+        self._block_size = min(2 * self._block_size, BLOCKS[1])
+        self._made = asyncio.ensure_future(asyncio.to_thread(self._block, data))
+        self._made.add_done_callback(lambda made: made.cancelled() or made.exception())  # read, if nobody waits
+        return made
+
+    async def _last(self) -> bytes:
+        """The block that was begun; empty if there is none."""
+        made, self._made = self._made, None
+        return await made if made else b""
+
+    def _block(self, data: bytes) -> bytes:
+        block = table_columns().Block(data, self._mark)
+        if not block.rows:
+            return b""
+        values = [block.column(one.sent_as) for one in self._table.columns]
+        block.end()
+        return self._convert(values)
+
+    def _convert(self, values: list[Any]) -> bytes:
+        """The bytes of columns of equal length."""
+        raise NotImplementedError
+
+
+class ColumnsCsvWriter(ColumnsWriter):
+    """As `CsvWriter`."""
+
+    def begin(self) -> bytes:
+        return CsvWriter(self._table).begin()
+
+    def _convert(self, values: list[Any]) -> bytes:
+        lines: bytes = table_columns().csv(self._table.columns, values)
+        return lines
+
+
+class ColumnsJsonLinesWriter(ColumnsWriter):
+    """As `JsonLinesWriter`."""
+
+    _json = True
+
+    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:
+        return JsonLinesWriter(self._table).failed(errors)
+
+    def _convert(self, values: list[Any]) -> bytes:
+        lines: bytes = table_columns().json_lines(self._table.columns, values)
+        return lines
+
+
+class ArrowWriter(ColumnsWriter):
+    """An Arrow stream of record batches."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        import pyarrow as pa  # noqa: PLC0415 - an extra, and slow to import
+        from pyarrow import ipc  # noqa: PLC0415
+
+        self._pa = pa
+        self._schema = pa.schema([(one.name, _arrow_type(pa, one.kind)) for one in table.columns])
+        self._sink = io.BytesIO()
+        self._stream = ipc.new_stream(self._sink, self._schema)
 
     def begin(self) -> bytes:
         return self._written()
 
-    async def rows(self, copied: bytes) -> bytes:
-        self._waiting.append(copied)
-        self._size += len(copied)
-        return await self._next() if self._size >= BATCH else b""
-
     async def end(self) -> bytes:
-        batches = await self._next() if self._waiting else b""
-        batches += await self._made()
+        made = await super().end()
         self._stream.close()
-        return batches + self._written()
+        return made + self._written()
 
-    def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:  # noqa: ARG002 - the stream has no form for errors
-        return b""
-
-    async def _next(self) -> bytes:
-        """Begins the next batch, and returns the one before it."""
-        made = await self._made()
-        text, self._waiting, self._size = b"".join(self._waiting), [], 0
-        self._batch = asyncio.ensure_future(asyncio.to_thread(self._convert, text))
-        self._batch.add_done_callback(lambda batch: batch.cancelled() or batch.exception())  # read, if nobody waits
-        return made
-
-    async def _made(self) -> bytes:
-        """The batch that was begun; empty if there is none."""
-        batch, self._batch = self._batch, None
-        return await batch if batch else b""
-
-    def _convert(self, text: bytes) -> bytes:
+    def _convert(self, values: list[Any]) -> bytes:
+        columns = self._table.columns
         try:
-            read = self._csv.read_csv(io.BytesIO(text), self._reading, self._parsing, self._converting)
-        except self._invalid as error:
+            arrays = [
+                table_columns().typed(column, type_, array)
+                for column, type_, array in zip(columns, self._schema.types, values, strict=True)
+            ]
+        except self._pa.ArrowInvalid as error:
             raise request_error(ErrorCode.UNREPRESENTABLE_VALUE, f"Arrow cannot represent a value: {error}") from None
-        self._stream.write_table(read)
+        self._stream.write_batch(self._pa.record_batch(arrays, schema=self._schema))
         return self._written()
 
     def _written(self) -> bytes:
@@ -215,9 +262,45 @@ def _arrow_type(pa: Any, kind: ColumnKind) -> Any:
     return made.get(kind.name, pa.string())
 
 
-WRITERS: dict[str, type[CsvWriter | JsonLinesWriter | ArrowWriter]] = {
-    CSV: CsvWriter,
-    JSON_LINES: JsonLinesWriter,
-    ARROW: ArrowWriter,
-}
-"""The formats by media type."""
+_COLUMNS = "gateway.operations.table_columns"
+FORMATS = frozenset({CSV, JSON_LINES, ARROW})
+"""The media types of tables."""
+
+
+def table_columns() -> Any:
+    """The module that makes columns; it needs the extra `arrow`, and is slow to import.
+
+    Raises:
+        ImportError: This gateway lacks it.
+    """
+    return import_module(_COLUMNS)
+
+
+async def load() -> None:
+    """Imports what columns are made with, if it is there, without holding up the event loop."""
+    if _COLUMNS not in sys.modules:
+        with suppress(ImportError):
+            await asyncio.to_thread(table_columns)
+
+
+def writer_of(media: str, table: Table) -> TableWriter:
+    """The writer of a format: by columns, or without the extra `arrow` by Postgres's texts.
+
+    Raises:
+        RefusedError: The format needs the extra.
+    """
+    try:
+        made: dict[str, type[ColumnsWriter]] = {
+            CSV: ColumnsCsvWriter,
+            JSON_LINES: ColumnsJsonLinesWriter,
+            ARROW: ArrowWriter,
+        }
+        return made[media](table)
+    except ImportError as error:
+        if media != ARROW:
+            return CsvWriter(table) if media == CSV else JsonLinesWriter(table)
+        message = (
+            f"Arrow needs numpy and pyarrow, which this gateway lacks ({error}); its operator can install "
+            f"e2i-gateway[arrow]. Until then request {CSV} or {JSON_LINES}."
+        )
+        raise RefusedError(406, request_error(ErrorCode.NOT_ACCEPTABLE, message)) from None

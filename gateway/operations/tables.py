@@ -22,7 +22,7 @@ from gateway.operations.limiter import RequestLimiter
 from gateway.operations.planner import PlannedOperation, Planner
 from gateway.operations.refusals import RefusedDocumentError, RefusedError, refuse, request_error, too_late
 from gateway.operations.runner import Runner
-from gateway.operations.table_formats import WRITERS, TableWriter
+from gateway.operations.table_formats import TableWriter, writer_of
 from gateway.settings import Settings
 from schema.catalogue.selection import Operation, Selection
 from schema.error_codes import ErrorCode
@@ -94,7 +94,7 @@ class TableAnswer:
         self._planned = planned
         self._call = call
         self._selection, self._table = service.table(planned)
-        self._writer: TableWriter = WRITERS[media](self._table)
+        self._writer: TableWriter = writer_of(media, self._table)
         self._rows = self._size = 0
         self._waited = 0.0
 

@@ -35,6 +35,17 @@ Statement = tuple[str, Sequence[Any]]
 PLAIN = frozenset({"uuid", "boolean", "integer", "bigint", "double", "numeric", "time", "date"})
 """Kinds whose texts need neither quotes nor escapes in CSV and JSON."""
 
+SENT_AS = {
+    "boolean": "bool",
+    "integer": "int8",
+    "bigint": "int8",
+    "double": "float8",
+    "numeric": "float8",
+    "time": "timestamptz",
+    "date": "date",
+}
+"""The Postgres types in which kinds are sent in binary; others are sent as text."""
+
 _UTC = "AT TIME ZONE INTERVAL '0'"
 """To UTC without the lookup of a zone's name, which each value would repeat."""
 _DIGITS = "CASE octet_length({x}) WHEN 15 THEN {x} WHEN 8 THEN {x} || '.000000' ELSE rpad({x}, 15, '0') END"
@@ -82,10 +93,21 @@ class Column:
         return _label(kind, value) if kind.labels else kind.sql(value)
 
     @property
-    def typed(self) -> str:
-        """The same, with times and dates in the form of Postgres, times with their offset."""
-        as_they_are = {"time": "timestamptz", "date": "date"}.get(self.kind.name)
-        return f"c{self.place}::{as_they_are}" if as_they_are else self.text
+    def sent_as(self) -> str:
+        """The Postgres type in which it is sent in binary: as wide as any column of its kind, or the text."""
+        return "text" if self.prefix else SENT_AS.get(self.kind.name, "text")
+
+    def sent(self, *, json: bool) -> str:
+        """The value to be sent in binary, without ``prefix``; lists and documents as JSON, for ``json`` in one line."""
+        value = f"c{self.place}"
+        if self.prefix or self.kind.name in SENT_AS:
+            return f"{value}::{self.sent_as}"
+        return f"({self.json if json and self.is_json else self.text})::text"
+
+    @property
+    def is_json(self) -> bool:
+        """Whether its texts are JSON: those of lists and documents."""
+        return self.kind.is_list or self.kind.name in {"json", "vector"}
 
     @property
     def is_quoted(self) -> bool:
@@ -140,13 +162,17 @@ class Table:
         """The rows, with values as texts."""
         return self._of([one.text for one in self.columns])
 
-    def typed(self) -> Statement:
-        """The rows as texts that parsers of typed columns read."""
-        return self._of([one.typed for one in self.columns])
-
     def jsons(self) -> Statement:
         """The rows, with values as JSON texts; those of columns that are `is_quoted` have no quotes."""
         return self._of([one.json for one in self.columns])
+
+    def sent(self, mark: bytes, *, json: bool) -> Statement:
+        """The rows for a copy in binary: ``mark``, and the values of the columns."""
+        items = [one.sent(json=json) for one in self.columns]
+        values = ", ".join(f"{one.value} AS c{one.place}" for one in self.columns)
+        again = any(item.count(f"c{one.place}") > 1 for one, item in zip(self.columns, items, strict=True))
+        rows = f"(SELECT {values} FROM {self._source}{' OFFSET 0' if again else ''}) v"
+        return f"SELECT '\\x{mark.hex()}'::bytea, {', '.join(items)} FROM {rows}", self._values
 
     def _of(self, texts: Sequence[str]) -> Statement:
         """Texts over the values of the rows. OFFSET keeps Postgres from computing a value more than once."""

@@ -370,6 +370,7 @@ async def test_the_format_is_negotiated(demo: Client, accept: str, media: str | 
 
 async def test_without_pyarrow_arrow_is_refused(demo: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "gateway.operations.table_columns", raising=False)
     message = refused(await table(demo, DEPLOYMENTS, ARROW), 406, "NOT_ACCEPTABLE")
     assert "e2i-gateway[arrow]" in message
     assert (await table(demo, DEPLOYMENTS, CSV)).status_code == 200

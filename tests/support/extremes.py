@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import asyncpg
@@ -52,9 +53,9 @@ VALUES: dict[str, list[str]] = {
 """Texts of values by the database's name of their type."""
 
 
-async def make_extreme(database: Database) -> None:
-    """Gives each column of each table all of them, in rows of its own, as far as its length and checks allow; keys and
-    references stay. Enums get a label that nobody knows."""
+async def make_extreme(database: Database, tables: Sequence[str] | None = None) -> None:
+    """Gives each column of each table, or of these, all of them, in rows of its own, as far as its length and checks
+    allow; keys and references stay. Enums get a label that nobody knows."""
     sql = await connect(database.admin_url)
     try:
         await sql.execute("SET session_replication_role = replica")
@@ -64,7 +65,7 @@ async def make_extreme(database: Database) -> None:
         )
         for (name,) in labels:
             await sql.execute(f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS 'unheard of'")
-        for table, column, type_, kind, full_type, key in await sql.fetch(_COLUMNS):
+        for table, column, type_, kind, full_type, key in await sql.fetch(_COLUMNS, tables):
             values = ["unheard of"] if kind == "e" else VALUES.get(type_, [])
             keys = [row[0] for row in await sql.fetch(f"SELECT {key}::text FROM {table} ORDER BY {key} LIMIT 40")]
             for place, value in enumerate(values if keys else []):
@@ -88,7 +89,7 @@ _COLUMNS = """
     JOIN pg_constraint AS o ON o.conrelid = c.oid AND o.contype = 'p'
     JOIN pg_attribute AS p ON p.attrelid = c.oid AND p.attnum = o.conkey[1]
     WHERE c.relkind = 'r' AND n.nspname IN ('public', 'ml') AND a.attnum > 0 AND NOT a.attisdropped
-    AND a.attgenerated = ''
+    AND a.attgenerated = '' AND ($1::text[] IS NULL OR c.oid = ANY ($1::text[]::regclass[]))
     AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype IN ('p', 'f', 'u')
         AND a.attnum = ANY (k.conkey))
     ORDER BY 1, 2
