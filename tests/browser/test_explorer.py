@@ -341,6 +341,41 @@ def test_questions_are_answered_by_a_click(open_page: OpenPage, site: Gateway) -
     expect(page.locator(".answer")).to_have_text(re.compile("^On .* depend"))
 
 
+def test_rows_of_a_type_or_in_a_state_stand_out(open_page: OpenPage, violations: Violations, retraining: str) -> None:
+    """The others keep their places without words; the link, the outline and the count say the same."""
+    page = open_page(link(retraining, select=retraining, depth=2))
+    before = settled(page)
+    page.get_by_text("Rows", exact=True).click()
+    types = page.get_by_role("group", name="Types")
+    types.get_by_label("Model", exact=False).first.check()
+    models = {id_ for id_ in before if id_.startswith("Model:")}
+    faded = page.locator(".node.faded")
+    expect(faded).to_have_count(len(before) - len(models))
+    assert settled(page) == before
+    expect(page.locator(".node.faded:not(.selected) text:visible")).to_have_count(0)
+    expect(page.locator(".minimap rect")).to_have_count(len(models))
+    expect(page.get_by_role("status").filter(has_text=f"{len(models)} of {len(before)} stand out")).to_be_attached()
+    assert "types=Model" in page.url
+    assert violations(page) == []
+    page.reload()
+    assert settled(page).keys() == before.keys()
+    expect(faded).to_have_count(len(before) - len(models))
+    page.get_by_role("tab", name="Outline").click()
+    expect(page.locator(".line.faded")).to_have_count(len(before) - len(models))
+    expect(page.locator(".line.faded").first).to_contain_text("not chosen")
+    page.get_by_text("Rows (1)", exact=True).click()
+    page.get_by_role("button", name="All rows").click()
+    expect(faded).to_have_count(0)
+    state = page.get_by_role("group", name="States").get_by_role("checkbox").first
+    state.check()
+    expect(faded).not_to_have_count(0)
+    expect(page.locator(".node:not(.faded)")).not_to_have_count(0)
+    page.get_by_role("button", name="Use dark colours").or_(
+        page.get_by_role("button", name="Use light colours")
+    ).click()
+    assert violations(page) == []
+
+
 def test_a_slider_marks_what_has_become_of_a_lineage(open_page: OpenPage, site: Gateway, experiment: str) -> None:
     page = open_page(link(experiment, depth=1, select=experiment))
     shown = settled(page)

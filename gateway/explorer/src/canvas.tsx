@@ -34,13 +34,15 @@ interface Props {
   places: Places;
   starts: string[];
   selected: string | null;
+  /** The nodes that a filter does not choose. */
+  faded: ReadonlySet<string>;
   marks: ReadonlyMap<string, Mark>;
   handle: RefObject<CanvasHandle | null>;
   onSelect(id: string): void;
   onOpen(id: string, sides: Side[]): void;
 }
 
-export function Canvas({ graph, drawn, places, starts, selected, marks, handle, onSelect, onOpen }: Props) {
+export function Canvas({ graph, drawn, places, starts, selected, faded, marks, handle, onSelect, onOpen }: Props) {
   const pane = useRef<HTMLDivElement>(null);
   const scene = useRef<HTMLDivElement>(null);
   const sheet = useRef<HTMLDivElement>(null);
@@ -98,6 +100,7 @@ export function Canvas({ graph, drawn, places, starts, selected, marks, handle, 
   }
 
   const nodes = useMemo(() => [...graph.nodes.values()].slice(0, drawn), [graph, drawn]);
+  const chosen = useMemo(() => (faded.size ? nodes.filter(({ id }) => !faded.has(id)) : nodes), [nodes, faded]);
   const many = graph.edges.size > MANY;
   const cut = useMemo(() => new Set([...graph.cuts.values()].map((one) => one.node + one.direction)), [graph]);
   const [edges, bundles] = useMemo(() => {
@@ -149,6 +152,7 @@ export function Canvas({ graph, drawn, places, starts, selected, marks, handle, 
                   start={starts.includes(node.id)}
                   selected={node.id === selected}
                   tab={node.id === current}
+                  faded={faded.has(node.id)}
                   mark={marks.get(node.id)}
                   onSelect={onSelect}
                   onOpen={onOpen}
@@ -166,7 +170,7 @@ export function Canvas({ graph, drawn, places, starts, selected, marks, handle, 
           </svg>
         </div></div>
       </div>
-      <Minimap nodes={nodes} places={places} lens={lens} onMove={(to) => camera.current!.centre(to)} />
+      <Minimap nodes={chosen} places={places} lens={lens} onMove={(to) => camera.current!.centre(to)} />
     </div>
   );
 }

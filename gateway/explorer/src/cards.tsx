@@ -19,6 +19,8 @@ interface CardProps {
   start: boolean;
   selected: boolean;
   tab: boolean;
+  /** Whether a filter does not choose it. */
+  faded: boolean;
   /** What has become of it in the time that is asked about. */
   mark?: Mark;
   onSelect(id: string): void;
@@ -32,12 +34,12 @@ const MARKS: Record<Mark, string> = { added: "added", gone: "out of use", change
 /** One node. Drawn again only when something of it changed. */
 export class Card extends Component<CardProps> {
   shouldComponentUpdate(next: CardProps) {
-    const drawn = ["node", "at", "up", "down", "cut", "start", "selected", "tab", "mark"] as const;
+    const drawn = ["node", "at", "up", "down", "cut", "start", "selected", "tab", "faded", "mark"] as const;
     return drawn.some((name) => next[name] !== this.props[name]);
   }
 
-  render({ node, at, up, down, cut, start, selected, tab, mark, onOpen, onSelect, onFocus }: CardProps) {
-    const classes = ["node", `tone-${toneOf(node)}`, start && "start", selected && "selected", mark && `mark-${mark}`];
+  render({ node, at, up, down, cut, start, selected, tab, faded, mark, onOpen, onSelect, onFocus }: CardProps) {
+    const classes = ["node", `tone-${toneOf(node)}`, start && "start", selected && "selected", faded && "faded", mark && `mark-${mark}`];
     const label = lines(node.label);
     return (
       <g

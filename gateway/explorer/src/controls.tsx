@@ -3,7 +3,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { suggestions, type ApiError, type Direction, type Hit } from "./api";
 import { Since } from "./diff";
+import { choices, NO_STATE, type Filter } from "./filter";
 import kinds from "./generated/kinds.json";
+import type { Graph } from "./graph";
 import { keepToken } from "./session";
 import { typeName, words } from "./tones";
 import { DEFAULTS, type View } from "./view";
@@ -23,7 +25,7 @@ export function Walks({ view, onChange, onSince }: { view: View; onChange(change
       <label class="per">Per kind <input type="number" min="1" max="500" value={view.per} onChange={(event) => onChange({ per: Number(event.currentTarget.value) || DEFAULTS.per })} /></label>
       <label title="Rows of one kind that hang at one node alone are one card, which opens as a table"><input type="checkbox" checked={!view.apart} onChange={() => onChange({ apart: !view.apart, open: view.open, shut: view.shut })} /> Stack siblings</label>
       <Since days={view.since} onChange={onSince} />
-      <details class="kinds">
+      <details class="menu kinds">
         <summary>Edges{view.kinds.length ? ` (${view.kinds.length})` : ""}</summary>
         <div>
           {kinds.map(({ name, description }) => (
@@ -33,6 +35,34 @@ export function Walks({ view, onChange, onSince }: { view: View; onChange(change
         </div>
       </details>
     </span>
+  );
+}
+
+/** Which rows stand out: of which types, in which states. */
+export function RowFilter({ graph, view, onChange }: { graph: Graph; view: View; onChange(filter: Filter): void }) {
+  const { types, states } = view;
+  const found = choices(graph);
+  const toggled = (all: string[], one: string) => (all.includes(one) ? all.filter((other) => other !== one) : [...all, one]);
+  const chosen = types.length + states.length;
+  return (
+    <details class="menu rows">
+      <summary>Rows{chosen ? ` (${chosen})` : ""}</summary>
+      <div>
+        <fieldset>
+          <legend>Types</legend>
+          {found.types.map(([type, many]) => (
+            <label key={type}><input type="checkbox" checked={types.includes(type)} onChange={() => onChange({ states, types: toggled(types, type) })} /> {typeName(type)} <small>{many}</small></label>
+          ))}
+        </fieldset>
+        <fieldset>
+          <legend>States</legend>
+          {found.states.map(([state, many]) => (
+            <label key={state}><input type="checkbox" checked={states.includes(state)} onChange={() => onChange({ types, states: toggled(states, state) })} /> {state === NO_STATE ? "no state" : words(state)} <small>{many}</small></label>
+          ))}
+        </fieldset>
+        <button disabled={!chosen} onClick={() => onChange({ types: [], states: [] })}>All rows</button>
+      </div>
+    </details>
   );
 }
 

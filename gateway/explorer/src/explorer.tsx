@@ -6,10 +6,11 @@ import { followAddress } from "./address";
 import { asRows, sentence } from "./answers";
 import { ApiError, ask, healths, viewAsGraphQL, type Side } from "./api";
 import { Canvas, type CanvasHandle } from "./canvas";
-import { Token, Walks, Welcome } from "./controls";
+import { RowFilter, Token, Walks, Welcome } from "./controls";
 import { download } from "./csv";
 import { Changes, diffOf, marks, type Diff, type Mark } from "./diff";
 import { asPng, asSvg } from "./export";
+import { faded, type Filter } from "./filter";
 import { Graph } from "./graph";
 import "./graph.css";
 import { place, type Places } from "./layout";
@@ -155,7 +156,8 @@ export function Explorer() {
   }, []);
 
   const start = (changes: Partial<View>) => {
-    const next = { ...now.current.view, open: [], shut: [], pins: [], ...changes };
+    const everywhere = changes.from ? { types: [], states: [] } : {}; // a filter is of what was in view
+    const next = { ...now.current.view, open: [], shut: [], pins: [], ...everywhere, ...changes };
     remember(next, true);
     load(next);
   };
@@ -315,6 +317,12 @@ export function Explorer() {
       current = false;
     };
   }, [view.since, graph.asOf, view.from, view.direction, view.depth]);
+  const fading = useMemo(() => faded(picture, view), [picture, view.types, view.states]);
+  const filter = (chosen: Filter) => {
+    remember({ ...now.current.view, ...chosen });
+    const left = picture.nodes.size - faded(picture, chosen).size;
+    say(`${left} of ${picture.nodes.size} stand out`);
+  };
   const marked = useMemo(() => (diff ? marks(diff) : NO_MARKS), [diff]);
   const answer = useMemo(() => sentence(graph, view), [graph, view.from, view.direction]);
   const copy = async () => {
@@ -346,6 +354,7 @@ export function Explorer() {
         page="explorer"
         tools={<>
           <Walks view={view} onChange={start} onSince={(since) => remember({ ...now.current.view, since })} />
+          {loaded && <RowFilter graph={graph} view={view} onChange={filter} />}
           <span class="tools">
             {loaded && <Views page="explorer" hash={() => write(view)} title={title} onTitle={entitle} />}
             <button disabled={!graph.nodes.size} onClick={() => void copy()} title="Copy the view as a GraphQL query">Copy GraphQL</button>
@@ -368,7 +377,7 @@ export function Explorer() {
         <div class="stage">
           {graph.nodes.size ? (
             <>
-              <Canvas graph={picture} drawn={drawn} places={places} starts={view.from} selected={view.selected} marks={marked} handle={canvas} onSelect={select} onOpen={open} />
+              <Canvas graph={picture} drawn={drawn} places={places} starts={view.from} selected={view.selected} faded={fading} marks={marked} handle={canvas} onSelect={select} onOpen={open} />
               <div class="told">
                 <PartialAnswer graph={graph} live={live} onSelect={select} />
                 {pathFrom && (
@@ -401,7 +410,7 @@ export function Explorer() {
             </nav>
             <div role="tabpanel" hidden={tab === "graph" && matchMedia(NARROW).matches}>
               {tab === "graph" ? null : tab === "list" ? (
-                <Outline graph={picture} starts={view.from} selected={view.selected} onOpen={open} onSelect={point} />
+                <Outline graph={picture} starts={view.from} selected={view.selected} faded={fading} onOpen={open} onSelect={point} />
               ) : node?.stack ? (
                 <StackDetails stack={node.stack} label={node.label} parent={graph.nodes.get(node.stack.node)?.label ?? node.stack.node} busy={busy} onPin={select} onSelect={select} onMore={() => open(node.stack!.node, [node.stack!.side], READ_ON)} />
               ) : node ? (

@@ -14,11 +14,13 @@ interface Props {
   graph: Graph;
   starts: string[];
   selected: string | null;
+  /** The nodes that a filter does not choose. */
+  faded: ReadonlySet<string>;
   onSelect(id: string): void;
   onOpen(id: string, sides: Side[]): void;
 }
 
-export function Outline({ graph, starts, selected, onSelect, onOpen }: Props) {
+export function Outline({ graph, starts, selected, faded, onSelect, onOpen }: Props) {
   const tree = useRef<HTMLUListElement>(null);
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const [roving, setRoving] = useState<string | null>(null);
@@ -76,7 +78,7 @@ export function Outline({ graph, starts, selected, onSelect, onOpen }: Props) {
               aria-expanded={line.children ? !closed.has(line.id) : more ? false : undefined}
               aria-selected={line.id === selected}
               tabIndex={line.id === current ? 0 : -1}
-              class={`line tone-${toneOf(node)}`}
+              class={faded.has(node.id) ? "line faded" : `line tone-${toneOf(node)}`}
               style={{ marginLeft: `${Math.min(line.level - 1, 12) * 14}px` }}
               onFocus={() => setRoving(line.id)}
               onClick={() => onSelect(line.id)}
@@ -84,7 +86,7 @@ export function Outline({ graph, starts, selected, onSelect, onOpen }: Props) {
               {line.lead && <small>{line.lead}<span class="spoken">: </span></small>}
               {dated(node.label)}
               <small>
-                {[typeName(node.type), standing(node)].filter(Boolean).join(", ")}{closed.has(line.id) ? ", closed" : ""}
+                {[typeName(node.type), standing(node)].filter(Boolean).join(", ")}{closed.has(line.id) ? ", closed" : ""}{faded.has(node.id) && <span class="spoken">, not chosen</span>}
                 <span class="spoken">{more && `, ${unseen(hidden.UPSTREAM, hidden.DOWNSTREAM)}`}</span>
               </small>
             </li>

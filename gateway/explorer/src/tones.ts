@@ -42,6 +42,11 @@ export function tone(state: string | null, type?: string): Tone {
 /** Healths that a row's state hides: a model in production is in use, and may be in a bad way. */
 const AILING: Record<string, Tone> = { critical: "bad", warning: "busy" };
 
+/** The health that a row's state hides, if it is in a bad way. */
+export function ailment({ health }: { health?: string | null }): string | null {
+  return health && AILING[health] ? health : null;
+}
+
 /** The tone of a row whose health is known. Its state is what it is in, its health how it does there. Of many rows the worst. */
 export function toneOf({ state, type, health, stack }: { state: string | null; type: string; health?: string | null; stack?: { tones: Map<Tone, number> } }): Tone {
   if (stack) return [...stack.tones.keys()].sort((a, b) => WORST.indexOf(a) - WORST.indexOf(b))[0]!;
@@ -53,7 +58,7 @@ const WORST: Tone[] = ["bad", "busy", "info", "good", "old", "none"];
 /** A state, and the health that it hides, in words. */
 export function standing({ state, health, stack }: { state: string | null; health?: string | null; stack?: { members: { state: string | null }[]; more: number } }): string {
   if (stack) return [...counts(stack.members.map((one) => one.state)), stack.more && `${stack.members.length.toLocaleString("en")} read`].filter(Boolean).join(", ");
-  return [state && words(state), health && AILING[health] && health].filter(Boolean).join(", ");
+  return [state && words(state), ailment({ health })].filter(Boolean).join(", ");
 }
 
 export function words(name: string): string {

@@ -17,6 +17,9 @@ export interface View {
   depth: number;
   per: number;
   kinds: string[];
+  /** The types and the states of the rows that stand out; with none all do. */
+  types: string[];
+  states: string[];
   open: Step[];
   shut: Shut[];
   /** Rows that stand for themselves among many of their kind. */
@@ -34,6 +37,8 @@ export const DEFAULTS: View = {
   depth: 1,
   per: 3,
   kinds: [],
+  types: [],
+  states: [],
   open: [],
   shut: [],
   pins: [],
@@ -55,6 +60,8 @@ export function read(hash: string): View {
     depth: whole(parameters.get("depth"), DEFAULTS.depth, 0, 30),
     per: whole(parameters.get("per"), DEFAULTS.per, 1, 500),
     kinds: (parameters.get("kinds") ?? "").split(",").filter((kind) => KINDS.has(kind)),
+    types: (parameters.get("types") ?? "").split(",").filter(Boolean),
+    states: (parameters.get("states") ?? "").split(",").filter(Boolean),
     open: parameters.getAll("open").flatMap(step),
     shut: parameters.getAll("shut").flatMap((text) => step(text.replace("~", "~1~")).map(({ node, side }) => ({ node, side }))),
     pins: parameters.getAll("pin").filter(Boolean),
@@ -71,6 +78,8 @@ export function write(view: View): string {
   if (view.depth !== DEFAULTS.depth) parameters.set("depth", String(view.depth));
   if (view.per !== DEFAULTS.per) parameters.set("per", String(view.per));
   if (view.kinds.length) parameters.set("kinds", view.kinds.join(","));
+  if (view.types.length) parameters.set("types", view.types.join(","));
+  if (view.states.length) parameters.set("states", view.states.join(","));
   for (const { node, side, limit } of view.open) {
     parameters.append("open", `${side === "UPSTREAM" ? "up" : "down"}~${limit}~${node}`);
   }

@@ -9,6 +9,8 @@ test("a link holds the view", () => {
     depth: 4,
     per: 25,
     kinds: ["PRODUCES", "CONTAINS"],
+    types: ["Model"],
+    states: ["FAILED", "NONE"],
     open: [{ node: "Model:1~x", side: "DOWNSTREAM", limit: 53 }],
     shut: [{ node: "Model:1~x", side: "UPSTREAM" }],
     pins: ["ServingMetric:1", "ServingMetric:2"],
