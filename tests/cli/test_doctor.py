@@ -27,7 +27,7 @@ from sqlalchemy.engine import make_url
 from db.attach import checkup
 from db.attach.attach import attach
 from db.embedded.server import GATEWAY_ROLE, OWNER_ROLE
-from db.engine.session import session_settings
+from db.engine.session import OF_READS, session_settings
 from db.engine.url import database_url
 from db.migrations import setup
 from db.store import tokens
@@ -200,7 +200,7 @@ async def test_prepared_statements_that_are_off_for_nothing(module_database: Dat
 
 
 PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-DROPPED = ", ".join((*session_settings(1), "default_transaction_read_only"))
+DROPPED = ", ".join((*session_settings(1), *OF_READS, "default_transaction_read_only"))
 """Startup parameters that PgBouncer refuses unless it is told to drop them."""
 
 
