@@ -522,11 +522,11 @@ SLEEPY = "ml_performance_metrics"
 @pytest.mark.parametrize(
     "query",
     [
-        "{ modelHealths { nodes { id } } }",
-        "{ modelHealths { totalCount } models(first: 1) { nodes { id } } }",
-        "{ models(first: 100) { nodes { health { id } } } }",
-        "{ a: models(first: 100) { nodes { health { id } } } b: models(first: 100) { nodes { health { id } } } }",
-        "{ experiments { nodes { models(first: 100) { nodes { health { id } } } } } }",
+        "{ modelHealths { nodes { healthStatus } } }",
+        '{ modelHealths(where: {healthStatus: {eq: "unknown"}}) { totalCount } models(first: 1) { nodes { id } } }',
+        "{ models(first: 100) { nodes { health { healthStatus } } } }",
+        "{ a: models { nodes { ...H } } b: models { nodes { ...H } } } fragment H on Model { health { healthStatus } }",
+        "{ experiments { nodes { models(first: 100) { nodes { health { healthStatus } } } } } }",
     ],
 )
 async def test_a_request_that_is_given_up_leaves_nothing_running(
