@@ -272,12 +272,13 @@ class Meter:
             if child.name == "nodes":
                 cost += rows + self._rows_cost(type_, child, rows, walk)
             elif child.name == "aggregate":
-                groups = parents * (MAX_GROUPS if child.arguments.get("groupBy") else 1)
-                if listed:  # no more groups than rows
+                alike = MAX_GROUPS if child.arguments.get("groupBy") else 1
+                if listed:  # no more groups than rows, of each parent, which may be there many times
                     left = walk.scans.estimates.left(type_, selection.arguments.get("where") or {}, listed)
-                    groups = min(groups, max(left, parents))
+                    alike = min(alike, -(-walk.scans.estimates.below_one(type_, parent) * left // listed) or 1)
+                groups = parents * alike
                 cost += groups
-                walk.write(outer * min(groups // max(parents, 1), max(listed // max(parents, 1), 1)), _names(child))
+                walk.write(outer * min(alike, max(listed // max(parents, 1), 1)), _names(child))
             elif child.name == "edges":
                 cost += rows
                 walk.write(walk.there, _names(child))

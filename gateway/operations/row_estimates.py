@@ -48,6 +48,10 @@ class RowEstimates:
         rows = self.rows(type_)
         return rows if parent is None else min(rows, parents * rows // max(self.rows(parent), 1))
 
+    def below_one(self, type_: Type, parent: Type | None) -> int:
+        """The approximate number of rows in the list of one parent, at least one."""
+        return max(self.rows(type_) // (max(self.rows(parent), 1) if parent else 1), 1)
+
     def left(self, type_: Type, where: Mapping[str, Any], rows: int) -> int:
         """The approximate number, of ``rows``, that the most selective index leaves after equalities and one range."""
         least = rows

@@ -150,10 +150,15 @@ async def test_too_many_groups_are_found_once_and_what_is_beside_them_is_answere
 
 
 async def test_groups_of_many_parents_have_a_price(demo: Client) -> None:
-    grouped = "aggregate(groupBy: [{field: ROW_ID}]) { count }"
-    response = await demo.post(
-        f"{{ servingMetrics(first: 1000) {{ nodes {{ service {{ metrics {{ {grouped} }} }} }} }} }}"
-    )
+    """By the rows of each parent, however often the parent is there."""
+    groups = "metrics { aggregate(groupBy: [{field: ROW_ID}]) { count } }"
+    cost = (await demo.ask(f"{{ servingMetrics(first: 1000) {{ nodes {{ service {{ {groups} }} }} }} }}"))[
+        "extensions"
+    ]["cost"]
+    assert cost["actual"] > 40_000
+    assert cost["actual"] / 5 < cost["requested"] < cost["actual"] * 5
+    again = f"metrics(first: 50) {{ nodes {{ service {{ {groups} }} }} }}"
+    response = await demo.post(f"{{ servingMetrics(first: 1000) {{ nodes {{ service {{ {again} }} }} }} }}")
     assert response.status_code == 400
     assert response.json()["errors"][0]["extensions"]["code"] == "COST_LIMIT"
 

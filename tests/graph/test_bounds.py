@@ -51,7 +51,12 @@ def bounds() -> Iterator[tuple[str, str, GraphQLArgument, float | None, float]]:
             continue
         for name, argument in type_.args.items():
             found = BOUND.search((argument.description or "").replace("\n", " "))
-            if found and name not in LATE and (name, found[0]) not in seen:
+            if (
+                found
+                and name not in LATE
+                and get_named_type(argument.type).name != "Boolean"
+                and (name, found[0]) not in seen
+            ):
                 seen.add((name, found[0]))
                 least, most, alone = (float(one.replace(",", "")) if one else None for one in found.groups())
                 yield field, name, argument, least, most if most is not None else alone or 0.0

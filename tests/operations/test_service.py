@@ -242,6 +242,7 @@ async def test_a_subscription_looks_who_asks_before_each_message(database: Datab
 async def test_who_is_behind_receives_several_changes_together(database: Database, sql: asyncpg.Connection) -> None:
     """In their order, none twice, and those who are behind the same ones together, wherever they began."""
     model, wanted = await model_in(sql, "development"), [f"change {place}" for place in range(21)]
+    follows = asyncio.Semaphore(0)
 
     async def follow(stack: AsyncExitStack, service: OperationService, name: str) -> AsyncGenerator[list[str]]:
         call = Call(name)
@@ -249,14 +250,16 @@ async def test_who_is_behind_receives_several_changes_together(database: Databas
         planned = await service.begin(service.parameters({"query": REASONS}), call)
         messages = await stack.enter_async_context(aclosing(service.messages(planned, call)))
         await anext(messages)
+        follows.release()
         async for some in messages:
             yield [one.data["lifecycleEvents"]["event"]["reason"] for one in some if one.data]
 
-    async with service_of(database.gateway_url) as service, AsyncExitStack() as stack:
+    async with service_of(database.gateway_url) as service, AsyncExitStack() as stack, asyncio.timeout(60):
         prompt, slow, slower = (follow(stack, service, name) for name in ("prompt", "slow", "slower"))
         lists: dict[str, list[list[str]]] = {"slow": [], "slower": []}
         begun = [asyncio.ensure_future(anext(one)) for one in (prompt, slow, slower)]
-        await asyncio.sleep(0)
+        for _ in begun:
+            await follows.acquire()
         for place, reason in enumerate(wanted):
             await record(sql, reason, node_id=model)
             assert await (begun[0] if place == 0 else anext(prompt)) == [reason]
