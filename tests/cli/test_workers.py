@@ -37,7 +37,8 @@ def gateways() -> Iterator[list[Gateway]]:
     yield started
     for gateway in started:
         gateway.close()
-    left = {process for gateway in started for process in gateway.left()}
+    # what watches a process from beside it ends a moment after it
+    _, left = psutil.wait_procs({process for gateway in started for process in gateway.left()}, TIMEOUT)
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
