@@ -110,8 +110,6 @@ class Block:
                 return pa.array(self._values(">f8", begins).astype(np.float64), mask=missing)
             case "date":
                 return pa.array(self._values(">i4", begins).astype(np.int64) + _EPOCH_DAYS, mask=missing)
-            case "timestamptz":
-                return pa.array(self._values(">i8", begins).astype(np.int64), mask=missing)
         return pa.array(self._values(">i8", begins).astype(np.int64), mask=missing)
 
     def _narrow_texts(self, begin: int, size: int) -> pa.Array:

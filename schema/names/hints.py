@@ -30,7 +30,8 @@ def hinted(errors: Iterable[GraphQLError], suggestions: Suggestions) -> Iterator
             yield error
             continue
         left -= 1
-        yield GraphQLError(f"{error.message} {found.text}", error.nodes, extensions=error.extensions)
+        stop = "" if error.message.endswith(".") else "."
+        yield GraphQLError(f"{error.message}{stop} {found.text}", error.nodes, extensions=error.extensions)
 
 
 def _of_field(error: GraphQLError, suggestions: Suggestions) -> Suggestion | None:

@@ -124,7 +124,10 @@ def test_what_is_suggested_is_as_committed() -> None:
         ("mutation { acknowledgeAlert(dryRun: true) { __typename } }", "acknowledgeAlert(input: {dryRun: true})."),
         ("{ modelHealth(first: 3) { healthStatus } }", "The list 'modelHealths' has it."),
         ('{ lineage(id: "x") { complete } }', "Did you mean 'from'"),
-        ("{ modelHealths(where: {healthStatus: {eq: CRITICAL}}) { totalCount } }", 'Write it in quotes: "CRITICAL".'),
+        (
+            "{ modelHealths(where: {healthStatus: {eq: CRITICAL}}) { totalCount } }",
+            'value: CRITICAL. Write it in quotes: "CRITICAL".',
+        ),
         ("{ models { items { id } } }", "Its fields: nodes, edges, pageInfo, "),
         (
             "{ monitoringAlerts { nodes { lifecycle { changes { name } } } } }",
