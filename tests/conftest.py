@@ -8,6 +8,7 @@ import pytest
 gc.disable()  # until everything is imported: what stays need not be walked again and again
 pytest_plugins = [
     "tests.support.databases",
+    "tests.support.servers",
     "tests.support.browsing",
     "tests.support.exploring",
     "tests.support.accessibility",

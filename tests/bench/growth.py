@@ -23,12 +23,9 @@ from pathlib import Path
 import asyncpg
 
 from db.attach.facts import Facts
-from db.base.sums import rollups as rolled_up
-from db.embedded.server import GATEWAY_ROLE, OWNER_ROLE, EmbeddedPostgres, start
-from db.migrations import setup
+from db.embedded.server import GATEWAY_ROLE, OWNER_ROLE, start
 from db.migrations.partition import partition
 from db.store import alerts, own_rows
-from db.store import rollups as sums
 from gateway.operations.service import OperationService
 from tests.bench import history
 from tests.bench.prices import SHARE, Priced, Prices, Work, foreseen, prolonged, work
@@ -36,6 +33,7 @@ from tests.bench.prices import table as table_of_prices
 from tests.bench.questions import Question, questions
 from tests.support.client import serving
 from tests.support.plans import Statement, recording
+from tests.support.rollups import make, sum_up
 
 DATABASE = "growth"
 MOST = 1.5
@@ -109,20 +107,6 @@ def priced(prices: Prices, asked: Sequence[Question], facts: Facts, read: Mappin
     return [Priced(one.name, prices.of(one.document, one.variables, facts), read[one.name]) for one in asked]
 
 
-async def sum_up(server: EmbeddedPostgres) -> None:
-    """Makes the rollups, and sums up everything."""
-    async with setup.connect(server.url(DATABASE, OWNER_ROLE)) as connection, connection.begin():
-        await sums.make(connection)
-    async with setup.connect(server.url(DATABASE, GATEWAY_ROLE)) as connection:
-        await connection.execution_options(isolation_level="REPEATABLE READ")
-        for one, rollup in rolled_up():
-            units = 1
-            while units:
-                async with connection.begin():
-                    made = await sums.step(connection, one, rollup, 500)
-                units = made.units if made else 0
-
-
 def compared(before: Taken, after: Taken, asked: Sequence[Question], months: int = 0) -> tuple[list[str], list[str]]:
     """The lines of the table, and the questions that are not as flat as they are said to be."""
     growing = {one.name for one in asked if not one.flat}
@@ -155,7 +139,8 @@ async def run(rows: int, folder: Path) -> int:
             small = await taken(f"{rows // TIMES:,}", sql, url, asked)
             await history.grow(sql, rows // TIMES, rows)
             large = await taken(f"{rows:,}", sql, url, asked)
-            await sum_up(server)
+            await make(server.url(DATABASE, OWNER_ROLE))
+            await sum_up(server.url(DATABASE, GATEWAY_ROLE))
             await sql.execute("VACUUM ANALYZE")
             summed = await taken("with rollups", sql, url, [one for one in asked if "aggregate" in one.document],
                                  rollups=True)  # fmt: skip

@@ -112,7 +112,7 @@ def test_the_folder_of_a_killed_gateway_is_removed_by_the_next(
     module_database: Database, gateways: list[Gateway]
 ) -> None:
     """And that of one that runs stays, whose workers read each other's metrics there."""
-    with data_folder("e2it-") as temporary:
+    with data_folder("e2i-workers-") as temporary:
         settings = {"TMPDIR": str(temporary), "DATABASE_URL": module_database.gateway_url, "GATEWAY_WORKERS": "2"}
 
         def begun() -> tuple[Gateway, Path]:

@@ -13,7 +13,7 @@ from db.engine.locks import lock_waits_of
 from db.engine.readers import ShortReader
 from tests.support.changing import change, model_in, uuid_of
 from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
+from tests.support.databases import Clone, Database, connect, waiting_backends
 from tests.support.executors import EXECUTORS
 
 pytestmark = pytest.mark.slow
@@ -152,7 +152,7 @@ async def test_a_burst_of_changes_of_a_locked_table(copy: Database, holder: asyn
     async with serving(copy.gateway_url, pool_size=4, lock_timeout=60) as client:
         await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_model_registry IN ACCESS EXCLUSIVE MODE")
         burst = [asyncio.create_task(client.ask(stuck)) for _ in range(40)]
-        while not await holder.fetchval("SELECT count(*) >= 4 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+        while await waiting_backends(holder) < 4:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         other = asyncio.create_task(client.data(free))
         async with asyncio.timeout(20):
@@ -182,7 +182,7 @@ async def test_a_burst_of_changes_of_a_locked_row(copy: Database, holder: asyncp
     )
     async with serving(copy.gateway_url, pool_size=4, lock_timeout=60, turn_timeout=60) as client:
         burst = [asyncio.create_task(client.ask(stuck)) for _ in range(50)]
-        while not await holder.fetchval("SELECT count(*) >= 4 FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+        while await waiting_backends(holder) < 4:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         async with asyncio.timeout(40):  # of 60, and of five minutes for each of them
             assert (await client.data(free))["promoteModel"]["__typename"] == "TransitionApplied"
@@ -236,7 +236,7 @@ async def test_who_waits_ahead_for_a_table_locks_it_too(
     migration = await connect(copy.admin_url)
     locking = asyncio.create_task(migration.execute("TRUNCATE ml_training_runs CASCADE"))
     async with asyncio.timeout(10):
-        while not await holder.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+        while not await waiting_backends(holder):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     error = await client.error(RUNS)
     assert (error["code"], "ml_training_runs" in error["message"]) == ("LOCKED", True)

@@ -12,11 +12,9 @@ import pytest
 
 from db.attach import facts
 from db.attach.attach import inspect
-from db.base.sums import rollups
 from db.migrations import setup
 from db.migrations.partition import partition
 from db.migrations.setup import SetupError
-from db.store import rollups as store
 from db.store.partitions import Month, partitions
 from db.store.partitions import monthly_tables as monthly
 from schema.execution.explain import explain
@@ -25,6 +23,7 @@ from tests.support.changing import add
 from tests.support.client import Client, same, serving
 from tests.support.databases import Clone, Database, connect, connected
 from tests.support.plans import plan, recording
+from tests.support.rollups import make, sum_up
 
 pytestmark = pytest.mark.slow
 
@@ -224,25 +223,6 @@ async def test_rows_are_recorded_once(own: Database) -> None:
         assert (await record(SPAN, [span]))["code"] == "ROWS_REJECTED"
 
 
-async def make_rollups(database: Database) -> None:
-    async with setup.connect(database.admin_url) as connection, connection.begin():
-        await store.make(connection)
-    await sum_up(database)
-
-
-async def sum_up(database: Database) -> None:
-    """Sums up what is marked, as the upkeep of a gateway does, in its role."""
-    async with setup.connect(database.gateway_url) as connection:
-        for table, rollup in rollups():
-            made = None
-            while made is None or made.units:
-                await connection.execution_options(isolation_level="REPEATABLE READ")
-                async with connection.begin():
-                    made = await store.step(connection, table, rollup, 5000)
-                if made is None:
-                    break
-
-
 async def ran(database: Database, policy: bytes) -> list[str]:
     told: list[str] = []
     async with setup.connect(database.owner_url) as connection:
@@ -331,7 +311,8 @@ async def test_rollups_of_partitions_are_exact(own: Database) -> None:
     query = f"{{ servingMetrics {{ {BY_DAY} }} }}"
     async with connected(own.admin_url) as sql, serving(own.gateway_url) as plain:
         service = await sql.fetchval("SELECT id FROM ml_bentoml_services LIMIT 1")
-        await make_rollups(own)
+        await make(own.admin_url)
+        await sum_up(own.gateway_url, most=5000)
         async with serving(own.gateway_url, rollups=True) as kept:
 
             async def compared(*, rollup: bool = True) -> None:
@@ -353,7 +334,7 @@ async def test_rollups_of_partitions_are_exact(own: Database) -> None:
                 await compared()
             await sql.execute(f"UPDATE {METRICS} SET recorded_at = recorded_at - interval '40 days' "
                               "WHERE recorded_at = $1", inside)  # fmt: skip
-            await sum_up(own)
+            await sum_up(own.gateway_url, most=5000)
             await compared()
             await ran(own, b"[keep]\nservingMetrics = 150")  # drops months, and marks what they had
             await compared()

@@ -9,10 +9,8 @@ from pydantic import ValidationError
 
 from db.attach.attach import attach, check
 from db.attach.detach import detach
-from db.base.sums import rollups
 from db.engine.url import database_url, with_schemas
 from db.migrations import setup
-from db.store import rollups as store
 from db.store.grants import role_sql
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import as_sql
@@ -22,6 +20,7 @@ from schema.execution.explain import explain
 from tests.support.changing import change
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connected, execute
+from tests.support.rollups import make, sum_up
 
 pytestmark = pytest.mark.migrated("its tables are moved to other schemas")
 
@@ -188,16 +187,8 @@ async def test_policies_that_empty_a_table_are_told(written: Database) -> None:
 
 
 async def test_rollups_are_kept_in_another_schema(written: Database) -> None:
-    async with setup.connect(there(written.admin_url)) as connection, connection.begin():
-        assert all("from now on" in told for told in await store.make(connection))
-    async with setup.connect(there(written.gateway_url)) as connection:
-        for table, rollup in rollups():
-            made = None
-            while made is None or made.units:
-                await connection.execution_options(isolation_level="REPEATABLE READ")
-                async with connection.begin():
-                    made = await store.step(connection, table, rollup, 500)
-                assert made is not None
+    assert all("from now on" in told for told in await make(there(written.admin_url)))
+    await sum_up(there(written.gateway_url))
     query = "{ servingMetrics { aggregate(groupBy: [{ field: SERVICE_ID }]) { count group { serviceId } } } }"
     url = there(written.gateway_url)
     async with serving(url, rollups=True) as kept, serving(url) as plain:

@@ -21,6 +21,7 @@ from gateway.operations import rollups as upkeep
 from tests.support.changing import add
 from tests.support.client import Client, same, serving
 from tests.support.databases import Database
+from tests.support.rollups import make, sum_up
 from tests.webhooks.receivers import became
 
 pytestmark = pytest.mark.slow
@@ -52,25 +53,6 @@ def alike(one: Any, other: Any) -> bool:
             return all(map(alike, one, other))
         case _:
             return same(one, other, 1e-9)
-
-
-async def make(database: Database) -> list[str]:
-    """Makes the rollups, as the owner of the tables does."""
-    async with connect(database.admin_url) as connection, connection.begin():
-        return await store.make(connection)
-
-
-async def summed_up(database: Database, most: int = 50) -> None:
-    """Sums up all that is marked, as the upkeep of a gateway does, in its role."""
-    async with connect(database.gateway_url) as connection:
-        for table, rollup in rollups():
-            made = None
-            while made is None or made.units:
-                await connection.execution_options(isolation_level="REPEATABLE READ")
-                async with connection.begin():
-                    made = await store.step(connection, table, rollup, most)
-                if made is None:
-                    break
 
 
 @asynccontextmanager
@@ -170,8 +152,8 @@ def question(draw: random.Random, services: Sequence[str]) -> str:
 async def test_any_question_after_any_writes(database: Database, sql: asyncpg.Connection, seed: int) -> None:
     draw = random.Random(seed)
     services = await fill(sql)
-    await make(database)
-    await summed_up(database)
+    await make(database.admin_url)
+    await sum_up(database.gateway_url, most=50)
     async with both(database) as (kept, plain):
         for round_ in range(12):
             for _ in range(6):
@@ -184,7 +166,7 @@ async def test_any_question_after_any_writes(database: Database, sql: asyncpg.Co
             for _ in range(draw.randrange(4)):
                 await write(sql, draw, services)
             if round_ % 3 == 2:
-                await summed_up(database, draw.choice([1, 7, 50]))
+                await sum_up(database.gateway_url, most=draw.choice([1, 7, 50]))
     assert await sql.fetchval(f"SELECT count(*) > 50 FROM gateway.rollup_{METRICS}")
 
 
@@ -197,8 +179,8 @@ async def test_spans_of_agents(database: Database, sql: asyncpg.Connection) -> N
         "FROM generate_series(1, 4000) AS n",
         BEGIN,
     )
-    await make(database)
-    await summed_up(database)
+    await make(database.admin_url)
+    await sum_up(database.gateway_url, most=50)
     name = await sql.fetchval("SELECT (enum_range(NULL::agent_name_enum))[3]::text")
     await sql.execute("DELETE FROM ml_observability_spans WHERE span_id IN ('s77', 's1777')")
     async with both(database) as (kept, plain):
@@ -251,8 +233,8 @@ async def kept_rows(module_database: Database) -> AsyncIterator[tuple[Client, Cl
         raw = await connection.get_raw_connection()
         driver: Any = raw.driver_connection
         await fill(driver, rows=300)
-    await make(module_database)
-    await summed_up(module_database)
+    await make(module_database.admin_url)
+    await sum_up(module_database.gateway_url, most=50)
     async with both(module_database) as clients:
         yield clients
 
@@ -264,8 +246,8 @@ async def test_the_upkeep_of_a_gateway(
     monkeypatch.setattr(upkeep, "SECONDS", 0.05)
     monkeypatch.setattr(upkeep, "PAUSE", 0.0)
     await fill(sql, rows=300)
-    assert all("from now on" in told for told in await make(database))
-    assert all("sums are kept by" in told and "from now on" not in told for told in await make(database))
+    assert all("from now on" in told for told in await make(database.admin_url))
+    assert all("sums are kept by" in told and "from now on" not in told for told in await make(database.admin_url))
     async with serving(database.gateway_url, rollups=True):
         await became(sql, "SELECT WHERE (SELECT count(*) FROM gateway.rollups WHERE state = 'ready') = 2")
         await became(sql, "SELECT WHERE NOT EXISTS (SELECT FROM gateway.rollup_marks)")
@@ -275,10 +257,10 @@ async def test_the_upkeep_of_a_gateway(
 
 async def test_marks_of_the_hour_at_hand_are_united_and_stay(database: Database, sql: asyncpg.Connection) -> None:
     service = await add(sql, "ml_bentoml_services")
-    await make(database)
+    await make(database.admin_url)
     for _ in range(store.MANY_MARKS + 1):
         await sql.execute(f"INSERT INTO {METRICS} (service_id, recorded_at) VALUES ($1, now())", service)
-    await summed_up(database)
+    await sum_up(database.gateway_url, most=50)
     assert await sql.fetchval("SELECT count(*) FROM gateway.rollup_marks") in {1, 2}  # of one hour, or of two
     async with both(database) as (kept, plain):
         assert await kept.data(ANY) == await plain.data(ANY)
@@ -300,15 +282,15 @@ async def test_a_rollup_that_is_not_exact_any_more_answers_nothing(
 ) -> None:
     """At once: what a gateway knows of the database is minutes old."""
     await fill(sql, rows=300)
-    await make(database)
-    await summed_up(database)
+    await make(database.admin_url)
+    await sum_up(database.gateway_url, most=50)
     async with both(database) as (kept, plain):
         before = await kept.data(ANY)
         await sql.execute(change)
         await sql.execute(f"DELETE FROM {METRICS} WHERE recorded_at < $1", BEGIN + timedelta(days=2))
         found = await kept.data(ANY)
         assert found == await plain.data(ANY) != before
-        await summed_up(database)
+        await sum_up(database.gateway_url, most=50)
         async with connect(database.gateway_url) as connection:
             assert METRICS not in (await facts.read(connection)).rollups
         assert await kept.data(ANY) == found
@@ -318,8 +300,8 @@ async def test_a_caller_without_a_column_is_answered_by_its_scopes(database: Dat
     """Sums are no way around: what is made of a column that is missing is missing."""
     await fill(sql, rows=300)
     await sql.execute(f"ALTER TABLE {METRICS} DROP COLUMN avg_latency_ms CASCADE")
-    await make(database)
-    await summed_up(database)
+    await make(database.admin_url)
+    await sum_up(database.gateway_url, most=50)
     async with both(database) as (kept, _):
         assert (await kept.ask(ANY))["extensions"].get("rollup") is (True if kept.compiles else None)
         error = await kept.error(ANY.replace("count", "avgLatencyMs { sum }"))
@@ -330,7 +312,7 @@ async def test_why_none_is_kept(database: Database, sql: asyncpg.Connection) -> 
     await sql.execute(
         f"CREATE TABLE part () INHERITS ({METRICS}); ALTER TABLE ml_observability_spans DROP started_at CASCADE"
     )
-    told = await make(database)
+    told = await make(database.admin_url)
     assert f"{METRICS}: no sums are kept: it is no table of its own" in "\n".join(told)
     assert "ml_observability_spans: no sums are kept: it has no column started_at" in told
     assert not await sql.fetchval("SELECT count(*) FROM gateway.rollups")
@@ -338,8 +320,8 @@ async def test_why_none_is_kept(database: Database, sql: asyncpg.Connection) -> 
 
 async def test_dropped_sums_leave_nothing(database: Database, sql: asyncpg.Connection) -> None:
     await fill(sql, rows=300)
-    await make(database)
-    await summed_up(database)
+    await make(database.admin_url)
+    await sum_up(database.gateway_url, most=50)
     async with connect(database.admin_url) as connection, connection.begin():
         assert await store.drop(connection) == sorted(table.fullname for table, _ in rollups())
     await sql.execute(f"DELETE FROM {METRICS}")
@@ -350,8 +332,8 @@ async def test_dropped_sums_leave_nothing(database: Database, sql: asyncpg.Conne
 
 async def test_a_statement_that_commits_during_a_step_stays_marked(database: Database, sql: asyncpg.Connection) -> None:
     services = await fill(sql, rows=300)
-    await make(database)
-    await summed_up(database)
+    await make(database.admin_url)
+    await sum_up(database.gateway_url, most=50)
     (table, rollup), *_ = [one for one in rollups() if one[0].name == METRICS]
     draw = random.Random(1)
     await write(sql, draw, services)
@@ -427,8 +409,8 @@ async def test_percentiles_are_within_the_error_of_the_sketches(
         )
 
     await write(0)
-    await make(database)
-    await summed_up(database)
+    await make(database.admin_url)
+    await sum_up(database.gateway_url, most=50)
     await write(1)
     since, until = (BEGIN + timedelta(minutes=one) for one in (35, 95 * 60 + 1))
     window = f'recordedAt: {{ gte: "{since.isoformat()}", lt: "{until.isoformat()}" }}'
@@ -468,8 +450,8 @@ async def test_latency_of_agents(database: Database, sql: asyncpg.Connection) ->
         "FROM generate_series(1, 5000) AS n",
         BEGIN,
     )
-    await make(database)
-    await summed_up(database)
+    await make(database.admin_url)
+    await sum_up(database.gateway_url, most=50)
     await sql.execute("DELETE FROM ml_observability_spans WHERE span_id IN ('s77', 's1777')")
     await sql.execute("UPDATE ml_observability_spans SET duration_ms = 9000 WHERE span_id = 's900'")
     query = (
@@ -499,8 +481,8 @@ async def test_latency_of_agents(database: Database, sql: asyncpg.Connection) ->
 
 async def test_a_rollup_of_an_earlier_version_has_no_sketches(database: Database, sql: asyncpg.Connection) -> None:
     await fill(sql, rows=300)
-    await make(database)
-    await summed_up(database)
+    await make(database.admin_url)
+    await sum_up(database.gateway_url, most=50)
     query = ANY.replace("count", "count avgLatencyMs { p95 }")
     earlier = (
         "UPDATE gateway.rollups SET measures = "
@@ -515,4 +497,4 @@ async def test_a_rollup_of_an_earlier_version_has_no_sketches(database: Database
             assert found["data"] == await plain.data(asked)
             assert "rollup" not in found["extensions"]
         assert (await kept.ask(ANY))["extensions"].get("rollup") is (True if kept.compiles else None)
-    assert any("from now on" in told for told in await make(database))
+    assert any("from now on" in told for told in await make(database.admin_url))

@@ -243,11 +243,12 @@ async def test_an_answer_that_the_index_cut_short_says_so(world: World) -> None:
     """The scan may read so few rows that a rare filter leaves the page unfilled."""
     connection = await connect(world.database.admin_url)
     rare = sorted(world.successful)[:3]
+    role = f"ALTER ROLE e2i_gateway IN DATABASE {world.database.name}"
     try:
-        await connection.execute("ALTER ROLE e2i_gateway SET hnsw.max_scan_tuples = 1")
-        await connection.execute("ALTER ROLE e2i_gateway SET enable_seqscan = off")
-        await connection.execute("ALTER ROLE e2i_gateway SET enable_bitmapscan = off")
-        await connection.execute("ALTER ROLE e2i_gateway SET enable_sort = off")
+        await connection.execute(f"{role} SET hnsw.max_scan_tuples = 1")
+        await connection.execute(f"{role} SET enable_seqscan = off")
+        await connection.execute(f"{role} SET enable_bitmapscan = off")
+        await connection.execute(f"{role} SET enable_sort = off")
         async with serving(world.database.gateway_url) as client:
             hurried = World(client, world.database, world.vectors, world.successful)
             near = world.similarities(world.vectors[rare[0]])
@@ -256,7 +257,7 @@ async def test_an_answer_that_the_index_cut_short_says_so(world: World) -> None:
             cut = await search(hurried, e=full(world.vectors[rare[0]]), first=150, where=where)
             whole = await search(hurried, e=full(world.vectors[rare[0]]), first=150, where=where, exact=True)
     finally:
-        await connection.execute("ALTER ROLE e2i_gateway RESET ALL")
+        await connection.execute(f"{role} RESET ALL")
         await connection.close()
     assert len(whole["edges"]) == 150
     assert whole["complete"] is True

@@ -422,7 +422,10 @@ async def test_a_client_that_leaves_ends_its_copy(many_database: Database) -> No
             writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
             assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
             writer.transport.abort()
-            copies = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY %' AND state = 'active'"
+            copies = (
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE query LIKE 'COPY %' AND state = 'active' AND datname = current_database()"
+            )
 
             async def ended() -> bool:
                 return await sql.fetchval(copies) == 0

@@ -7,9 +7,9 @@ import asyncio
 import sys
 
 from db.embedded.process import postmaster
-from db.embedded.server import ADMIN_ROLE, start
-from tests.support.databases import connect, execute
-from tests.support.folders import data_folder
+from db.embedded.server import ADMIN_ROLE
+from tests.support.databases import connect
+from tests.support.servers import postgres, server_folder
 
 
 async def clean(url: str) -> None:
@@ -20,10 +20,8 @@ async def clean(url: str) -> None:
     await connection.close()
 
 
-with data_folder("e2i-mutants-") as folder, start(folder / "data") as server:
+with server_folder() as folder, postgres(folder) as server:
     admin = server.url("postgres", ADMIN_ROLE)
-    fast = ("fsync", "synchronous_commit", "full_page_writes")
-    asyncio.run(execute(admin, *(f"ALTER SYSTEM SET {setting} = off" for setting in fast), "SELECT pg_reload_conf()"))
     running = postmaster(server.cluster)
     assert running is not None
     print(admin, running.process.pid, sep="\n", flush=True)

@@ -1,14 +1,10 @@
-"""Databases for the tests: one server of their own, a template built by the migrations, and clones of it.
+"""Databases for the tests: a template built by the migrations, and clones of it, on the server of the run.
 
-With TEST_DATABASE_ADMIN_URL (a superuser's URL of any Postgres with pgvector) that server is used instead of an
-embedded one; TEST_POSTGRES_VERSION says which version the embedded one has. With TEST_TEMPLATES as well, templates are
-built once there, under names that begin with it, and are kept for the runs after. With TEST_PLATFORM=1 the databases
-are of the platform's shape (`platform_shaped`); with TEST_PARTITIONED=1 what can be is partitioned by month.
-DATABASE_URL is never read.
+With TEST_PLATFORM=1 the databases are of the platform's shape (`platform_shaped`); with TEST_PARTITIONED=1 what can be
+is partitioned by month.
 """
 
 import os
-import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -21,7 +17,7 @@ from sqlalchemy.engine import make_url
 
 from db.attach.attach import attach
 from db.demo import load
-from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE, OWNER_ROLE, start
+from db.embedded.server import GATEWAY_ROLE, OWNER_ROLE
 from db.engine.url import database_url
 from db.migrations import setup
 from db.migrations.partition import partition
@@ -29,7 +25,6 @@ from db.store.partitions import Month, add_months, monthly_tables
 from tests.support import platform_db, platform_shaped
 from tests.support.client import Client, serving
 from tests.support.doubling import double
-from tests.support.folders import data_folder
 from tests.support.plans import Statement, recording
 from tests.support.platform_shaped import IS_PLATFORM
 
@@ -61,10 +56,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class Server:
-    """A Postgres for tests, as its superuser sees it; the owner's and the gateway's role exist."""
+    """A Postgres for tests, as its superuser sees it; the owner's and the gateway's role exist.
+
+    ``templates`` begins the names of the databases that are built once there, to be cloned; without it each process
+    builds its own.
+    """
 
     admin_url: str
     password: str | None
+    templates: str | None
 
     def url(self, database: str, role: str) -> str:
         """The URL of a database for a role: the owner's, the gateway's, or another one without a password."""
@@ -134,6 +134,25 @@ async def execute(url: str, *statements: str) -> None:
         await connection.close()
 
 
+@asynccontextmanager
+async def alone(connection: asyncpg.Connection, what: str) -> AsyncIterator[None]:
+    """Does something that another process of the run may be about to do: it waits until this one has."""
+    await connection.execute("SELECT pg_advisory_lock(hashtext($1))", what)
+    try:
+        yield
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", what)
+
+
+async def waiting_backends(sql: asyncpg.Connection) -> int:
+    """How many connections to the database wait for a lock."""
+    waiting: int = await sql.fetchval(
+        "SELECT count(DISTINCT w.pid) FROM pg_locks AS w WHERE NOT w.granted AND EXISTS (SELECT FROM pg_locks AS here "
+        "WHERE here.pid = w.pid AND here.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    )
+    return waiting
+
+
 async def kill_backends(sql: asyncpg.Connection, *, waiting: bool = False) -> int:
     """Ends the gateway's connections to the database, those that wait for a lock alone if asked; returns how many."""
     only = "AND wait_event_type = 'Lock'" if waiting else ""
@@ -142,39 +161,6 @@ async def kill_backends(sql: asyncpg.Connection, *, waiting: bool = False) -> in
         f"AND datname = current_database() {only}"
     )
     return killed
-
-
-async def _make_roles(server: Server) -> None:
-    connection = await server.connect("postgres")
-    try:
-        there = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
-        for role in (OWNER_ROLE, GATEWAY_ROLE):
-            await connection.execute(f"{'ALTER' if role in there else 'CREATE'} ROLE {role} LOGIN")
-            if server.password:
-                await connection.execute(f"ALTER ROLE {role} PASSWORD '{server.password}'")
-    finally:
-        await connection.close()
-
-
-@pytest.fixture(scope="session")
-async def server() -> AsyncIterator[Server]:
-    """The tests' own Postgres; stopped at the end, and its data thrown away."""
-    given = os.environ.get("TEST_DATABASE_ADMIN_URL")
-    if given:
-        external = Server(database_url(given).render_as_string(hide_password=False), secrets.token_hex(16))
-        await _make_roles(external)
-        yield external
-        return
-    with (
-        data_folder("e2i-tests-") as folder,
-        start(folder / "data", version=int(os.environ.get("TEST_POSTGRES_VERSION", "16"))) as embedded,
-    ):
-        own = Server(embedded.url("postgres", ADMIN_ROLE), None)
-        await _make_roles(own)
-        fast = ("fsync", "synchronous_commit", "full_page_writes")  # nothing here needs to survive a crash
-        await execute(own.admin("postgres"), *(f"ALTER SYSTEM SET {setting} = off" for setting in fast))
-        await execute(own.admin("postgres"), "SELECT pg_reload_conf()")
-        yield own
 
 
 @asynccontextmanager
@@ -192,23 +178,23 @@ async def empty_database(server: Server, *, template: str = "template1") -> Asyn
 async def template_database(
     server: Server, name: str, build: Callable[[Database], Awaitable[None]], *, template: str = "template1"
 ) -> AsyncIterator[Database]:
-    """A database that ``build`` has filled, to be cloned; with TEST_TEMPLATES that of an earlier run, if there is one.
+    """A database that ``build`` has filled, to be cloned; one that is kept on the server, if there is one.
 
-    A template that is kept has its name only once it is whole.
+    A template that is kept has its name only once it is whole, and one process builds it.
     """
-    prefix = os.environ.get("TEST_TEMPLATES")
-    if not prefix:
+    if not server.templates:
         async with empty_database(server, template=template) as database:
             await build(database)
             yield database
         return
-    kept = f"{prefix}_{name}"
+    kept = f"{server.templates}_{name}"
     connection = await server.connect("postgres")
     try:
-        if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", kept):
-            async with empty_database(server, template=template) as database:
-                await build(database)
-                await connection.execute(f"ALTER DATABASE {database.name} RENAME TO {kept}")
+        async with alone(connection, kept):
+            if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", kept):
+                async with empty_database(server, template=template) as database:
+                    await build(database)
+                    await connection.execute(f"ALTER DATABASE {database.name} RENAME TO {kept}")
     finally:
         await connection.close()
     yield Database(server, kept)
