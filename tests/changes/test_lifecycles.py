@@ -159,6 +159,7 @@ async def ask(client: Client, sql: asyncpg.Connection, move: Move) -> tuple[dict
     return result[change.name], id_, text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("move", [one for each in lifecycles() for one in moves(each, allowed=True)], ids=named)
 async def test_every_allowed_move(move: Move, client: Client, sql: asyncpg.Connection) -> None:
     lifecycle, _, origin, to = move
@@ -173,6 +174,7 @@ async def test_every_allowed_move(move: Move, client: Client, sql: asyncpg.Conne
     assert text == lifecycle.text(to)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lifecycle", lifecycles(), ids=lambda lifecycle: lifecycle.key)
 async def test_every_forbidden_move(lifecycle: Lifecycle, client: Client, sql: asyncpg.Connection) -> None:
     """Refused with the allowed ones, `force` or not, and nothing is changed."""

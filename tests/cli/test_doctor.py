@@ -102,6 +102,7 @@ async def test_what_is_wrong_with_a_database_is_said(
     assert words in f"{one.message} {one.remedy} {one.sql}"
 
 
+@pytest.mark.slow
 async def test_a_remedy_for_hidden_rows_helps(database: Database) -> None:
     await execute(database.owner_url, "ALTER TABLE ml_experiments ENABLE ROW LEVEL SECURITY")
     one = (await found(database.gateway_url))["database.policies"]

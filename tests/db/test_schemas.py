@@ -96,6 +96,7 @@ LISTS = [
 ]
 
 
+@pytest.mark.slow
 async def test_every_list_has_the_rows_that_it_has_in_public(client: Client, demo: Client) -> None:
     for query in LISTS:
         assert await client.data(query) == await demo.data(query), query
@@ -153,6 +154,7 @@ async def test_of_two_tables_of_a_name_the_first_schemas_is_read(written: Databa
         assert data["experiments"]["totalCount"] == count > 1
 
 
+@pytest.mark.slow
 async def test_the_doctors_indexes_are_made_there_and_removed(platform_template: Database, clone: Clone) -> None:
     async with clone(platform_template) as copy:
         await execute(copy.admin_url, MOVE)

@@ -164,7 +164,14 @@ def emptied(data: Any, path: list[Any]) -> None:
     data[path[-1]] = None
 
 
-@pytest.mark.parametrize("type_", [catalogue()[name] for name in ASKED], ids=lambda type_: type_.name)
+QUICK = "Feature"
+"""The type of these that is asked by `make test-quick` too."""
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [pytest.param(catalogue()[name], id=name, marks=() if name == QUICK else pytest.mark.slow) for name in ASKED],
+)
 async def test_columns_are_read_filtered_and_ordered(worlds: Worlds, type_: Type) -> None:
     of, fields = type_.plural, await inputs(worlds[0], type_)
     every = everything(type_, without=frozenset({"rowVersion"}))

@@ -63,6 +63,7 @@ def named(type_: Type) -> str:
     return type_.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("type_", TYPES, ids=named)
 async def test_every_field_on_demo_data(type_: Type, demo: Client) -> None:
     data = await demo.data(f"{{ {type_.plural}(first: 20) {{ totalCount nodes {{ {everything(type_)} }} }} }}")

@@ -45,6 +45,7 @@ def test_the_right_field_is_among_twelve(half: str) -> None:
     assert len(lost(half)) <= 0.15 * len(questions(half)), lost(half)
 
 
+@pytest.mark.slow
 def test_what_is_found_is_as_committed() -> None:
     """The fields for each question, in order: `make snapshot` writes them anew."""
     with QUESTIONS.open() as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from graphql import SchemaDefinitionNode, graphql_sync, parse
 
 from db.base.markers import Group
@@ -36,6 +37,7 @@ def test_what_it_names_is_there() -> None:
     assert all(f"`{name}`" in MAP for name in ("search", "lineage", "node", "dagApproval"))
 
 
+@pytest.mark.slow
 def test_it_is_the_schemas_description_and_no_subgraphs() -> None:
     described, _, _ = SDL.read_text().partition("schema {")  # which is the schema's, by a test of the house
     (only,) = parse(f"{described}schema {{ query: Query }}").definitions

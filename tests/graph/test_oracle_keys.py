@@ -202,6 +202,7 @@ async def _asked(client: Client, place: str, rows: Sequence[Row]) -> list[Any]:
     return [node["of"] for node in data["nodes"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", _lines(KEYS), ids=lambda line: line[0])
 async def test_related_rows_have_the_same_key(client: tuple[Client, World], line: tuple[str, str, str, str]) -> None:
     asked, world = client

@@ -155,6 +155,7 @@ async def client(sql: tuple[Database, asyncpg.Connection]) -> AsyncIterator[Clie
         yield client
 
 
+@pytest.mark.slow
 async def test_walks_are_those_of_the_dictionary(client: Client, sql: tuple[Database, asyncpg.Connection]) -> None:
     rng, (_, connection) = random.Random(20), sql
     ends = "SELECT upstream FROM edge UNION SELECT downstream FROM edge"

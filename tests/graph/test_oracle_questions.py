@@ -165,6 +165,7 @@ def by_agent(nodes: list[Row]) -> dict[tuple[str, str], Row]:
     return {(node.pop("agentName"), node.pop("agentTier")): node for node in nodes}
 
 
+@pytest.mark.slow
 async def test_latency_in_windows_of_any_length(world: World) -> None:
     rng = random.Random(11)
     query = f"""query($hours: Int, $until: DateTime) {{

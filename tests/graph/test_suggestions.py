@@ -73,6 +73,7 @@ def told(row: dict[str, str]) -> str:
     return f"{row['kind']} {row['on']} {row['name']}: {', '.join(there)}"
 
 
+@pytest.mark.slow
 def test_what_is_suggested_is_as_committed() -> None:
     """What is suggested for each wrong name, the right ones and the others: `make snapshot` writes it anew."""
     lines = [told(row) for name in LISTS for row in rows(name)]

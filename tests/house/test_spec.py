@@ -72,10 +72,8 @@ def documented_type(text: str) -> str:
     return {"timestamptz": "timestamp with time zone", "timestamp": "timestamp without time zone"}.get(lower, lower)
 
 
-def test_sixty_tables_with_their_documented_columns() -> None:
+def test_the_tables_are_the_documented_ones() -> None:
     assert set(TABLES) == set(DOCUMENTED), "the models' tables are not those of tests/spec/catalog.json"
-    assert len(TABLES) == 60
-    assert sum(len(table["columns"]) for table in DOCUMENTED.values()) == 515
 
 
 @pytest.mark.parametrize("name", sorted(DOCUMENTED))
@@ -135,13 +133,12 @@ def test_named_constraints(name: str) -> None:
             )
 
 
-def test_forty_enums_and_those_named_without_definition() -> None:
+def test_documented_enums_and_those_named_without_definition() -> None:
     documented = {
         (f"ml.{name}" if group["n"] == 13 and not name.startswith("ml.") else name): labels
         for group in CATALOG["groups"]
         for name, labels in group["enums"].items()
     }
-    assert len(documented) == 40
     for name, labels in documented.items():
         assert [member.value for member in LABELS[name]] == labels, name
     assert {"brand_type", "data_split_type", "agent_name_enum", "region_type", "workstream_type"} <= set(LABELS)

@@ -54,6 +54,7 @@ def test_garbage_is_collected_when_nothing_is_asked() -> None:
     assert len(kept) == YOUNG * MIDDLE * WORTH * 3
 
 
+@pytest.mark.slow
 async def test_a_request_of_many_lists_is_answered_without_one(demo_database: Database) -> None:
     before = gc.get_threshold()
     fields = " ".join(f"a{place}: deployments(first: 1) {{ nodes {{ id }} }}" for place in range(40))

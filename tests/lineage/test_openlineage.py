@@ -173,6 +173,7 @@ def pairs(events: list[dict[str, Any]]) -> set[tuple[str, str]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_edge_is_in_an_event(
     demo_database: Database,
     capsys: pytest.CaptureFixture[str],

@@ -532,6 +532,7 @@ async def whole(agent: Agent, question: str, args: dict[str, Any], page: dict[st
     raise AssertionError(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(curated()))
 async def test_no_answer_is_cut_unsaid(demo: Client, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """With lists of one row each: every list that has more says so, and is read on to its whole, nothing twice."""

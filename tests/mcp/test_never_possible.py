@@ -113,6 +113,7 @@ async def test_no_url_is_opened(guarded: Client) -> None:
         assert opened
 
 
+@pytest.mark.slow
 async def test_sql_is_a_text_like_others(guarded: Client, sql: asyncpg.Connection) -> None:
     """In every text that a tool takes: it is answered or refused, and nothing runs it."""
     before = await sql.fetchval("SELECT count(*) FROM ml_model_registry")

@@ -90,6 +90,7 @@ def strings(value: Any) -> list[str]:
     return [one for part in value for one in strings(part)] if isinstance(value, list) else []
 
 
+@pytest.mark.slow
 async def test_every_column_of_prose_is_fenced_by_query(planted: Client) -> None:
     agent, found = Agent(planted), 0
     schema = planted.app.state.mcp.box.schema
@@ -135,6 +136,7 @@ async def value_of(planted: Client, argument: str) -> Any:
     }[argument]  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_no_other_tool_shows_it_as_its_own_words(planted: Client) -> None:
     agent = Agent(planted)
     for name, question in curated().items():
@@ -154,6 +156,7 @@ def is_prose(one: RecordType, field: RowField) -> bool:
     return field.kind.name == "text" and one.type.columns[field.name].facts.prose
 
 
+@pytest.mark.slow
 async def test_previews_fence_it_and_questions_have_no_word_of_it(planted: Client) -> None:
     """Of every type whose rows can be changed: what stands in the row, and what is to be written into it."""
     agent, found, questions = asking(planted), 0, 0

@@ -109,6 +109,7 @@ async def replayed(agent: Agent, calls: list[dict[str, Any]]) -> list[Any]:
     return answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task["task"])
 async def test_a_fresh_agent_finds_the_evidence(client: Client, sql: asyncpg.Connection, task: dict[str, Any]) -> None:
     first, _, _ = await done(Agent(client), task)

@@ -365,6 +365,7 @@ async def test_the_spread_of_times_is_read_off_the_statistics(demo: Client, demo
 LONG_AGO = 'recordedAt: { gte: "2020-01-01T00:00:00Z", lt: "2020-02-01T00:00:00Z" }'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lasted", "written", "charged"),
     [
