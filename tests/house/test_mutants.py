@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import subprocess
 import sys
 import time
@@ -13,10 +15,13 @@ from typing import Any
 import pytest
 
 from tests.mutants import sql_text, watch
+from tests.mutants.again import Patch, diff, survivors
 from tests.mutants.lines import Lines
+from tests.mutants.order import Order
 from tests.mutants.places import held_by, mutated, stale
 from tests.mutants.quiet import quiet
-from tests.mutants.sample import drawn, refused
+from tests.mutants.runs import NONE_FAILED
+from tests.mutants.sample import drawn, interval, refused
 from tests.mutants.warm import Asked, Ended, Seen, changes, place_of, waited
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +110,66 @@ def test_the_tests_that_run_a_line_come_first() -> None:
     assert lines.chosen("m.py", source, 1, meant, 1) == meant
     assert lines.chosen("m.py", f"# new\n\n{source}", 5, meant, 1) == ["b.py::x"]
     assert lines.chosen("new.py", source, 3, meant, 1) == meant
+
+
+def test_the_tests_of_a_line_have_a_bound() -> None:
+    """Those that are meant for its file too, quick ones before; a file that is chosen whole is not named by test."""
+    source = "def f():\n    return 2\n"
+    contexts = {1: [""], 2: ["a.py::x", "a.py::y", "far.py::x"]}
+    lines = Lines({"m.py": contexts}, {"m.py": source}, {"a.py::x": 5.0, "a.py::y": 1.0, "far.py::x": 2.0})
+    assert [lines.chosen("m.py", source, 2, ["a.py"], most) for most in (1, 3, 6)] == [
+        ["a.py::y"],
+        ["a.py::y", "far.py::x"],
+        ["a.py::y", "a.py::x"],
+    ]
+
+
+def test_only_a_test_that_fails_notices_a_fault(tmp_path: Path) -> None:
+    """Not that there is none to run, or no time left; slow tests are met where there are no others."""
+    path = tmp_path / "test_it.py"
+    slow = "import pytest\n\n@pytest.mark.slow\ndef test_slow():\n    pass\n\n"
+    spins = "def test_spins():\n    ends = time.process_time() + 0.2\n    while time.process_time() < ends: pass\n\n"
+    path.write_text(f"import time\n{slow}{spins}def test_late():\n    pass\n")
+
+    class Ran:
+        def __init__(self, **how: Any) -> None:
+            self.order = Order(how.pop("tests", [path.name]), {}, frozenset(), tmp_path / "told.json", **how)
+            arguments = [str(path), "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:asyncio", "-c", os.devnull]
+            self.status = pytest.main([*arguments, f"--rootdir={tmp_path}"], plugins=[self.order])
+            self.names = [one.split("::")[1] for one in self.order.durations]
+
+    assert Ran().names == ["test_spins", "test_late", "test_slow"]
+    assert Ran(quick=True).names == ["test_spins", "test_late"]
+    assert Ran(quick=True, tests=[f"{path.name}::test_slow"]).names == ["test_slow"]
+    late, none = Ran(most=0.1), Ran(tests=["test_other.py"])
+    assert (late.names, none.names) == (["test_spins"], [])
+    assert {late.status, none.status} <= NONE_FAILED
+
+
+def test_survivors_are_tried_again_where_they_stand_now(tmp_path: Path) -> None:
+    source = "".join(f"a{number} = {number}\n" for number in range(20))
+    patch = diff("m.py", source, source.replace("a9 = 9", "a9 = 8"))
+    elsewhere = patch.replace("m.py", "gone.py")
+    told = [("m.py", patch, None), ("gone.py", elsewhere, None), ("m.py", patch, "test_it.py::test_it")]
+    rows = [
+        {"key": key, "path": path, "family": "NumberReplacer", "diff": text, "by": by}
+        for key, (path, text, by) in enumerate(told)
+    ]
+    results = tmp_path / "results.jsonl"
+    results.write_text("".join(f"{json.dumps(one)}\n" for one in rows))
+    moved = f"first = 0\n{source}"
+    (tmp_path / "m.py").write_text(moved)
+    found, gone = survivors(tmp_path, results)
+    assert [one.applied(moved) for one in found] == [moved.replace("a9 = 9", "a9 = 8")]
+    assert [moved[one.place] for one in found] == ["9"]
+    assert [one.path for one, _ in gone] == ["gone.py"]
+    with pytest.raises(ValueError, match="patch does not apply"):
+        Patch("m.py", 0, "", patch).applied(source.replace("a9 = 9", "a9 = 7"))
+
+
+def test_the_share_has_an_interval() -> None:
+    assert [round(one, 3) for one in interval(19, 23)] == [0.629, 0.930]
+    assert interval(0, 0) == (0.0, 1.0)
 
 
 def test_code_is_changed_in_place_unless_it_has_run() -> None:

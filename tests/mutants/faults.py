@@ -5,7 +5,6 @@ Faults that say nothing are left out, and those that make no program: see `quiet
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,22 +80,3 @@ def _of_python(path: str, source: str) -> Iterator[Fault]:
         if speaks(found.start()):
             edit = sql_text.Edit(found.start(), found.end(), _SWAPPED[found[0]], "name")
             yield Fault(path, found.start(), "name", "name", number, edit)
-
-
-def changed(source: str, mutated: str) -> tuple[str, str]:
-    """The lines that differ, without their indentation: before and after."""
-    before, after = [], []
-    for line in difflib.ndiff(source.split("\n"), mutated.split("\n")):
-        if line.startswith("- "):
-            before.append(line[2:].strip())
-        elif line.startswith("+ "):
-            after.append(line[2:].strip())
-    return "\n".join(before), "\n".join(after)
-
-
-def diff(fault: Fault, source: str, mutated: str) -> str:
-    """The fault as a patch with two lines around it."""
-    lines = difflib.unified_diff(
-        source.split("\n"), mutated.split("\n"), f"a/{fault.path}", f"b/{fault.path}", "", "", 2, ""
-    )
-    return "\n".join(lines)

@@ -22,22 +22,26 @@ class Lines:
     def chosen(self, path: str, source: str, line: int, meant: Sequence[str], most: float) -> list[str]:
         """The tests for a fault in a line of a file, of which ``meant`` are the files that are meant for it.
 
-        Those of them that run the line come first, then the others that run it, then what is left of ``meant``: what a
-        line leaves behind (a plan, a cached value) may be looked at by a test that does not run it. They are cut at
-        ``most`` seconds of the processor, but for those of ``meant`` that run the line. Where it is run before any
-        test, or nothing is known of it, all of ``meant`` come first.
+        Those of them that run the line come first, then the others that run it, quick ones before, then what is left of
+        ``meant``: what a line leaves behind (a plan, a cached value) may be looked at by a test that does not run it.
+        They are cut at ``most`` seconds of the processor. Where the line is run before any test, or nothing is known of
+        it, all of ``meant`` come first, whatever they take.
         """
         running = self._running(path, source, line)
         places = {name: place for place, name in enumerate(meant)}
-        own = sorted((one for one in running if _file(one) in places), key=lambda one: places[_file(one)])
-        others = sorted((one for one in running if one and _file(one) not in places), key=lambda one: self.seconds[one])
-        first = [*own, *(meant if "" in running or not own else ())]
-        takes, found = sum(map(self._takes, first)), list(dict.fromkeys(first))
+
+        def rank(test: str) -> tuple[float, float, str]:
+            return places.get(_file(test), len(places)), self.seconds[test], test
+
+        others = sorted((one for one in running if one), key=rank)
+        own = [one for one in others if _file(one) in places]
+        found = dict.fromkeys(meant if "" in running or not own else ())
+        takes = sum(map(self._takes, found))
         for one in (*others, *meant):
-            takes += self._takes(one)
-            if takes <= most:
-                found.append(one)
-        return list(dict.fromkeys(found))
+            if one not in found and (_file(one) not in found) and (takes + self._takes(one) <= most):
+                takes += self._takes(one)
+                found[one] = None
+        return list(found)
 
     def _takes(self, name: str) -> float:
         """The seconds of a test or a file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,36 @@ import pytest
 
 
 class Order:
-    """Runs ``tests`` (files, or tests of files), by ``scores``, greatest first, then as they are named, slow ones last;
-    says what came of it."""
+    """Runs ``tests`` (files, or tests of files), by ``scores``, greatest first, then as they are named, slow ones last,
+    until one fails or ``most`` seconds of the processor are over; says what came of it.
 
-    def __init__(self, tests: Sequence[str], scores: Mapping[str, float], skipped: frozenset[str], told: Path) -> None:
+    ``quick`` leaves out those that are slow, unless all are: a fault that meets no test is noticed by none.
+    """
+
+    def __init__(
+        self,
+        tests: Sequence[str],
+        scores: Mapping[str, float],
+        skipped: frozenset[str],
+        told: Path,
+        *,
+        quick: bool = False,
+        most: float = math.inf,
+    ) -> None:
         self._places = {name: place for place, name in reversed(list(enumerate(tests)))}
         self._scores = scores
         self._skipped = skipped
         self._told = told
+        self._quick = quick
+        self._ends = time.process_time() + most
         self.durations: dict[str, float] = {}
         self.failed: list[str] = []
         self.refused = False
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        items[:] = [one for one in items if self._place(one) < math.inf and one.nodeid not in self._skipped]
+        chosen = [one for one in items if self._place(one) < math.inf and one.nodeid not in self._skipped]
+        items[:] = (self._quick and [one for one in chosen if not _is_slow(one)]) or chosen
         items.sort(key=lambda one: (-self._scores.get(one.nodeid, 0.0), _is_slow(one), self._place(one)))
 
     def _place(self, item: pytest.Item) -> float:
@@ -39,6 +55,11 @@ class Order:
         self.durations[report.nodeid] = self.durations.get(report.nodeid, 0.0) + report.duration
         if report.failed:
             self.failed.append(report.nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        if time.process_time() > self._ends:
+            item.session.shouldstop = "the seconds of the processor are over"
 
     def pytest_sessionfinish(self) -> None:
         said: dict[str, Any] = {"durations": self.durations, "failed": self.failed, "refused": self.refused}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -27,7 +28,6 @@ from typing import IO, Any, Self
 
 import pytest
 
-from tests.mutants.order import Order
 from tests.mutants.warm import Asked, Ended, Forks, Seen, waited
 
 LIBRARIES = (
@@ -40,6 +40,8 @@ LEFT_OUT = shutil.ignore_patterns(  # what mypy keeps goes with the copy: surviv
     ".git", ".venv", "node_modules", "__pycache__", ".hypothesis", ".pytest_cache", ".ruff_cache", "build",
     "*.egg-info", ".e2i",
 )  # fmt: skip
+NONE_FAILED = {pytest.ExitCode.OK, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.NO_TESTS_COLLECTED}
+"""What a run ends with in which no test failed: also one that had its seconds, or met no test."""
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Run:
     durations: Mapping[str, float] = field(default_factory=dict)
     failed: Sequence[str] = ()
     output: str = ""
+    cold: bool = False
+    """Whether our own code was read anew for it."""
 
 
 class Runner:
@@ -124,37 +128,43 @@ class Runner:
         timeout: float,
         scores: Mapping[str, float],
         skipped: frozenset[str] = frozenset(),
+        most: float = math.inf,
         fault: tuple[str, str, str] | None = None,
     ) -> Run:
-        """Runs tests to the first failure, for ``timeout`` seconds of the processor; a fault is a path with what stands
-        there else, and now."""
+        """Runs tests to the first failure, or until they had ``most`` seconds of the processor, and ends them after
+        ``timeout`` of them; a fault is a path with what stands there else, and now."""
         told, output = self._folder / "told.json", self._folder / "output.txt"
         told.unlink(missing_ok=True)
         path, source, text = fault or (None, "", "")
         asked = Asked(
-            path, source, text, tests, scores, sorted(skipped), str(told), str(output), timeout, self._postgres
-        )
+            path, source, text, tests, scores, sorted(skipped), str(told), str(output), timeout, self._postgres,
+            self._quick, None if math.isinf(most) else most,
+        )  # fmt: skip
         self._ask.write(asked.line())
         self._ask.flush()
         ended = Ended(**json.loads(self._answers.readline()))
-        if ended.cold:
+        if cold := ended.cold:
             ended = self._cold(asked, builds=path is not None and path.endswith(".sql"))
         if ended.over:
             self.clean()
-            return Run(ended.over, ended.seconds, ended.cpu)
+            return Run(ended.over, ended.seconds, ended.cpu, cold=cold)
         words = output.read_text(errors="replace")
         if not told.exists():  # a conftest that cannot be imported has no session
             self.clean()
-            return Run("import" if "Error" in words else "end", ended.seconds, ended.cpu, output=words)
+            return Run("import" if "Error" in words else "end", ended.seconds, ended.cpu, output=words, cold=cold)
         said = json.loads(told.read_text())
-        by = said["failed"][0] if said["failed"] else "import" if said["refused"] or ended.status else None
-        return Run(by, ended.seconds, ended.cpu, said["durations"], said["failed"], words)
+        by = None
+        if said["failed"]:
+            by = said["failed"][0]
+        elif said["refused"] or (ended.status and os.waitstatus_to_exitcode(ended.status) not in NONE_FAILED):
+            by = "import"
+        return Run(by, ended.seconds, ended.cpu, said["durations"], said["failed"], words, cold)
 
     def _cold(self, asked: Asked, *, builds: bool) -> Ended:
         """A run in a process that reads our own code anew."""
         pid = os.fork()
         if pid == 0:
-            order = Order(asked.tests, asked.scores, frozenset(asked.skipped), Path(asked.told))
+            order = asked.order()
             files = list(dict.fromkeys(one.split("::")[0] for one in asked.tests))
             self._child(files, [order], Path(asked.output), builds=builds)
         return waited(pid, asked, lambda: time.sleep(0.05))
@@ -205,7 +215,6 @@ class Runner:
                 del os.environ["TEST_TEMPLATES"]
             warned = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
             arguments = [*tests, "-p", "no:cacheprovider", "--tb=short", "-x", "-s", *warned]
-            arguments += ["-m", "not slow"] if self._quick else []
             code = int(pytest.main(arguments, plugins=list(plugins)))
         except BaseException:  # noqa: BLE001 - the fork must not go on as its parent
             traceback.print_exc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -66,3 +67,13 @@ def refused(path: str, text: str) -> str | None:
     except SyntaxError as error:
         return f"does not parse: {error.msg}"
     return None
+
+
+def interval(killed: int, counted: int) -> tuple[float, float]:
+    """Wilson's interval at 95 % of a share."""
+    if not counted:
+        return 0.0, 1.0
+    z, share = 1.96, killed / counted
+    middle = (share + z**2 / (2 * counted)) / (1 + z**2 / counted)
+    half = z * math.sqrt(share * (1 - share) / counted + z**2 / (4 * counted**2)) / (1 + z**2 / counted)
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import math
 import os
 import select
 import signal
@@ -48,6 +49,15 @@ class Asked:
     """Seconds of the processor."""
     postgres: int | None = None
     """The process of the Postgres that the tests use."""
+    quick: bool = False
+    most: float | None = None
+    """The seconds of the processor after which no further test is begun."""
+
+    def order(self) -> Order:
+        """The plugin of a run, made when it begins."""
+        most = math.inf if self.most is None else self.most
+        skipped = frozenset(self.skipped)
+        return Order(self.tests, self.scores, skipped, Path(self.told), quick=self.quick, most=most)
 
     def line(self) -> str:
         return json.dumps(vars(self)) + "\n"
@@ -179,7 +189,7 @@ class Forks:
             os.dup2(file.fileno(), 2)
         for function, code in made:
             function.__code__ = code
-        order = Order(asked.tests, asked.scores, frozenset(asked.skipped), Path(asked.told))
+        order = asked.order()
         order.pytest_collection_modifyitems(session.items)
         session.config.pluginmanager.register(order)
 
