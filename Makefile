@@ -9,8 +9,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # A test whose time ran out on a busy machine is run once more and listed as RERUN; a wrong answer never is.
 AGAIN := --reruns 1 -rR --only-rerun TimeoutError --only-rerun 'did not happen'
 
-# A process more than CPUs, up to four, as tests wait for a third of their time; each has a Postgres of its own, and the tests
-# of a file stay together.
+# A process more than CPUs, up to four, as tests wait for a third of their time; they share one Postgres, and the tests of a
+# file stay together.
 SPREAD := --numprocesses $(shell cpus=$$(getconf _NPROCESSORS_ONLN); echo $$((cpus < 4 ? cpus + 1 : 4))) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help

@@ -1,9 +1,11 @@
-"""The server of the tests ends with the processes that use it, even if they are killed."""
+"""The processes of a run share one Postgres, which ends with them, even if they are killed."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -31,3 +33,30 @@ def test_a_killed_run_leaves_no_server() -> None:
     assert alive(server)
     run.communicate("now\n")
     until(lambda: not alive(server), "the end of the server")
+
+
+FOR_ALL = re.compile(r"ALTER SYSTEM|pg_reload_conf|ALTER ROLE (?!\S+ IN DATABASE)\S+ (RE)?SET\b")
+"""Statements that change the server for all processes."""
+
+SERVERS_OF_THEIR_OWN = {"bench", "cluster", "drills"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("ALTER SYSTEM SET fsync = off", True),
+        ("ALTER ROLE e2i_gateway SET enable_sort = off", True),
+        ("ALTER ROLE e2i_gateway RESET ALL", True),
+        ("ALTER ROLE e2i_gateway IN DATABASE one SET enable_sort = off", False),
+        ("ALTER ROLE e2i_gateway NOINHERIT", False),
+    ],
+)
+def test_what_changes_the_server_is_found(statement: str, found: bool) -> None:  # noqa: FBT001 - a parameter
+    assert bool(FOR_ALL.search(statement)) is found
+
+
+def test_no_test_changes_the_server_for_others() -> None:
+    files = [path for path in (ROOT / "tests").glob("*/*.py") if path.parent.name not in SERVERS_OF_THEIR_OWN]
+    assert len(files) > 200
+    found = [str(path.relative_to(ROOT)) for path in files if FOR_ALL.search(path.read_text())]
+    assert found == [str(Path(__file__).relative_to(ROOT))]
