@@ -48,6 +48,7 @@ from gateway.observability.gauges import caches, history, pools, readings, reque
 from gateway.observability.health import Health
 from gateway.observability.metrics import Metrics
 from gateway.observability.request_log import RequestLog
+from gateway.operations.current_state import StateUpkeep
 from gateway.operations.embedding_service import check_library
 from gateway.operations.housekeeping import Housekeeping
 from gateway.operations.observers import Observer
@@ -173,6 +174,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             *await follow_table(engine, registry, service.documents, health.reports),
             *service.embeddings.prove(health.reports),
             asyncio.create_task(Housekeeping(databases.writer, settings).run()),
+            *([asyncio.create_task(StateUpkeep(databases.writer).run())] if settings.current_state else []),
             *([asyncio.create_task(RollupUpkeep(databases.writer).run())] if settings.rollups else []),
         ]
         try:

@@ -7,8 +7,10 @@ from db.attach.differences import Difference, Severity, joined
 from db.base.vocabulary import Entity, is_own
 from db.models.gateway import (
     CHANGE_PREVIEWS,
+    CURRENT_STATES,
     ORIGIN,
     SERVICE_TOKENS,
+    STATE_MARKS,
     TRUSTED_DOCUMENTS,
     WEBHOOK_ENDPOINTS,
     WEBHOOK_MESSAGES,
@@ -22,6 +24,8 @@ _CAN_DO_WITHOUT = {
     WEBHOOK_ENDPOINTS.fullname: "there are no webhooks",
     WEBHOOK_MESSAGES.fullname: "webhooks are not sent",
     WEBHOOK_SENDER.fullname: "webhooks are not sent",
+    CURRENT_STATES.fullname: "health and drift status of all models are not stored",
+    STATE_MARKS.fullname: "health and drift status of all models are not stored",
     ORIGIN.fullname: "subscribers do not learn that a failover or a restored backup lost changes",
 }
 """Own tables that changes and subscriptions do not need, with the consequence if they are missing."""

@@ -13,10 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.attach.compare_indexes import INDEX_PREFIX
+from db.base.current_state import stored_views
 from db.base.system_catalog import IN_SCHEMAS, named_in_models
 from db.base.vocabulary import OWN_SCHEMA, Entity, is_own
 from db.engine.errors import DEPENDENT_OBJECTS, diagnostics
 from db.migrations.setup import SetupError, connect, lock_building
+from db.store.current_state import drop as drop_state
 from db.store.rollups import drop as drop_rollups
 
 _FUNCTION = re.compile(rf"CREATE OR REPLACE FUNCTION {OWN_SCHEMA}\.(\w+)\(")
@@ -97,7 +99,8 @@ _INDEXES = text(f"""
 
 
 async def _found(connection: AsyncConnection) -> AddedObjects:
-    ours = {table.name for table in Entity.metadata.tables.values() if is_own(table)} | {"own_revisions"}
+    ours = {table.name for table in Entity.metadata.tables.values() if is_own(table)}
+    ours |= {"own_revisions", *(one.name for _, one in stored_views().values())}
     made = set(_FUNCTION.findall((Path(__file__).parents[1] / "sql" / "own.sql").read_text(encoding="utf-8")))
     tables, others = [], []
     for sql, name, kind in await connection.execute(_OWN, {"schema": OWN_SCHEMA}):
@@ -116,9 +119,10 @@ async def _found(connection: AsyncConnection) -> AddedObjects:
 async def _drop_own(connection: AsyncConnection, found: AddedObjects) -> None:
     """Drops the gateway's own objects, and nothing that depends on them."""
     await drop_rollups(connection)
+    await drop_state(connection)
     try:
         if found.tables:
-            await connection.execute(text(f"DROP TABLE {', '.join(name for name, _ in found.tables)}"))
+            await connection.execute(text(f"DROP TABLE IF EXISTS {', '.join(name for name, _ in found.tables)}"))
         for function in found.functions:
             await connection.execute(text(f"DROP FUNCTION {function}"))
         if found.schema and not found.others:

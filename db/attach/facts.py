@@ -14,8 +14,9 @@ import db.models  # noqa: F401 - maps all tables
 from db.attach.spreads import Spreads, spreads
 from db.attach.vector_indexes import VectorIndex
 from db.attach.vector_indexes import indexes as indexes_of_vectors
+from db.base.current_state import current_states, stored_views
 from db.base.system_catalog import ANALYZED, DOMAINS, IN_SCHEMAS, STORED, named_in_models, relation_name
-from db.base.vocabulary import Entity
+from db.base.vocabulary import OWN_SCHEMA, Entity
 
 BYTES_PER_ROW = 200
 """The assumed number of rows of tables without statistics."""
@@ -85,6 +86,8 @@ class Facts:
     """How the times of a column are spread; for analyzed columns."""
     rollups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The tables of which sums by units of time are kept, with the measures that are."""
+    kept: Mapping[str, str] = field(default_factory=dict)
+    """The views whose rows are stored, each with the table that they are stored in."""
     columns: Mapping[str, Mapping[str, StoredColumn]] = field(default_factory=dict)
     """All columns of a table, including those outside the models."""
     partitioned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -115,7 +118,7 @@ class Facts:
         """Whether both lead to the same statements: only numbers of rows may differ."""
         return all(
             getattr(self, name) == getattr(other, name)
-            for name in ("searched", "large", "normalizes", "indexes", "not_null", "many_nulls", "rollups")
+            for name in ("searched", "large", "normalizes", "indexes", "not_null", "many_nulls", "rollups", "kept")
         )
 
 
@@ -219,6 +222,16 @@ _HAS_ROLLUPS = text("""
 _ROLLUPS = text(
     "SELECT name, measures FROM gateway.rollups WHERE state = 'ready' AND gateway.is_rolled_up(to_regclass(name))"
 )
+_HAS_STATES = text("""
+    SELECT to_regnamespace('gateway') IS NOT NULL AND has_schema_privilege('gateway', 'USAGE')
+        AND to_regclass('gateway.current_states') IS NOT NULL
+        AND has_table_privilege('gateway.current_states', 'SELECT') AND to_regproc('gateway.is_kept') IS NOT NULL
+""")
+_IS_KEPT = text("""
+    SELECT gateway.is_kept(:name, :definition)
+        AND NOT EXISTS (SELECT FROM unnest(CAST(:tables AS text[])) AS t (name)
+            WHERE to_regclass(t.name) IS NULL OR NOT has_table_privilege(t.name, 'SELECT'))
+""")
 
 
 def known_tables() -> dict[str, list[str]]:
@@ -226,7 +239,7 @@ def known_tables() -> dict[str, list[str]]:
     tables = Entity.metadata.tables.values()
     return {
         **named_in_models(),
-        "names": sorted({table.name for table in tables}),
+        "names": sorted({*(table.name for table in tables), *(one.name for _, one in stored_views().values())}),
     }
 
 
@@ -262,6 +275,7 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         settled = frozenset(row[0] for row in await connection.execute(_SETTLED, known))
         partitioned = {row[0]: tuple(row[1]) for row in await connection.execute(_PARTITIONED, known)}
         rollups = await connection.execute(_ROLLUPS) if await connection.scalar(_HAS_ROLLUPS) else ()
+        kept = await _stored(connection)
         rolled_up = {name: frozenset(measures) for name, measures in rollups}
     version = found.pop("", None)
     parts = tuple(int(part) for part in version.split(".") if part.isdigit()) if version else None
@@ -277,7 +291,20 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         vectors,
         times,
         rolled_up,
+        kept,
         described,
         partitioned,
         settled,
     )
+
+
+async def _stored(connection: AsyncConnection) -> dict[str, str]:
+    """The views whose rows are stored and may be read, with the tables that they are stored in."""
+    found: dict[str, str] = {}
+    if await connection.scalar(_HAS_STATES):
+        for state in current_states():
+            tables = {one.view.fullname: f"{OWN_SCHEMA}.{one.name}" for one in state.views}
+            asked = {"name": state.of, "definition": state.definition, "tables": list(tables.values())}
+            if await connection.scalar(_IS_KEPT, asked):
+                found |= tables
+    return found

@@ -31,7 +31,7 @@ OURS = frozenset(
     {
         "queue_for_champion", "keep_single_champion", "raise_drift_alert", "grade_twin_fidelity",
         "refresh_fidelity_of_tracked", "refresh_fidelity_of_simulated", "grade_fidelity_comparison",
-        "keep_locked_cohort", "set_updated_at", "tell_of_alerts", "mark_rollup",
+        "keep_locked_cohort", "set_updated_at", "tell_of_alerts", "mark_rollup", "mark_state",
     }
 )  # fmt: skip
 """The trigger functions of the gateway's migrations."""

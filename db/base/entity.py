@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 from db.base.computed import Argument, Computed, ComputedObject
 from db.base.markers import Group, LiveTopic, Recordable
-from db.base.reached import InOrder, Over, Rare
+from db.base.reached import InOrder, Kept, Over, Rare
 from db.base.relation import Relation
 from db.base.rollups import GroupsSelect, Rollup
 
@@ -43,7 +43,7 @@ class RowOptions:
     ``__group__`` is the group of the data dictionary whose scope reading needs, None for the gateway's own tables;
     ``__scope__`` is a further scope. ``__topic__`` is the live log's topic for its rows. ``__aliases__`` is what people
     call such a row, in the singular. ``__record__`` declares how its rows are recorded through the gateway, None if
-    they are not. ``__rollup__`` declares which sums of its rows can be kept.
+    they are not. ``__rollup__`` declares which sums of its rows can be kept, ``__kept__`` that a view's rows can.
     """
 
     __order__: ClassVar[str | None] = None
@@ -64,6 +64,7 @@ class RowOptions:
     __rare__: ClassVar[Sequence[Rare]] = ()
     __walk__: ClassVar[InOrder | None] = None
     __rollup__: ClassVar[Rollup | None] = None
+    __kept__: ClassVar[Kept | None] = None
 
 
 class Entity(RowOptions, DeclarativeBase):

@@ -7,7 +7,7 @@ the rows that a filter can match, are read from.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -53,3 +53,18 @@ class InOrder:
     def by(self) -> str:
         """The column of the walk's order."""
         return next(iter(self.columns))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """That the rows of a view over a table can be kept in the schema `gateway`: those of one value of the first key
+    column follow from the rows of that value in some tables.
+
+    ``keys`` are these tables, each with its column of that value, a UUID. ``indexes`` are those of the kept rows beside
+    their key. ``current`` is SQL, by column, of values that change with time; over the kept row ``k``, they are
+    computed when they are read.
+    """
+
+    keys: Mapping[str, str]
+    indexes: Sequence[str] = ()
+    current: Mapping[str, str] = field(default_factory=dict)

@@ -35,7 +35,7 @@ from db.base.entity import (
     table_of,
 )
 from db.base.labels import Labels, enum_types, pg_enum
-from db.base.reached import InOrder, Over, Rare
+from db.base.reached import InOrder, Kept, Over, Rare
 from db.base.relation import EdgeSpec, Relation, belongs_to, linked_by
 
 PATIENT = "patient"
@@ -95,6 +95,7 @@ __all__ = [
     "EdgeSpec",
     "Entity",
     "InOrder",
+    "Kept",
     "Labels",
     "Nearest",
     "Over",

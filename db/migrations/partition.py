@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from db.base.quoting import identifier, literal
 from db.base.vocabulary import OWN_SCHEMA
 from db.migrations.setup import SetupError, connect, lock_building, platform_views, run_definitions
-from db.store import partitions, rollups
+from db.store import current_state, partitions, rollups
 from db.store.partitions import AHEAD, DEFAULT, Month, MonthlyTable
 
 MOST = 240
@@ -35,7 +35,8 @@ _STATE = text("""
         ARRAY(SELECT conrelid::regclass::text FROM pg_constraint WHERE confrelid = c.oid AND contype = 'f')
             AS referring,
         ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal
-            AND tgname <> 'set_updated_at' AND NOT starts_with(tgname, 'e2i_rollup_')) AS triggers,
+            AND tgname <> 'set_updated_at' AND NOT starts_with(tgname, 'e2i_rollup_')
+            AND NOT starts_with(tgname, 'e2i_state_')) AS triggers,
         ARRAY(SELECT pubname::text FROM pg_publication_tables AS p JOIN pg_namespace AS n ON n.nspname = p.schemaname
             WHERE n.oid = c.relnamespace AND p.tablename = c.relname) AS published,
         ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
@@ -158,6 +159,8 @@ async def _convert(connection: AsyncConnection, one: MonthlyTable, state: Any, c
     summed = text(f"SELECT EXISTS (SELECT FROM {OWN_SCHEMA}.rollups WHERE name = :name)")
     if await connection.scalar(summed, {"name": name}):
         await rollups.make(connection)
+    if await current_state.is_stored(connection, one.table):
+        await current_state.make(connection)
     parts = await partitions.partitions(connection, one)
     return f"{name}: {rows:,} rows in partitions of {len(parts)} months, until {parts[-1].until:%Y-%m-%d}"
 

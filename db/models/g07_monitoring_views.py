@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
 from db.base.markers import Group
-from db.base.vocabulary import InOrder, Over, Rare, View, belongs_to, column, pg_enum
+from db.base.vocabulary import InOrder, Kept, Over, Rare, View, belongs_to, column, pg_enum
 from db.models.g01_mlops_core import ModelStage
 from db.models.g07_model_monitoring import DriftSeverity, DriftType, StatisticalTest
 
@@ -84,6 +84,14 @@ class DriftStatus(View):
                 ELSE (SELECT true FROM ml_model_registry AS m WHERE m.id = d.model_id)
             END
         """,
+    )
+    __kept__ = Kept(
+        {"ml_model_registry": "id", "ml_drift_history": "model_id"},
+        (
+            "last_checked DESC NULLS LAST, model_id DESC, drift_type DESC",
+            "severity, last_checked DESC NULLS LAST, model_id DESC, drift_type DESC",
+            "drift_detected, last_checked DESC NULLS LAST, model_id DESC, drift_type DESC",
+        ),
     )
 
     model_id: Mapped[UUID] = column(Uuid(), "Model monitored.", primary_key=True)
@@ -213,6 +221,19 @@ class ModelHealth(View):
             f"EXISTS ({ALERTED} AND a.model_id = c.model_id) OR {STILL_DRIFTED} OR {STILL_DEGRADED}",
             (BY_ALERT, BY_DRIFT, BY_MEASUREMENT),
         ),
+    )
+    __kept__ = Kept(
+        {
+            "ml_model_registry": "id",
+            "ml_drift_history": "model_id",
+            "ml_monitoring_alerts": "model_id",
+            "ml_performance_metrics": "model_id",
+        },
+        ("health_status, model_id", "model_name, model_id"),
+        {
+            "drift_check_count": "(SELECT count(*) FROM ml_drift_history AS d WHERE d.model_id = k.model_id "
+            "AND d.created_at >= now() - interval '168 hours')"
+        },
     )
 
     model_id: Mapped[UUID] = column(Uuid(), "Model that the row is about.", primary_key=True)

@@ -337,6 +337,30 @@ ROLLUP_MARKS = Table(
     comment="Units of time whose rows were written since they were summed up, once for each statement.",
 )
 
+CURRENT_STATES = Table(
+    "current_states",
+    Entity.metadata,
+    Column("name", TEXT(), primary_key=True, comment="The table whose rows have the state."),
+    Column("definition", TEXT(), nullable=False, comment="Hash of the definitions of the views that are stored."),
+    Column("state", TEXT(), nullable=False, comment="building, ready, or broken: rows were written unmarked."),
+    Column("sources", ARRAY(TEXT()), nullable=False, comment="The tables that the views read."),
+    Column("stores", ARRAY(TEXT()), nullable=False, comment="These with their partitions, whose writes are marked."),
+    Column("since", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it was begun."),
+    CheckConstraint("state IN ('building', 'ready', 'broken')", name="ck_current_states_state"),
+    schema=OWN_SCHEMA,
+    comment="Tables whose rows' current state is stored, by views over them; made and removed by the command line.",
+)
+
+STATE_MARKS = Table(
+    "state_marks",
+    Entity.metadata,
+    Column("name", TEXT(), nullable=False, comment="The table whose rows have the state."),
+    Column("key", Uuid(), nullable=False, comment="The row."),
+    Index("ix_state_marks_name_key", "name", "key"),
+    schema=OWN_SCHEMA,
+    comment="Rows whose current state may differ from what is stored, once for each statement that has written it.",
+)
+
 for _entity in entities().values():
     if _entity.__rollup__ is not None:
         make_sums_table(_entity, _entity.__rollup__)

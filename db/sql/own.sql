@@ -194,3 +194,82 @@ $$;
 
 COMMENT ON FUNCTION gateway.is_rolled_up(regclass) IS
     'Whether all that is written to a table is marked, and whoever asks may see all of its rows.';
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Current state
+-- ---------------------------------------------------------------------------------------------------------------------
+-- With the rights of the tables' owner, as mark_rollup. Its triggers give the name of the state, the column of the key,
+-- and the tables of what is stored, each with its column of the key.
+CREATE OR REPLACE FUNCTION gateway.mark_state() RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    of_rows CONSTANT text := CASE TG_OP
+        WHEN 'INSERT' THEN 'SELECT %1$I AS key FROM new_rows'
+        WHEN 'DELETE' THEN 'SELECT %1$I AS key FROM old_rows'
+        WHEN 'UPDATE' THEN 'SELECT %1$I AS key FROM old_rows UNION ALL SELECT %1$I FROM new_rows'
+    END;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        FOR place IN 2 .. TG_NARGS - 1 BY 2 LOOP
+            EXECUTE format('INSERT INTO gateway.state_marks (name, key) SELECT DISTINCT $1, %I FROM gateway.%I',
+                TG_ARGV[place + 1], TG_ARGV[place]) USING TG_ARGV[0];
+        END LOOP;
+    ELSE
+        EXECUTE format('INSERT INTO gateway.state_marks (name, key) SELECT DISTINCT $1, key FROM (' || of_rows
+            || ') AS written WHERE key IS NOT NULL', TG_ARGV[1]) USING TG_ARGV[0];
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION gateway.mark_state() IS 'Marks the rows whose current state a statement may have changed.';
+
+-- In plpgsql, which keeps the plans of its statements: every list of stored rows asks.
+CREATE OR REPLACE FUNCTION gateway.is_followed(state_of text) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    followed gateway.current_states;
+BEGIN
+    SELECT * INTO followed FROM gateway.current_states AS s WHERE s.name = state_of;
+    RETURN NOT EXISTS (
+            SELECT FROM unnest(followed.sources) AS t (source) LEFT JOIN pg_class AS c ON c.oid = to_regclass(t.source)
+            WHERE c.oid IS NULL OR c.relispartition OR row_security_active(c.oid)
+        )
+        -- of the partitions that there were, none has gone, and no other has come
+        AND (
+            SELECT count(*) FILTER (WHERE i.inhrelid::regclass::text = ANY (followed.stores))
+                = cardinality(followed.stores) - cardinality(followed.sources)
+                AND count(*) FILTER (WHERE i.inhrelid::regclass::text <> ALL (followed.stores)) = 0
+            FROM pg_inherits AS i WHERE i.inhparent::regclass::text = ANY (followed.stores)
+        )
+        AND 4 * cardinality(followed.stores) = (
+            SELECT count(*) FROM pg_trigger AS t
+            WHERE t.tgfoid = 'gateway.mark_state'::regproc AND t.tgenabled = 'A'
+                AND t.tgrelid::regclass::text = ANY (followed.stores)
+        );
+END
+$$;
+
+COMMENT ON FUNCTION gateway.is_followed(text) IS
+    'Whether all that is written to the tables of a current state is marked, and whoever asks may see all of their rows.';
+
+CREATE OR REPLACE FUNCTION gateway.is_kept(state_of text, by text) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+            SELECT FROM gateway.current_states AS s
+            WHERE s.name = state_of AND s.state = 'ready' AND s.definition = by
+        )
+        AND gateway.is_followed(state_of);
+END
+$$;
+
+COMMENT ON FUNCTION gateway.is_kept(text, text) IS
+    'Whether the stored current state may be read, by whoever has these definitions of its views.';

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import db.models  # noqa: F401 - maps all entities
+from db.base.current_state import stored_views
 from db.base.footprints import everything
 from db.base.quoting import identifier, literal, literals
 from db.base.recording import plan_of, recordables
@@ -38,6 +39,9 @@ OWN_RIGHTS: dict[str, str] = {
     "alerts_seen": "SELECT, INSERT, UPDATE, DELETE",
     "rollups": "SELECT, UPDATE (state)",
     "rollup_marks": "SELECT, INSERT, DELETE",
+    "current_states": "SELECT, UPDATE (state)",
+    "state_marks": "SELECT, INSERT, DELETE",
+    **{one.name: "SELECT, INSERT, UPDATE, DELETE" for _, one in stored_views().values()},
     **{sums_table(table.name): "SELECT, INSERT, DELETE" for table, _ in rollups()},
 }
 """The role's rights on the gateway's own tables. Events are immutable; tokens and documents belong to the owner."""

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.base.quoting import identifier
 from db.base.vocabulary import Entity, entities, table_of
-from db.store import rollups
+from db.store import current_state, rollups
 
 DEFAULT = "default"
 """The suffix of the default partition."""
@@ -137,6 +137,7 @@ async def add_months(connection: AsyncConnection, one: MonthlyTable, months: Seq
     if made:
         await share_reading(connection, one, made)
         await rollups.adopt(connection, one.table, made)
+        await current_state.adopt(connection, one.table, made)
     return made
 
 
@@ -148,10 +149,12 @@ async def share_reading(connection: AsyncConnection, one: MonthlyTable, names: S
 
 
 async def drop(connection: AsyncConnection, one: MonthlyTable, partition: Partition) -> None:
-    """Drops a partition with its rows; the table's rollup no longer has them. Locks the whole table for a moment.
+    """Drops a partition with its rows; what is stored of them follows. Locks the whole table for a moment.
 
     Raises:
         sqlalchemy.exc.DBAPIError: The role does not own the table, or a lock is not available in time.
     """
+    await current_state.mark_all(connection, one.table, partition.name)
     await connection.execute(text(f"DROP TABLE {partition.name}"))
     await rollups.forget(connection, one.table, partition.name, partition.since, partition.until)
+    await current_state.forget(connection, one.table, partition.name)

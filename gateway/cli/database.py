@@ -13,6 +13,7 @@ from db.embedded.server import GATEWAY_ROLE
 from db.engine.url import database_url, schema_names
 from db.migrations import partition as partitioning
 from db.migrations import setup
+from db.store import current_state as state_store
 from db.store import rollups as rollup_store
 from db.store.grants import role_sql
 from db.store.partitions import AHEAD
@@ -50,6 +51,11 @@ def add(areas: Areas) -> None:
     one = parsers.add_parser("rollups", help="keep sums of large tables by units of time, for GATEWAY_ROLLUPS=on")
     one.add_argument("--drop", action="store_true", help="keep none any more, and remove those that there are")
     one.set_defaults(run=rollups)
+    one = parsers.add_parser(
+        "current-state", help="store health and drift status of all models, for GATEWAY_CURRENT_STATE=on"
+    )
+    one.add_argument("--drop", action="store_true", help="store none any more, and remove what there is")
+    one.set_defaults(run=current_state)
     one = parsers.add_parser("partition", help="keep large tables by month, and add the months to come")
     one.add_argument("lists", nargs="*", help="lists whose tables are partitioned, such as servingMetrics")
     one.add_argument("--ahead", type=int, default=AHEAD, help=f"months after this one to have; {AHEAD} by default")
@@ -121,6 +127,23 @@ def rollups(options: argparse.Namespace, settings: Settings) -> int:
                 say(f"No sums are kept any more; there were of: {', '.join(dropped) or 'none'}.")
             else:
                 say("\n".join(await rollup_store.make(connection)))
+        return 0
+
+    return with_owner(settings, run)
+
+
+def current_state(options: argparse.Namespace, settings: Settings) -> int:
+    """Makes the tables of stored current state and the triggers that keep them up to date, or removes them."""
+
+    async def run(url: str) -> int:
+        async with own_table(url, "current_states", setup.SetupError):
+            pass
+        async with setup.connect(url) as connection, connection.begin():
+            if options.drop:
+                dropped = await state_store.drop(connection)
+                say(f"No state is stored any more; there was that of: {', '.join(dropped) or 'none'}.")
+            else:
+                say("\n".join(await state_store.make(connection)))
         return 0
 
     return with_owner(settings, run)

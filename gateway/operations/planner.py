@@ -69,8 +69,11 @@ class Planner:
         return replace(missing, any_word=not settings.closed_vocabularies, count_up_to=settings.count_up_to or None)
 
     def _usable(self, facts: Facts) -> Facts:
-        """The facts, without rollups if the settings exclude them; callers' own roles have no rights on them either."""
-        return facts if self._settings.rollups and not self._settings.rls else replace(facts, rollups={})
+        """The facts, without rollups and stored state if the settings exclude them; callers' own roles have no rights
+        on them either."""
+        settings = self._settings
+        rollups = facts.rollups if settings.rollups and not settings.rls else {}
+        return replace(facts, rollups=rollups, kept=facts.kept if settings.current_state and not settings.rls else {})
 
     def learn_facts(self, facts: Facts) -> None:
         """Updates the size of the database."""

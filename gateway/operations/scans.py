@@ -186,7 +186,7 @@ class Scans:
 
     def _read_points(self, type_: Type, rows: int, at_a_point: int) -> int:
         """The points of reading ``rows`` rows: ``at_a_point`` rows per point; a view computes each from base tables."""
-        if not (type_.behind and type_.over):
+        if not (type_.behind and type_.over) or type_.sql_name in self.estimates.indexes.kept:
             return rows // at_a_point
         behind = max((self.estimates.of_table(name) for name in type_.behind), default=0)
         return rows * (ASKED + behind // max(self.estimates.rows(type_), 1) // SELECTED)

@@ -86,6 +86,11 @@ class DatabaseSettings(SettingGroup):
         description="Whether this gateway reads aggregates off the rollups that `e2i-gateway db rollups` has made, and "
         "may be the one that keeps them up to date; not with `GATEWAY_RLS`.",
     )
+    current_state: bool = Field(
+        default=False,
+        description="Whether this gateway reads lists of health and drift status off the rows that `e2i-gateway db "
+        "current-state` stores, and may be the one that keeps them up to date; not with `GATEWAY_RLS`.",
+    )
 
     @property
     def url(self) -> URL | None:

@@ -19,6 +19,7 @@ from db.base.rollups import GroupsSelect, Rollup
 from db.base.vocabulary import (
     Argument,
     InOrder,
+    Kept,
     Nearest,
     Over,
     Rare,
@@ -249,6 +250,8 @@ class Type:
     """How rows with unusual values of columns are found."""
     walk: InOrder | None = None
     """The same rows in the order of a table's index."""
+    kept: Kept | None = None
+    """How its rows can be stored."""
     label: tuple[str, ...] = ()
     """The columns that identify a row by their values together."""
     search: tuple[str, ...] = ()

@@ -227,6 +227,7 @@ def _type(entity: RowClass) -> Type:
         over=entity.__over__,
         rare=tuple(entity.__rare__),
         walk=entity.__walk__,
+        kept=entity.__kept__,
     )
     if type_.table.name in views.definitions():
         type_.select = views.selects()[type_.table.name]

@@ -53,6 +53,18 @@ def equal_columns(type_: Type, where: Mapping[str, Any] | None) -> Iterator[str]
                 yield column
 
 
+def named(where: Mapping[str, Any] | None) -> Iterator[str]:
+    """The fields that a filter names, wherever in its conjunctions, alternatives and negations."""
+    for name, value in (where or {}).items():
+        if name in {"and", "or"}:
+            for one in value or ():
+                yield from named(one)
+        elif name == "not":
+            yield from named(value)
+        else:
+            yield name
+
+
 def compared(type_: Type, where: Mapping[str, Any] | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The necessary conditions of a filter on columns: their fields, each with its operators."""
     for name, value in (where or {}).items():

@@ -43,6 +43,8 @@ class Indexes:
         self._searched = facts.searched
         self._large = facts.large
         self.normalizes = facts.normalizes
+        self.kept = facts.kept
+        """The views whose rows are stored, with the tables that they are stored in."""
         self.rollups = facts.rollups
         """The tables of which sums are kept, with the measures."""
 
@@ -60,7 +62,7 @@ class Indexes:
         begins with most of them is best, since it reads no other rows. Views have no indexes: those of the table that a
         view has a row for, or is ``walked`` in, are used.
         """
-        at = _place(type_, walked=walked)
+        at = self._place(type_, walked=walked)
         if at is None:
             return None
         table, columns = at
@@ -109,7 +111,7 @@ class Indexes:
         If none serves it, rows without a value are still read separately if they are many: they alone fill a page that
         begins with them, by key, and the others need not be sorted. Not below a parent, which has few rows.
         """
-        if at := _place(type_, walked=walked):
+        if at := self._place(type_, walked=walked):
             table, columns = at
             refusing = self._not_null.get(table, frozenset())
             if columns is not None:
@@ -125,13 +127,14 @@ class Indexes:
         apart = served.apart if served else many
         return (replace(order[0], apart=True), *order[1:]) if apart else order
 
-
-def _place(type_: Type, *, walked: bool) -> tuple[str, Mapping[str, str] | None] | None:
-    """The table whose indexes serve a type's orders, and the names of the type's columns there if they differ."""
-    if not type_.is_view:
-        return type_.sql_name, None
-    at = type_.walk if walked else type_.over
-    return None if at is None else (at.table, at.columns)
+    def _place(self, type_: Type, *, walked: bool) -> tuple[str, Mapping[str, str] | None] | None:
+        """The table whose indexes serve a type's orders, and the names of the type's columns there if they differ."""
+        if not type_.is_view:
+            return type_.sql_name, None
+        if stored := self.kept.get(type_.sql_name):
+            return stored, None
+        at = type_.walk if walked else type_.over
+        return None if at is None else (at.table, at.columns)
 
 
 def _in_table(term: OrderTerm, columns: Mapping[str, str]) -> OrderTerm:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from db.base import current_state
 from schema.catalogue.catalogue import Catalogue, OrderTerm, RelationField, Root, Type
 from schema.catalogue.records import Missing
 from schema.catalogue.selection import Selection
@@ -14,7 +15,7 @@ from schema.errors import GatewayError, bad_argument, missing_object
 from schema.sql import builder as sql
 from schema.sql import cursors, orders
 from schema.sql.arguments import Given, bound, given
-from schema.sql.conditions import compared, compared_with_usual, equal_columns, only_rare
+from schema.sql.conditions import compared, compared_with_usual, equal_columns, named, only_rare
 from schema.sql.filters import Where, known_word
 from schema.sql.indexes import Indexes
 from schema.sql.parameters import applied
@@ -148,9 +149,9 @@ class Lists:
         asked = last if backward else first
         values = given(self.catalogue, type_.arguments, arguments)
         limit = default if asked is None else asked
-        named = any(type_.leaf(type_.key[0]).name == name for name, _ in compared(type_, where))
-        found = Slice(limit, backward, order, positions, where, values, of_all=not (equal or named))
-        if not self._walks(type_, found):
+        by_key = any(type_.leaf(type_.key[0]).name == name for name, _ in compared(type_, where))
+        found = Slice(limit, backward, order, positions, where, values, of_all=not (equal or by_key))
+        if type_.sql_name in self.indexes.kept or not self._walks(type_, found):
             return found
         followed = self.indexes.follow(type_, found.page.order, walked=True)
         return replace(found, order=tuple(term.reversed() for term in followed) if backward else followed, walked=True)
@@ -168,6 +169,8 @@ class Lists:
 
         ``pinned`` observes the values that determine the text.
         """
+        if slice_.of_all and self._is_stored(type_, slice_):
+            return current_state.rows(type_.sql_name, _order_of_rows(type_, slice_) if paged else "")
         # pages are walked; a whole list is read from the view itself, which is faster
         if paged and slice_.walked and type_.walk and slice_.limit <= MAX_PAGE:
             return f"({type_.walk.select})"
@@ -179,6 +182,15 @@ class Lists:
                 order = sql.order_by(first, "c") if by_key else ""
                 return type_.among(rare, order, still=self.indexes.names.issuperset(rare.by))
         return type_.source(bound(slice_.given, bind))
+
+    def _is_stored(self, type_: Type, slice_: Slice) -> bool:
+        """Whether the rows of a list, and what it is filtered and ordered by, are stored."""
+        if type_.kept is None or type_.sql_name not in self.indexes.kept:
+            return False
+        read = {column for term in slice_.order for column in term.columns}
+        for name in named(slice_.where):
+            read.update(type_.columns[name].columns if name in type_.columns else ())
+        return not read & type_.kept.current.keys()
 
     def _asked_order(
         self, type_: Type, asked: Sequence[Mapping[str, Any]] | None, equal: Collection[str]
@@ -255,6 +267,16 @@ class Lists:
                 value = applied(partial(known_word, words, f"{type_.name}.{leaf.name}", name), value)
             where[leaf.name] = {"eq": value}
         return self.filters(type_, where, bind)
+
+
+def _order_of_rows(type_: Type, slice_: Slice) -> str:
+    """The order of a page as SQL over ``{row}``, empty if it is of other rows too."""
+    order = slice_.page.order
+    if any(term.through or not set(term.columns) <= set(type_.table.columns.keys()) for term in order):
+        return ""
+    if order and order[0].apart:  # as rows with a value are read, apart from the others
+        order = (replace(order[0], never_null=True), *order[1:])
+    return sql.order_by(order, "{row}")
 
 
 def _lookup(root: Root, asked: Mapping[str, Any]) -> Mapping[str, str]:
