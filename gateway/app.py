@@ -26,6 +26,7 @@ from db.engine.connector import Connector
 from db.engine.errors import translate
 from db.engine.log_positions import Changes
 from db.engine.pool import dispose
+from db.engine.stored_types import stored_types_of
 from db.engine.timelines import Timelines
 from db.engine.transaction import Transactions
 from db.engine.url import target_of
@@ -101,7 +102,10 @@ class _Databases:
         self.listener = Connector(target_of(settings.listen or url), self.timelines)
         pool, timelines = settings.pool_size, self.timelines
         self.engine = engine_for(settings, url, pool, timelines=timelines)
-        self.writer = engine_for(settings, url, pool, _FOR_OUTCOMES, read_only=False, timelines=timelines)
+        stored = stored_types_of(self.engine)
+        self.writer = engine_for(
+            settings, url, pool, _FOR_OUTCOMES, read_only=False, timelines=timelines, stored=stored
+        )
         self.reads = open_reads(settings, url, self.engine, changed)
         self.changes = Transactions(self.writer, pool, settings.turn_timeout)
         self.changes.tell_positions = bool(self.reads.standbys)

@@ -19,6 +19,7 @@ from db.engine.errors import translate
 from db.engine.log_positions import Changes
 from db.engine.replica import Reads
 from db.engine.servers import Standby
+from db.engine.stored_types import StoredTypes, stored_types_of
 from db.engine.timelines import Timelines
 from db.engine.url import address_of, target_of
 from db.migrations import setup
@@ -73,6 +74,7 @@ def engine_for(
     *,
     read_only: bool = True,
     timelines: Timelines | None = None,
+    stored: StoredTypes | None = None,
     admit: Admit | None = None,
 ) -> AsyncEngine:
     """A connection pool by the settings. ``size`` connections are kept, ``overflow`` more are opened when needed."""
@@ -85,6 +87,7 @@ def engine_for(
         lock_timeout=settings.lock_timeout * (1 if read_only else _LOCK_TIMEOUTS_OF_A_CHANGE),
         prepared_statements=settings.prepared_statements,
         timelines=timelines,
+        stored=stored,
         heavy=settings.heavy_connections,
         admit=admit,
     )
@@ -97,11 +100,13 @@ def open_reads(settings: Settings, url: URL, primary: AsyncEngine, changed: Chan
     """
     if not settings.replicas and len(target_of(url).hosts) == 1:
         return Reads(primary)
-    timelines = connector_of(primary).timelines
+    timelines, stored = connector_of(primary).timelines, stored_types_of(primary)
     standbys = []
     for replica in settings.replicas:
         standby = Standby(address_of(replica))
-        standby.engine = engine_for(settings, replica, settings.pool_size, timelines=timelines, admit=standby.admit)
+        standby.engine = engine_for(
+            settings, replica, settings.pool_size, timelines=timelines, stored=stored, admit=standby.admit
+        )
         standbys.append(standby)
     looking, *looked_at = (engine_for(settings, where, 1, timelines=timelines) for where in (url, *settings.replicas))
     reads = Reads(primary, standbys, changed)

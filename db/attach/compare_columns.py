@@ -30,7 +30,8 @@ _FAMILIES = {
 }  # fmt: skip
 
 
-def _family(type_: str) -> str:
+def family(type_: str) -> str:
+    """Types whose values are compared with each other: ``text``, ``number``, ``time``; others are their own."""
     if type_.startswith("vector"):
         return type_  # vectors of different lengths cannot be compared
     array = "[]" if type_.endswith("[]") else ""
@@ -53,7 +54,7 @@ def unreadable(column: Column[Any], found: FoundColumn) -> bool:
     if wanted.endswith("[]") != there.endswith("[]"):
         return True
     is_enum = labels_of(column.type) is not None
-    wanted, there = _family(wanted).removesuffix("[]"), _family(there).removesuffix("[]")
+    wanted, there = family(wanted).removesuffix("[]"), family(there).removesuffix("[]")
     wanted, there = "text" if is_enum else wanted, "text" if found.is_enum else there
     if wanted == "number":
         whole = isinstance(column.type, Integer)
@@ -96,17 +97,17 @@ def columns_of(entity: type[Entity], there: FoundTable, role: str) -> Iterator[D
                 f"{field_of(entity, column.name)} answers with an error",
                 granted if schema == "extensions" else "ALTER EXTENSION vector SET SCHEMA extensions",
             )  # fmt: skip
-        elif wanted == "uuid" and _family(found) == "text":
+        elif (wanted, family(found)) in {("uuid", "text"), ("uuid[]", "text[]")}:
             yield Difference(
                 Severity.COSTS, "UUID as text", name,
-                f"{name} is {found}, not uuid: it is compared as one, which indexes of the text do not serve, and a "
-                f"text that is none makes its field answer with an error",
-                f"CREATE INDEX ON {table.fullname} (({column.name}::uuid))",
+                f"{name} is {found}, not {wanted}: it is compared as one, which indexes of the text do not serve, and "
+                f"a text that is none makes its field answer with an error",
+                "" if wanted.endswith("[]") else f"CREATE INDEX ON {table.fullname} (({column.name}::uuid))",
             )  # fmt: skip
         elif wanted != found:
             if lost := unreadable(column, has):
                 follows = failing(by_column()[table.fullname, column.name])
-            elif same_family := _family(wanted) == _family(found):
+            elif same_family := family(wanted) == family(found):
                 follows = f"{field_of(entity, column.name)} shows what is there"
             else:
                 follows = f"{field_of(entity, column.name)}, filters on it and lookups by it may answer with an error"

@@ -51,6 +51,7 @@ class StoredColumn:
     not_null: bool = False
     has_default: bool = False
     generated: bool = False
+    in_domain: bool = False
 
 
 FEW_VECTORS = 300
@@ -172,12 +173,13 @@ _COLUMNS = text(f"""
         CASE WHEN d.oid IS NULL THEN format_type(a.atttypid, a.atttypmod) ELSE format_type(d.base, d.modifier) END,
         a.attnotnull OR coalesce(d.not_null, false),
         a.atthasdef OR a.attidentity <> '' OR coalesce(d.has_default, false),
-        a.attgenerated <> '' OR a.attidentity = 'a'
+        a.attgenerated <> '' OR a.attidentity = 'a', d.oid IS NOT NULL
     FROM pg_attribute AS a
     LEFT JOIN {DOMAINS} AS d ON d.oid = a.atttypid
     JOIN pg_class AS c ON c.oid = a.attrelid
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE {_OURS} AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attnum
 """)
 _SETTLED = text(f"""
     SELECT {_NAME} FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace

@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine.errors import translated
+from db.engine.errors import DRIVER_ERRORS, translated
 from db.engine.lock_shares import refuse_ended, within_share
 from db.engine.locks import LockWaits, lock_waits_of
 from db.engine.pool import limiter_of
 from db.engine.readers import Identity, give_up, roll_back
 from db.engine.session import setting
+from db.engine.stored_types import StoredTypes, stored_types_of
 
 Take = Callable[[bytes], Awaitable[None]]
 CopyFormat = Literal["binary", "csv", "plain", "values"]
@@ -38,13 +39,14 @@ class Copying:
     ended = False
     """Whether a copy has ended."""
 
-    def __init__(self, driver: Any, waits: LockWaits) -> None:
+    def __init__(self, driver: Any, waits: LockWaits, stored: StoredTypes) -> None:
         self._driver = driver
         self._waits = waits
+        self._stored = stored
 
     async def value(self, sql: str, values: Sequence[Any]) -> Any:
         """The single value of a statement."""
-        return await within_share(self._waits, sql, partial(self._driver.fetchval, sql, *values))
+        return await self._run(sql, lambda sent: self._driver.fetchval(sent, *values))
 
     async def copy(self, sql: str, values: Sequence[Any], take: Take, format_: CopyFormat) -> None:
         """Copies the rows of a query; ``take`` gets whole rows in parts, and the copy waits until it returns.
@@ -52,9 +54,24 @@ class Copying:
         All uses of a table in the query see the state at the transaction's begin.
         """
         self.midway = True
-        copied = partial(self._driver.copy_from_query, sql, *values, output=take, **_OPTIONS[format_])
-        await within_share(self._waits, sql, copied)
+        options = _OPTIONS[format_]
+        await self._run(sql, lambda sent: self._driver.copy_from_query(sent, *values, output=take, **options))
         self.midway, self.ended = False, True
+
+    async def _run(self, sql: str, run: Callable[[str], Awaitable[Any]]) -> Any:
+        """Runs a statement, once more with casts where the database's types differ: it is refused before any row."""
+        if not self._stored.casts:
+            return await within_share(self._waits, sql, partial(run, sql))
+        sent = self._stored.sent(sql)
+        await self._driver.execute("SAVEPOINT types")
+        try:
+            return await within_share(self._waits, sql, partial(run, sent))
+        except DRIVER_ERRORS as error:
+            again = self._stored.after(sql, sent, error)
+            if again is None:
+                raise
+        await self._driver.execute("ROLLBACK TO SAVEPOINT types")
+        return await within_share(self._waits, sql, partial(run, again))
 
 
 @asynccontextmanager
@@ -70,7 +87,7 @@ async def copying(engine: AsyncEngine, identity: Identity | None, seconds: float
     with translated():
         borrowed = await limiter.borrow(engine)
     limiter.set_apart(borrowed)
-    made = Copying(borrowed.driver, waits)
+    made = Copying(borrowed.driver, waits, stored_types_of(engine))
     try:
         with translated():
             await borrowed.driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -19,6 +19,7 @@ from db.engine.locks import LOCK_WAITS, LockWaits, lock_waits_of
 from db.engine.pool import LIMITER, ConnectionLimiter, follow, limiter_of
 from db.engine.session import OF_READS
 from db.engine.session import session_settings as settings_of_session
+from db.engine.stored_types import STORED_TYPES, StoredTypes
 from db.engine.timelines import Timelines
 from db.engine.url import target_of
 
@@ -35,13 +36,15 @@ def create_engine(
     prepared_statements: bool = True,
     session_settings: bool | None = None,
     timelines: Timelines | None = None,
+    stored: StoredTypes | None = None,
     heavy: int | None = None,
     admit: Admit | None = None,
 ) -> AsyncEngine:
     """An engine whose connections autocommit, use UTC and cancel statements after ``statement_timeout`` seconds.
 
     Heavy statements use at most ``heavy`` of its connections, a fourth by default. Engines of one database share
-    ``timelines``, so that none of them uses a former primary. ``admit`` checks each new connection.
+    ``timelines``, so that none of them uses a former primary, and its ``stored`` types. ``admit`` checks each new
+    connection.
 
     ``prepared_statements=False`` suits poolers in transaction mode, which assign a connection to another client between
     two transactions: every statement then is in a transaction, and uncommitted work is rolled back. Settings then are
@@ -83,6 +86,7 @@ def create_engine(
             CONNECTOR: connector,
             LOCK_WAITS: LockWaits(pool_size, writes=not read_only),
             LIMITER: ConnectionLimiter(pool_size + overflow, connect_timeout, heavy),
+            STORED_TYPES: stored or StoredTypes(),
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)

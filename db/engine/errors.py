@@ -56,6 +56,8 @@ _MISSING = {
 }  # fmt: skip
 """A missing table, column, type, function or schema; then objects of another kind than expected, ambiguous functions,
 policies that lead to themselves, columns without one collation, and materialized views that were never filled."""
+_OTHER_TYPES = {"42883", "42804", "42725", "42846"}
+"""An operator or function that is missing for some types, types that do not match, ambiguous ones, a missing cast."""
 _OF_DATA = ("21", "22", "38", "39", "58", "P0", "XX001", "XX002")
 """Classes of what is stored, and of functions over it: cardinality, values, routines, files, PL/pgSQL, damaged rows."""
 _FOREIGN = "HV"
@@ -227,6 +229,11 @@ def is_of_server(error: BaseException) -> bool:
 def plan_is_stale(error: BaseException) -> bool:
     """Whether a prepared statement no longer fits its tables."""
     return isinstance(_cause(error), asyncpg.InvalidCachedStatementError) or sqlstate(error) == FEATURE_NOT_SUPPORTED
+
+
+def types_differ(error: BaseException) -> bool:
+    """Whether Postgres has no operator or common type for the types of a statement's operands: nothing was executed."""
+    return sqlstate(error) in _OTHER_TYPES
 
 
 def violates_policy(error: BaseException) -> bool:

@@ -21,6 +21,7 @@ from db.engine.lock_shares import Answer, in_share, locked, refuse_ended, suspec
 from db.engine.locks import LOCK_WAITS, LockWaits, lock_waits_of
 from db.engine.pool import LIMITER, BorrowedConnection, ConnectionLimiter, limiter_of
 from db.engine.session import setting
+from db.engine.stored_types import STORED_TYPES, StoredTypes, stored_types_of
 
 NO_SETTINGS: Mapping[str, str] = {}
 ROWS_AT_ONCE = 2_000
@@ -84,20 +85,22 @@ class EngineReader(ABC):
     async def fetch(
         self, sql: str, values: Sequence[Any], settings: Mapping[str, str] = NO_SETTINGS
     ) -> Sequence[Sequence[Any]]:
-        """Executes a statement within the limit of concurrency; see `Reader.fetch`. A statement with a stale plan,
-        whose table was altered, is repeated: it only reads."""
+        """Executes a statement within the limit of concurrency; see `Reader.fetch`. It only reads, and is repeated
+        with a stale plan, whose table was altered, and with casts where the database's types differ."""
         self.statements += 1
+        stored = stored_types_of(self._engine)
+        sent, again = stored.sent(sql), None
         async with self._slots:
             try:
                 with translated():
                     try:
-                        rows = await self._run(sql, values, settings)
-                    except DBAPIError as error:
-                        if not plan_is_stale(error):
+                        rows = await self._run(sent, values, settings)
+                    except DRIVER_ERRORS as error:
+                        again = sent if plan_is_stale(error) else stored.after(sql, sent, error)
+                        if again is None:
                             raise
-                        rows = None
-                    if rows is None:
-                        rows = await self._run(sql, values, settings)
+                    if again is not None:
+                        rows = await self._run(again, values, settings)
             except LockedError as error:
                 raise await locked(error, self._engine, sql) from error
             except asyncio.CancelledError:
@@ -141,6 +144,7 @@ class ShortReader(EngineReader):
         options = engine.sync_engine.get_execution_options()
         self._limiter: ConnectionLimiter = options[LIMITER]
         self._lock_waits: LockWaits = options[LOCK_WAITS]
+        self._stored: StoredTypes = options[STORED_TYPES]
 
     @cached_property
     def _slots(self) -> asyncio.Semaphore:
@@ -154,15 +158,15 @@ class ShortReader(EngineReader):
         The caller adds the number of rows that it represents. The driver prepares a statement with a stale plan again.
         """
         self.statements += 1
-        row: Sequence[Any]
+        sent = self._stored.sent(sql)
         try:
-            if settings or self._identity:
-                begin = self._begin(settings)
-                row = await self._straight(
-                    sql, lambda driver: _reading(driver, begin, partial(driver.fetchrow, sql, *values))
-                )
-            else:
-                row = await self._straight(sql, methodcaller("fetchrow", sql, *values))
+            try:
+                row = await self._row(sent, values, settings)
+            except DRIVER_ERRORS as error:
+                again = self._stored.after(sql, sent, error)
+                if again is None:
+                    raise
+                row = await self._row(again, values, settings)
         except (LockedError, *DRIVER_ERRORS) as error:
             meaning = translate(error)
             if isinstance(meaning, LockedError):
@@ -171,6 +175,17 @@ class ShortReader(EngineReader):
         except asyncio.CancelledError:
             refuse_ended(self._lock_waits)
             raise
+        return row
+
+    async def _row(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Any]:
+        row: Sequence[Any]
+        if settings or self._identity:
+            begin = self._begin(settings)
+            row = await self._straight(
+                sql, lambda driver: _reading(driver, begin, partial(driver.fetchrow, sql, *values))
+            )
+        else:
+            row = await self._straight(sql, methodcaller("fetchrow", sql, *values))
         return row
 
     @asynccontextmanager

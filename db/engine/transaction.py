@@ -29,6 +29,7 @@ from db.engine.locks import Running, lock_waits_of
 from db.engine.pool import BorrowedConnection, limiter_of
 from db.engine.readers import NO_SETTINGS, EngineReader, Identity, Reader, give_up, roll_back
 from db.engine.session import setting
+from db.engine.stored_types import stored_types_of
 from db.engine.timelines import STANDING, OutdatedServerError, PrimaryPosition
 
 IDLE_SECONDS = 60
@@ -112,7 +113,7 @@ class Transaction:
         if self._identity is not None:
             self._act_as(self._identity.role)
         self._defers = self._defers or (defers and not self._checks)
-        return await self._counted(sql, values)
+        return await self._counted(stored_types_of(self._engine).cast(sql), values)
 
     async def _counted(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
         self.reader.statements += 1

@@ -79,11 +79,11 @@ _REACH = """(
 # cannot estimate how few are new. $2: whether new rows are sent, or only recorded.
 _LOOK = f"""
     WITH rewritten AS (
-        SELECT a.id, a.xmin::text::bigint AS version, hashtextextended(a::text, 0) AS content,
+        SELECT a.id::uuid AS id, a.xmin::text::bigint AS version, hashtextextended(a::text, 0) AS content,
             s.content AS before, to_jsonb(a) AS whole
         FROM {ALERTS_TABLE} AS a
         LEFT JOIN LATERAL (
-            SELECT version, content FROM gateway.alerts_seen WHERE alert_id = a.id LIMIT 1
+            SELECT version, content FROM gateway.alerts_seen WHERE alert_id = a.id::uuid LIMIT 1
         ) AS s ON true
         WHERE {{those}} AND age(a.xmin) <= {_REACH} AND s.version IS DISTINCT FROM a.xmin::text::bigint
     ),

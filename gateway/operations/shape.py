@@ -15,7 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.attach import shape
 from db.attach.facts import Facts
+from db.attach.stored_types import casts
 from db.engine.errors import InvalidValueError, MissingObjectError, causes, translate
+from db.engine.stored_types import stored_types_of
 from gateway.database import inspect
 from schema.catalogue.records import Missing
 from schema.error_codes import ErrorCode
@@ -92,12 +94,13 @@ class ShapeWatch:
         digest = await shape.digest(self._engine)
         if digest == self._digest:
             return
-        found = await inspect(self._engine)
+        missing, facts = await inspect(self._engine)
         if self._digest is not None:
             self.changes += 1
             log.warning("the schema of the database has changed; requests are planned again")
         self._digest = digest  # read before the inspection: the next check sees later changes
-        self._learn(*found)
+        stored_types_of(self._engine).learn(casts(facts))
+        self._learn(missing, facts)
 
 
 def _lacks_something(error: GraphQLError) -> bool:
