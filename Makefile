@@ -44,7 +44,7 @@ PLATFORM := $(PLATFORM_CI) selection aggregates bad_input tool_plan costs every_
   lineage_answers lineage_links lineage_impact compare more views special_changes lifecycles causal_gate stamps ended \
   known_values attached_changes live observability turns locks own_tables purging retention children recordings masking withheld values differential compiler walks \
   offered_changes prices bounds rollups totals arguments cursors round_trips one_bad_row lines one_of oracle oracle_lineage oracle_questions oracle_relations \
-  boundaries filter_plans relative_times answer_size
+  boundaries relative_times answer_size
 
 test-platform: $(VENV)/dev ## Run what reads and changes on a database of the platform's shape
 	TEST_PLATFORM=1 $(BIN)/python -m pytest $(AGAIN) $(SPREAD) $(call named,$(PLATFORM))

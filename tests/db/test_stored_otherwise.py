@@ -247,6 +247,7 @@ def literal(value: Any, kind: str) -> str:
     return str(value) if enums else '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
+@pytest.mark.slow
 @THOROUGH
 @pytest.mark.parametrize("type_", TYPES, ids=lambda type_: type_.name)
 async def test_all_fields_relations_guards_and_states_are_read(worlds: Worlds, type_: Type) -> None:
@@ -254,12 +255,14 @@ async def test_all_fields_relations_guards_and_states_are_read(worlds: Worlds, t
     await same(worlds, f"{{ {type_.plural}(first: 8) {{ totalCount nodes {{ {every} }} }} }}")
 
 
+@pytest.mark.slow
 @THOROUGH
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
 async def test_golden_queries(worlds: Worlds, path: Path) -> None:
     await same(worlds, path.read_text())
 
 
+@pytest.mark.slow
 @THOROUGH
 @pytest.mark.parametrize("name", CHANGED)
 async def test_every_change_is_tried(worlds: Worlds, name: str) -> None:
