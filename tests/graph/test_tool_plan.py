@@ -152,6 +152,12 @@ async def test_bad_input(demo: Client, asked: list[str], argument: str, said: st
     assert error["path"] == ["toolExecutionPlan"]
 
 
+async def test_as_many_tools_as_the_limit_allows_are_looked_up(demo: Client) -> None:
+    error = await demo.error(PLAN, tools=[f"t{number}" for number in range(100)])
+    assert "too many" not in error["message"]
+    assert error["extensions"]["argument"] == "tools[0]"
+
+
 async def test_unknown_tools_are_named_with_near_ones(demo: Client) -> None:
     error = await demo.error(PLAN, tools=["roi_estimator", "causal_efect_estimator", "x" * 10_000, "🙂", ""])
     assert (error["code"], error["extensions"]["argument"]) == ("UNKNOWN_TOOL", "tools[1]")
