@@ -263,6 +263,7 @@ async def test_what_a_mutation_writes_is_what_it_declares(
     name: str, recorded: dict[str, Footprint], sql: asyncpg.Connection
 ) -> None:
     """Nothing else, and nothing less."""
+    assert name in recorded, f"no test in SCENARIOS makes {name}"
     footprint, found = declared()[name], recorded[name]
     columns = {
         entity: footprint.changed.get(entity, frozenset()) | footprint.triggered.get(entity, frozenset())
