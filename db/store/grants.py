@@ -41,10 +41,12 @@ OWN_RIGHTS: dict[str, str] = {
     "rollup_marks": "SELECT, INSERT, DELETE",
     "current_states": "SELECT, UPDATE (state)",
     "state_marks": "SELECT, INSERT, DELETE",
-    **{one.name: "SELECT, INSERT, UPDATE, DELETE" for _, one in stored_views().values()},
     **{sums_table(table.name): "SELECT, INSERT, DELETE" for table, _ in rollups()},
 }
 """The role's rights on the gateway's own tables. Events are immutable; tokens and documents belong to the owner."""
+
+STORED_RIGHTS: dict[str, str] = {one.name: "SELECT, INSERT, UPDATE, DELETE" for _, one in stored_views().values()}
+"""The role's rights on tables that are there where current state is stored."""
 
 _BOOKS = ("alembic_version", "built", "own_revisions", "origin")
 """Tables that record how a database was built."""
@@ -52,7 +54,7 @@ _BOOKS = ("alembic_version", "built", "own_revisions", "origin")
 
 def rights() -> Mapping[str, str]:
     """The role's rights, by names of tables and views in the models."""
-    own = {f"{OWN_SCHEMA}.{name}": right for name, right in OWN_RIGHTS.items()}
+    own = {f"{OWN_SCHEMA}.{name}": right for name, right in (OWN_RIGHTS | STORED_RIGHTS).items()}
     return {**_platform_rights(), **own, **{f"{OWN_SCHEMA}.{name}": "SELECT" for name in _BOOKS}}
 
 
