@@ -149,7 +149,7 @@ async def test_an_encoding_that_is_not_utf8(server: Server) -> None:
 
 @pytest.mark.slow
 async def test_more_connections_than_the_server_has(module_database: Database) -> None:
-    findings = await found(module_database.gateway_url, workers=100)
+    findings = await found(module_database.gateway_url, workers=32, pool_size=20)
     assert "the server allows" in findings["database.connections"].message
 
 
