@@ -25,6 +25,8 @@ from tests.support import platform_db
 from tests.support.changing import add
 from tests.support.databases import Clone, Database
 
+pytestmark = pytest.mark.migrated("it is about the functions and triggers of our own migrations")
+
 Add = Callable[..., Awaitable[uuid.UUID]]
 Connect = Callable[[], Awaitable[asyncpg.Connection]]
 
