@@ -192,7 +192,11 @@ class Server(uvicorn.Server):
 
 
 async def _accept_pending(listeners: Sequence[socket.socket]) -> None:
-    """Accepts pending connections: the loop accepts some at a time, and closing would reset the others."""
+    """Accepts pending connections: the loop accepts some at a time, and closing would reset the others.
+
+    The loop of asyncio makes the transport of a connection one turn after it has accepted it, and not once its server
+    is closed: the socket would never be closed.
+    """
     queues = select.poll()
     for listener in listeners:
         queues.register(listener, select.POLLIN)
@@ -200,6 +204,7 @@ async def _accept_pending(listeners: Sequence[socket.socket]) -> None:
     await asyncio.sleep(0)
     while queues.poll(0) and time.monotonic() < until:  # noqa: ASYNC110 - the loop itself is waited for
         await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:

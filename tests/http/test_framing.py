@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -398,3 +399,23 @@ async def test_empty_lines_keep_no_connection(gateway: Listening) -> None:
     writer.write(b"\r\n")
     assert await asyncio.wait_for(reader.read(), TIMEOUT) == b""
     writer.close()
+
+
+async def test_a_connection_in_the_queue_is_answered_at_the_end(
+    demo_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that the kernel has accepted and the loop has not, when the gateway begins to close its sockets."""
+    with socket.socket() as late:
+        late.settimeout(TIMEOUT)
+        async with listening(demo_database.gateway_url) as gateway:
+            on_tick = gateway.server.on_tick
+
+            async def tick(counter: int) -> bool:
+                ends = await on_tick(counter)
+                if ends:  # nothing is awaited from here to the closing
+                    late.connect(("127.0.0.1", gateway.port))
+                    late.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                return ends
+
+            monkeypatch.setattr(gateway.server, "on_tick", tick)
+        assert late.recv(12) == b"HTTP/1.1 200"
