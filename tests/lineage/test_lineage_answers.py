@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,8 +22,9 @@ from db.engine.readers import HeldReader
 from schema.catalogue.from_models import catalogue
 from schema.lineage.edges import edges
 from schema.lineage.walk import Walk
+from tests.support.changing import add
 from tests.support.client import Client
-from tests.support.databases import Clone, Database, connect, execute
+from tests.support.databases import Clone, Database, connect, connected, execute
 from tests.support.plans import Statement, plan
 
 Serve = Callable[[Database], AbstractAsyncContextManager[Client]]
@@ -321,6 +323,49 @@ async def test_no_more_is_read_of_a_hot_node_than_is_answered(template: Database
             assert touched >= 8
         finally:
             await connection.close()
+
+
+@pytest.mark.parametrize("measured", [0, 3], ids=["none", "three"])
+async def test_the_metrics_in_a_period_are_those_of_the_service(
+    measured: int, template: Database, clone: Clone, serve: Serve
+) -> None:
+    """However many metrics other services have in the period of a drift test, they are not read."""
+    async with clone(template) as database, connected(database.admin_url) as sql:
+        begin, deployment = datetime.now(UTC) - timedelta(days=30), await add(sql, "ml_deployments")
+        service = await add(sql, "ml_bentoml_services", deployment_id=deployment)
+        await sql.execute(
+            "INSERT INTO ml_bentoml_services (service_name, bento_tag) "
+            "SELECT 'n', 'n:' || n FROM generate_series(1, 9) n"
+        )
+        await sql.execute(
+            "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at) "
+            "SELECT s.id, now() - n * interval '1 min' FROM ml_bentoml_services s, generate_series(1, 4000) n "
+            "WHERE s.service_name = 'n'"
+        )
+        await sql.execute(
+            "INSERT INTO ml_bentoml_serving_metrics (service_id, recorded_at) SELECT $1, now() - n * interval '1 hour' "
+            "FROM generate_series(1, $2::int) n",
+            service, measured,
+        )  # fmt: skip
+        drift = await add(
+            sql, "ml_drift_history", deployment_id=deployment, baseline_start=begin, baseline_end=begin,
+            current_start=begin, current_end=begin + timedelta(days=31),
+        )  # fmt: skip
+        await sql.execute("ANALYZE")
+        with recording_held() as statements:
+            async with serve(database) as client:
+                data = await client.data(LINEAGE, **{"from": [f"DriftRecord:{drift}"]}, depth=1)
+        found = [node["id"] for node in data["lineage"]["nodes"] if node["id"].startswith("ServingMetric:")]
+        assert len(found) == measured
+        scans = [
+            node
+            for statement in statements
+            for node in await plan(sql, statement, options="ANALYZE, ")
+            if node.get("Relation Name") == "ml_bentoml_serving_metrics"
+        ]
+        assert scans
+        for node in scans:
+            assert node["Actual Rows"] + node.get("Rows Removed by Filter", 0) <= measured, node
 
 
 @contextmanager
