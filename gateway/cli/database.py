@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.attach import attach as attaching
 from db.attach import detach as detaching
@@ -118,32 +121,37 @@ def detach(options: argparse.Namespace, settings: Settings) -> int:
 def rollups(options: argparse.Namespace, settings: Settings) -> int:
     """Makes the triggers by which sums of large tables are kept up to date, or removes them with the sums."""
 
-    async def run(url: str) -> int:
-        async with own_table(url, "rollups", setup.SetupError):
-            pass
-        async with setup.connect(url) as connection, connection.begin():
-            if options.drop:
-                dropped = await rollup_store.drop(connection)
-                say(f"No sums are kept any more; there were of: {', '.join(dropped) or 'none'}.")
-            else:
-                say("\n".join(await rollup_store.make(connection)))
-        return 0
+    async def change(connection: AsyncConnection) -> str:
+        if not options.drop:
+            return "\n".join(await rollup_store.make(connection))
+        dropped = await rollup_store.drop(connection)
+        return f"No sums are kept any more; there were of: {', '.join(dropped) or 'none'}."
 
-    return with_owner(settings, run)
+    return _change_derived(settings, "rollups", change)
 
 
 def current_state(options: argparse.Namespace, settings: Settings) -> int:
     """Makes the tables of stored current state and the triggers that keep them up to date, or removes them."""
 
+    async def change(connection: AsyncConnection) -> str:
+        if not options.drop:
+            return "\n".join(await state_store.make(connection))
+        dropped = await state_store.drop(connection)
+        return f"No state is stored any more; there was that of: {', '.join(dropped) or 'none'}."
+
+    return _change_derived(settings, "current_states", change)
+
+
+def _change_derived(settings: Settings, table: str, change: Callable[[AsyncConnection], Awaitable[str]]) -> int:
+    """Changes what is derived from the platform's rows in one transaction of the owner, and says what was done.
+
+    ``table`` of the gateway's own lists it; an error tells how to make that.
+    """
+
     async def run(url: str) -> int:
-        async with own_table(url, "current_states", setup.SetupError):
-            pass
-        async with setup.connect(url) as connection, connection.begin():
-            if options.drop:
-                dropped = await state_store.drop(connection)
-                say(f"No state is stored any more; there was that of: {', '.join(dropped) or 'none'}.")
-            else:
-                say("\n".join(await state_store.make(connection)))
+        async with own_table(url, table, setup.SetupError) as connection:
+            said = await change(connection)
+        say(said)
         return 0
 
     return with_owner(settings, run)

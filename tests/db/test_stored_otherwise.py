@@ -86,13 +86,12 @@ IN_DOMAINS = f"""
 """Every column of the platform's but its enums in a domain, half of them in a domain over a domain; what a
 generated column or the predicate of an index reads stays as it is."""
 
-TEXT_IDS = f"""
-    {FREED}
+AS_TEXT = """
+    {freed}
     DO $$
     DECLARE one record;
     BEGIN
-        FOR one IN {COLUMNS} LOOP
-            CONTINUE WHEN one.type NOT IN ('uuid', 'uuid[]');
+        FOR one IN {columns} AND format_type(a.atttypid, a.atttypmod) IN ('uuid', 'uuid[]') AND {chosen} LOOP
             IF one.filled THEN
                 EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT', one.name, one.attname);
             END IF;
@@ -105,29 +104,12 @@ TEXT_IDS = f"""
         END LOOP;
     END $$
 """
-"""Every UUID of the platform's as text."""
+"""UUIDs of the platform's as text, where ``chosen`` holds."""
 
-HALF_TEXT = f"""
-    {FREED}
-    DO $$
-    DECLARE one record;
-    BEGIN
-        FOR one IN {COLUMNS} AND format_type(a.atttypid, a.atttypmod) IN ('uuid', 'uuid[]')
-            AND (hashtext(c.relname || a.attname) & 1 = 1)
-        LOOP
-            IF one.filled THEN
-                EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT', one.name, one.attname);
-            END IF;
-            EXECUTE format('ALTER TABLE %s ALTER COLUMN %I TYPE %s', one.name, one.attname,
-                replace(one.type, 'uuid', 'text'));
-            IF one.filled AND one.type = 'uuid' THEN
-                EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT gen_random_uuid()::text',
-                    one.name, one.attname);
-            END IF;
-        END LOOP;
-    END $$
-"""
-"""Half of the UUIDs of the platform's as text: keys whose references are UUIDs, and the other way round."""
+TEXT_IDS = AS_TEXT.format(freed=FREED, columns=COLUMNS, chosen="true")
+
+HALF_TEXT = AS_TEXT.format(freed=FREED, columns=COLUMNS, chosen="hashtext(c.relname || a.attname) & 1 = 1")
+"""Half of the UUIDs: keys whose references are UUIDs, and the other way round."""
 
 ENUMS_IN_DOMAINS = f"""
     DO $$
@@ -178,7 +160,7 @@ async def test_domains_are_no_difference_and_text_is_said(worlds: Worlds, reques
     await check(worlds[2].gateway_url, written.append)
     told = "".join(written)
     assert "domain_" not in told
-    text = "ml_deployments.id is text, not uuid: it is compared as one"
+    text = "ml_deployments.id is text, not uuid: it is compared as uuid"
     assert "answer with an error (" not in told
     assert (text in told) is (request.node.callspec.params["worlds"] == "text ids")
 
