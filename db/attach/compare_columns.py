@@ -100,8 +100,8 @@ def columns_of(entity: type[Entity], there: FoundTable, role: str) -> Iterator[D
         elif (wanted, family(found)) in {("uuid", "text"), ("uuid[]", "text[]")}:
             yield Difference(
                 Severity.COSTS, "UUID as text", name,
-                f"{name} is {found}, not {wanted}: it is compared as one, which indexes of the text do not serve, and "
-                f"a text that is none makes its field answer with an error",
+                f"{name} is {found}, not {wanted}: it is compared as {wanted}, which indexes of the text do not "
+                f"serve, and a text that is no UUID makes its field answer with an error",
                 "" if wanted.endswith("[]") else f"CREATE INDEX ON {table.fullname} (({column.name}::uuid))",
             )  # fmt: skip
         elif wanted != found:

@@ -29,7 +29,7 @@ def check_relation(entity: type[Entity], name: str, relation: Relation) -> None:
     place = f"{entity.__name__}.{name}"
     target = entities().get(relation.target)
     if target is None:
-        raise ValueError(f"{place} leads to {relation.target!r}, which is no model")
+        raise ValueError(f"{place} leads to {relation.target!r}, which is no model; name a class of db/models")
     ends = ((entity, (*relation.on, *relation.this_columns)), (target, (*relation.on.values(), *relation.that_columns)))
     for end, columns in ends:
         if lacks := [column for column in columns if column not in table_of(end).columns]:

@@ -124,6 +124,9 @@ def target_of(url: URL) -> Target:
     return Target(_hosts(url), arguments, options, application, timeout, attributes, schemas)
 
 
+_NOT_THE_PLATFORMS = {"gateway", "extensions", "pg_catalog", "information_schema"}
+
+
 def schema_names(text: str) -> tuple[str, ...]:
     """The names of schemas in a list with commas, as ``pg_namespace`` has them.
 
@@ -134,8 +137,13 @@ def schema_names(text: str) -> tuple[str, ...]:
     for name in names:
         if not name or '"' in name or "," in name:
             raise ValueError(f"schemas={text}: expected names of schemas separated by commas, such as ml,public")
-        if name in {"gateway", "extensions", "pg_catalog", "information_schema"} or names.count(name) > 1:
-            raise ValueError(f"schemas={text}: {name} is no schema of the platform's tables, or is named twice")
+        if names.count(name) > 1:
+            raise ValueError(f"schemas={text}: {name} is named twice; name each schema once")
+        if name in _NOT_THE_PLATFORMS:
+            raise ValueError(
+                f"schemas={text}: {name} is never a schema of the platform's tables; expected names of schemas other "
+                f"than {', '.join(sorted(_NOT_THE_PLATFORMS))}"
+            )
     return names
 
 

@@ -102,7 +102,10 @@ async def migrate(url: str | URL) -> None:
         DatabaseUnavailableError: The database cannot be reached.
     """
     if target_of(url if isinstance(url, URL) else database_url(url)).schemas != PUBLIC:
-        raise SetupError("tables of the gateway's making are in public; GATEWAY_SCHEMAS is for those of `db attach`")
+        raise SetupError(
+            "GATEWAY_SCHEMAS names other schemas than public, where `db migrate` makes its tables; unset it, or run "
+            "`e2i-gateway db attach` on a database whose tables are in those schemas"
+        )
     async with connect(url) as connection:
         async with connection.begin():
             if await _is_up_to_date(connection):

@@ -73,7 +73,7 @@ async def _make(connection: AsyncConnection, state: CurrentState) -> str:
     for table, key in state.sources.items():
         found = (await connection.execute(_SOURCE, {"name": table, "key": key})).mappings().one_or_none()
         if found is None:
-            return f"{state.of}: no state is stored: there is no table {table}"
+            return f"{state.of}: no state is stored: the database has no table {table}, whose rows it needs"
         if why := next(_refusals(dict(found), table, key), None):
             return f"{state.of}: no state is stored: {why}"
         sources[str(found["name"])] = key
@@ -115,13 +115,13 @@ async def _make(connection: AsyncConnection, state: CurrentState) -> str:
 def _refusals(there: Mapping[str, Any], table: str, key: str) -> Iterator[str]:
     """The reasons why a table's writes cannot be followed."""
     if not there["plain"]:
-        yield f"{table} is a partition, one that others inherit from, or one with foreign partitions"
+        yield f"{table} is a partition, has foreign partitions or is inherited from: its writes cannot be followed"
     if there["subscribed"]:
-        yield f"a subscription writes {table}, past its triggers"
+        yield f"a subscription writes {table} past its triggers, which mark what is written; run this on its publisher"
     if not there["keyed"]:
-        yield f"{table} has no column {key} that is a uuid"
+        yield f"{table}.{key}, by which rows are marked, is missing or no uuid"
     if there["hidden"]:
-        yield f"row level security hides rows of {table}"
+        yield f"row level security hides rows of {table} from this role; it and the role of the gateway need BYPASSRLS"
 
 
 async def _create(connection: AsyncConnection, one: StoredView) -> None:

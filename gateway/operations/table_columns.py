@@ -129,7 +129,7 @@ class Block:
             heads, ends = self._starts - _HEAD, self._next
             is_whole = heads[0] == self._first and (heads[1:] == ends[:-1]).all() and ends[-1] == len(self.data)
         if not is_whole:
-            raise ValueError("rows of a copy do not follow each other")
+            raise ValueError("the rows of the binary COPY have gaps: a row does not end where the next one begins")
 
 
 def _pieces(data: bytes, begins: Any, ends: Any, missing: Any) -> pa.Array:

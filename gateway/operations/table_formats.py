@@ -235,7 +235,10 @@ class ArrowWriter(ColumnsWriter):
                 for column, type_, array in zip(columns, self._schema.types, values, strict=True)
             ]
         except self._pa.ArrowInvalid as error:
-            raise request_error(ErrorCode.UNREPRESENTABLE_VALUE, f"Arrow cannot represent a value: {error}") from None
+            raise request_error(
+                ErrorCode.UNREPRESENTABLE_VALUE,
+                f"Arrow cannot represent a value: {error}; request {CSV} or {JSON_LINES}.",
+            ) from None
         self._stream.write_batch(self._pa.record_batch(arrays, schema=self._schema))
         return self._written()
 
