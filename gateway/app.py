@@ -45,7 +45,7 @@ from gateway.http.record_endpoint import PREFIX, RecordEndpoint
 from gateway.mcp.addresses import METADATA, PATH
 from gateway.mcp.entry import McpEntry
 from gateway.mcp.toolbox import Toolbox
-from gateway.observability.gauges import caches, history, pools, readings, requests
+from gateway.observability.gauges import caches, history, pools, readings, requests, rollup_units
 from gateway.observability.health import Health
 from gateway.observability.metrics import Metrics
 from gateway.observability.request_log import RequestLog
@@ -179,7 +179,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             *service.embeddings.prove(health.reports),
             asyncio.create_task(Housekeeping(databases.writer, settings).run()),
             *([asyncio.create_task(StateUpkeep(databases.writer).run())] if settings.current_state else []),
-            *([asyncio.create_task(RollupUpkeep(databases.writer).run())] if settings.rollups else []),
+            *_rollups(RollupUpkeep(databases.writer), settings, request_log.metrics),
         ]
         try:
             await service.shape.begin()
@@ -225,6 +225,12 @@ def _webhooks(sender: WebhookSender, settings: Settings, metrics: Metrics) -> li
     """The task that sends webhooks, if this gateway sends them."""
     metrics.ask(sender.metrics)
     return [asyncio.create_task(sender.run())] if settings.webhooks else []
+
+
+def _rollups(upkeep: RollupUpkeep, settings: Settings, metrics: Metrics) -> list[asyncio.Task[None]]:
+    """The task that sums up rollups, if this gateway does."""
+    metrics.ask(rollup_units(upkeep))
+    return [asyncio.create_task(upkeep.run())] if settings.rollups else []
 
 
 def _routes(settings: Settings) -> list[BaseRoute]:

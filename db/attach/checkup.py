@@ -17,6 +17,7 @@ from db.engine.engine import create_engine
 from db.engine.session import VALUES
 from db.store.caller_roles import emptied, inherited, unusable
 from db.store.grants import rights
+from db.store.rollups import RollupState, states
 from db.store.tokens import listed
 
 POOLED_SETTINGS = (*VALUES, "statement_timeout", "transaction_read_only")
@@ -72,6 +73,8 @@ class Checkup:
     """The roles and scopes of valid service tokens, by name."""
     documents: int | None = None
     """The number of trusted documents in the table, None if it is missing or not readable."""
+    rollups: Sequence[RollupState] = ()
+    """The rollups that are kept, none if their tables are missing or not readable."""
     pooler: Pooler = field(default=Pooler(there=False, shares=False))
     differences: Differences = field(default_factory=Differences)
 
@@ -156,12 +159,13 @@ async def read(
                 inherits = await inherited(connection, roles) if roles else None
                 tokens = await _tokens(connection)
                 documents = await _documents(connection)
+                kept = await _rollups(connection)
             pooler = await _pooler(engine, connection)
     finally:
         await engine.dispose()
     return Checkup(
         **server, skew=skew, settings=found, owned=owned, lacking=lacking, beyond=beyond, hidden=hidden, pooler=pooler,
-        closed=closed, inherits=inherits, tokens=tokens, documents=documents, differences=differences,
+        closed=closed, inherits=inherits, tokens=tokens, documents=documents, rollups=kept, differences=differences,
     )  # fmt: skip
 
 
@@ -187,6 +191,13 @@ async def _documents(connection: AsyncConnection) -> int | None:
         return None
     count: int = await connection.scalar(text("SELECT count(*) FROM gateway.trusted_documents"))
     return count
+
+
+async def _rollups(connection: AsyncConnection) -> Sequence[RollupState]:
+    for table in ("rollups", "rollup_marks"):
+        if not await connection.scalar(_READS, {"table": table}):
+            return ()
+    return await states(connection)
 
 
 async def _owned(connection: AsyncConnection) -> tuple[str, ...]:

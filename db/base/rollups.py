@@ -52,7 +52,8 @@ class CountedRows:
 class Rollup:
     """A rollup of all numeric columns of a table by a ``time`` column and ``keys``.
 
-    ``units`` are one or two time units, the shorter first. The columns of ``sketched`` have sketches for percentiles.
+    ``units`` are time units, the shorter first, each a multiple of the one before. The columns of ``sketched`` have
+    sketches for percentiles.
     """
 
     time: str

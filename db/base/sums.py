@@ -51,9 +51,10 @@ def sketch_columns(column: str) -> tuple[str, str]:
 
 
 def stored_measures(table: Table, rollup: Rollup, there: Collection[str]) -> Sequence[str]:
-    """The names of all measures that can be stored if the table has the columns ``there``: columns with sums, buckets
-    of sketches, numbers of rows."""
+    """The names of all that can be stored if the table has the columns ``there``: lengths of units, columns with sums,
+    buckets of sketches, numbers of rows."""
     return [
+        *(unit.interval for unit in rollup.units),
         *(name for name in measures(table, rollup) if name in there),
         *(sketch_columns(name)[0] for name in rollup.sketched if name in there),
         *(one.name for one in rollup.counted if set(one.columns) <= set(there)),

@@ -312,7 +312,12 @@ ROLLUPS = Table(
     "rollups",
     Entity.metadata,
     Column("name", TEXT(), primary_key=True, comment="The table whose rows are summed up."),
-    Column("measures", ARRAY(TEXT()), nullable=False, comment="Its columns that are."),
+    Column(
+        "measures",
+        ARRAY(TEXT()),
+        nullable=False,
+        comment="What is stored of them: lengths of units, aggregated columns, sketches, numbers of rows.",
+    ),
     Column("state", TEXT(), nullable=False, comment="building, ready, or broken: rows were written unmarked."),
     Column("since", TIMESTAMP(timezone=True), nullable=False, server_default=NOW, comment="When it was begun."),
     Column(
@@ -332,6 +337,7 @@ ROLLUP_MARKS = Table(
     Entity.metadata,
     Column("name", TEXT(), nullable=False, comment="The table whose rows are summed up."),
     Column("at", TIMESTAMP(timezone=True), nullable=False, comment="Start of the unit."),
+    Column("error", TEXT(), comment="Why the unit cannot be summed up; null where it is to be."),
     Index("ix_rollup_marks_name_at", "name", "at"),
     schema=OWN_SCHEMA,
     comment="Units of time whose rows were written since they were summed up, once for each statement.",

@@ -2,23 +2,29 @@
 
 `db.base.rollups` describes them. A refresh step is one transaction with one snapshot: it aggregates marked units and
 deletes their marks; marks of transactions that the snapshot does not see remain.
+
+A unit one of whose sums is out of the range of its type keeps a mark with the error: its rows are read. It is tried
+again when it, or another unit of the same longest unit, is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Table, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.base import sketches
 from db.base.quoting import identifier, literals
-from db.base.rollups import FIRST, LAST, Rollup
+from db.base.rollups import FIRST, LAST, Rollup, TimeUnit
 from db.base.sums import PARTS, TRIGGER, measures, rollups, sketch_columns, stored_measures, sums_table
 from db.base.vocabulary import OWN_SCHEMA
+from db.engine.errors import diagnostics, is_out_of_range
 
 SETTLED = "1 minute"
 """Delay after the end of a unit before it is aggregated; until then its rows are read."""
@@ -215,10 +221,22 @@ _STATE = text(f"SELECT measures, state, {OWN_SCHEMA}.is_rolled_up(name) FROM {OW
 _SET_STATE = text(f"UPDATE {OWN_SCHEMA}.rollups SET state = :state WHERE name = :name")
 _MARKED_UNITS = f"""
     SELECT DISTINCT at FROM {OWN_SCHEMA}.rollup_marks
-    WHERE name = :name AND at < now() - interval '{SETTLED}' - CAST(:unit AS interval)
+    WHERE name = :name AND error IS NULL AND at < now() - interval '{SETTLED}' - CAST(:unit AS interval)
     ORDER BY at DESC LIMIT :most
 """
 _DELETE_MARKS = text(f"DELETE FROM {OWN_SCHEMA}.rollup_marks WHERE name = :name AND at = ANY (:units)")
+_KEEP_MARKS = text(f"""
+    INSERT INTO {OWN_SCHEMA}.rollup_marks (name, at, error)
+    SELECT :name, * FROM unnest(CAST(:units AS timestamptz[]), CAST(:errors AS text[]))
+""")
+_TRY_AGAIN = f"""
+    WITH gone AS (
+        DELETE FROM {OWN_SCHEMA}.rollup_marks AS m WHERE m.name = :name AND m.error IS NOT NULL
+            AND {{of_mark}} IN (SELECT {{of_unit}} FROM unnest(CAST(:units AS timestamptz[])) AS u (at))
+        RETURNING m.at
+    )
+    INSERT INTO {OWN_SCHEMA}.rollup_marks (name, at) SELECT DISTINCT :name, at FROM gone
+"""
 MANY_MARKS = 100
 """Number of marks of one unit above which they are merged into one."""
 _MERGE_MARKS = text(f"""
@@ -233,10 +251,38 @@ _MERGE_MARKS = text(f"""
 
 @dataclass(frozen=True)
 class RollupStep:
-    """The result of a step: the number of units aggregated, and the new state of the rollup if it changed."""
+    """The result of a step: the number of units tried, the new state of the rollup if it changed, and the units that
+    cannot be aggregated, with the error."""
 
     units: int
     state: str | None = None
+    failed: Mapping[datetime, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RollupState:
+    """A rollup: building, ready or broken; its marked units, and those that cannot be aggregated, with one error."""
+
+    table: str
+    state: str
+    marked: int
+    failed: int
+    error: str | None
+
+
+_STATES = text(f"""
+    SELECT r.name, CASE WHEN {OWN_SCHEMA}.is_rolled_up(to_regclass(r.name)) THEN r.state ELSE 'broken' END,
+        count(DISTINCT m.at), count(DISTINCT m.at) FILTER (WHERE m.error IS NOT NULL), max(m.error)
+    FROM {OWN_SCHEMA}.rollups AS r
+    LEFT JOIN (SELECT name, at, to_jsonb(marks) ->> 'error' AS error FROM {OWN_SCHEMA}.rollup_marks AS marks) AS m
+        ON m.name = r.name
+    GROUP BY r.name, r.state ORDER BY r.name
+""")  # by JSON: marks of an earlier version have no errors
+
+
+async def states(connection: AsyncConnection) -> Sequence[RollupState]:
+    """The rollups that are kept; the gateway's own tables must be there."""
+    return [RollupState(*one) for one in await connection.execute(_STATES)]
 
 
 async def step(connection: AsyncConnection, table: Table, rollup: Rollup, most: int) -> RollupStep | None:
@@ -252,107 +298,123 @@ async def step(connection: AsyncConnection, table: Table, rollup: Rollup, most: 
     found = (await connection.execute(_STATE, name)).one_or_none()
     if found is None or found.state == "broken":
         return None
-    summed, state, is_exact = found
+    stored, state, is_exact = found
     if not is_exact:
         await connection.execute(_SET_STATE, {**name, "state": "broken"})
         return RollupStep(0, "broken")
     asked = {**name, "unit": rollup.unit.interval, "most": most}
     units = list(await connection.scalars(text(_MARKED_UNITS.replace(":unit", f"'{rollup.unit.interval}'")), asked))
+    failed: dict[datetime, str] = {}
     if units:
-        await _sum_up(connection, table, rollup, summed, units)
+        sums = _Sums(table, rollup, stored)
+        failed = await _sum_up_possible(connection, sums, units)
         await connection.execute(_DELETE_MARKS, {**name, "units": units})
+        longest = sums.units[-1]
+        again = text(_TRY_AGAIN.format(of_mark=longest.start("m.at"), of_unit=longest.start("u.at")))
+        await connection.execute(again, {**name, "units": [unit for unit in units if unit not in failed]})
+    if failed:
+        kept = {"units": list(failed), "errors": list(failed.values())}
+        await connection.execute(_KEEP_MARKS, {**name, **kept})
     await connection.execute(_MERGE_MARKS, name)
     if len(units) < most and state == "building":
         await connection.execute(_SET_STATE, {**name, "state": "ready"})
-        return RollupStep(len(units), "ready")
-    return RollupStep(len(units))
+        return RollupStep(len(units), "ready", failed)
+    return RollupStep(len(units), failed=failed)
 
 
-async def _sum_up(
-    connection: AsyncConnection, table: Table, rollup: Rollup, summed: Sequence[str], units: Sequence[object]
-) -> None:
-    sums, time, first = _Sums(table, rollup, summed), f"t.{identifier(rollup.time)}", rollup.unit
-    within = f"{time} >= u.at AND {time} < u.at + interval '{first.interval}'"
-    rows = (
-        f"SELECT u.at, {', '.join(sums.read)} FROM unnest(CAST(:units AS timestamptz[])) AS u (at) "
-        f"CROSS JOIN LATERAL (SELECT * FROM {table.fullname} AS t WHERE {within} OFFSET 0) AS t"
-    )
-    await connection.execute(
-        text(f"DELETE FROM {sums.table} WHERE unit = '{first.interval}' AND at = ANY (:units)"), {"units": units}
-    )
-    await connection.execute(
-        text(sums.insert(first.interval, rows, sums.of_rows, sums.buckets_of_rows)), {"units": units}
-    )
-    for longer in rollup.units[1:]:
-        whole = f"SELECT DISTINCT {longer.start('u.at')} AS at FROM unnest(CAST(:units AS timestamptz[])) AS u (at)"
-        shorter = (
-            f"SELECT w.at AS whole, s.* FROM ({whole}) AS w JOIN {sums.table} AS s ON s.unit = '{first.interval}' "
-            f"AND s.at >= w.at AND s.at < w.at + interval '{longer.interval}'"
-        )
-        columns = ", ".join(["whole AS at", *sums.keys, "row_count", *sums.columns, *sums.sketch_columns])
-        await connection.execute(
-            text(f"DELETE FROM {sums.table} WHERE unit = '{longer.interval}' AND at IN ({whole})"), {"units": units}
-        )
-        await connection.execute(
-            text(
-                sums.insert(
-                    longer.interval, f"SELECT {columns} FROM ({shorter}) AS s", sums.of_sums, sums.buckets_of_sums
-                )
-            ),
-            {"units": units},
-        )
+async def _sum_up_possible(connection: AsyncConnection, sums: _Sums, units: Sequence[datetime]) -> dict[datetime, str]:
+    """Sums up the units whose sums are in the range of their types. Returns the others, with the error."""
+    try:
+        async with connection.begin_nested():
+            await _sum_up(connection, sums, units)
+    except DBAPIError as error:
+        if not is_out_of_range(error):
+            raise
+        if len(units) == 1:
+            return {units[0]: diagnostics(error).words}
+        half = len(units) // 2
+        parts = [await _sum_up_possible(connection, sums, one) for one in (units[:half], units[half:])]
+        return parts[0] | parts[1]
+    return {}
+
+
+async def _sum_up(connection: AsyncConnection, sums: _Sums, units: Sequence[datetime]) -> None:
+    for sql in sums.statements():
+        await connection.execute(text(sql), {"units": units})
 
 
 class _Sums:
     """The SQL of a table's sums: of those of the shortest units from rows, of the others from shorter ones."""
 
     def __init__(self, table: Table, rollup: Rollup, stored: Sequence[str]) -> None:
-        self.table = _sums(table)
-        self.keys = [identifier(key) for key in rollup.keys]
+        self._rows = table.fullname
+        self._time = f"t.{identifier(rollup.time)}"
+        self._table = _sums(table)
+        self.units = [unit for unit in rollup.units if unit.interval in stored]
+        """Those of which sums are stored: a rollup of an earlier version may have fewer."""
+        self._keys = [identifier(key) for key in rollup.keys]
         columns = [name for name in measures(table, rollup) if name in stored]
         self._sketched = [name for name in rollup.sketched if sketch_columns(name)[0] in stored]
         counted = [one for one in rollup.counted if one.name in stored]
-        self.columns = [
+        self._columns = [
             *(identifier(f"{name}_{part}") for name in columns for part in PARTS),
             *(identifier(one.name) for one in counted),
         ]
-        """The stored aggregates, without the number of rows and sketches."""
-        self.sketch_columns = [identifier(own) for name in self._sketched for own in sketch_columns(name)]
+        self._sketch_columns = [identifier(own) for name in self._sketched for own in sketch_columns(name)]
         labels = (f"t.{identifier(key)}{'::text' if _is_label(table, key) else ''}" for key in rollup.keys)
         needed = dict.fromkeys([*columns, *self._sketched, *(name for one in counted for name in one.columns)])
-        self.read = [
-            *(f"{label} AS {key}" for label, key in zip(labels, self.keys, strict=True)),
+        self._read = [
+            *(f"{label} AS {key}" for label, key in zip(labels, self._keys, strict=True)),
             *(f"t.{identifier(name)}" for name in needed if name not in rollup.keys),
         ]
-        """What is read of rows ``t``."""
-        self.of_rows = [
+        self._of_rows = [
             "count(*)",
             *(f"{part}(t.{identifier(name)})" for name in columns for part in PARTS),
             *(one.over("t") for one in counted),
         ]
         combining = [*(_combining(part) for _ in columns for part in PARTS), *("sum" for _ in counted)]
-        self.of_sums = [
+        self._of_sums = [
             "sum(t.row_count)",
-            *(f"{combine}(t.{column})" for combine, column in zip(combining, self.columns, strict=True)),
+            *(f"{combine}(t.{column})" for combine, column in zip(combining, self._columns, strict=True)),
         ]
 
-    def buckets_of_rows(self, name: str) -> tuple[str, str]:
+    def statements(self) -> Iterator[str]:
+        """The statements that sum up the shortest units :units, and the longer units that contain them."""
+        unit, units = self.units[0], "unnest(CAST(:units AS timestamptz[])) AS u (at)"
+        within = f"{self._time} >= u.at AND {self._time} < u.at + interval '{unit.interval}'"
+        rows = (
+            f"SELECT u.at, {', '.join(self._read)} FROM {units} "
+            f"CROSS JOIN LATERAL (SELECT * FROM {self._rows} AS t WHERE {within} OFFSET 0) AS t"
+        )
+        yield f"DELETE FROM {self._table} WHERE unit = '{unit.interval}' AND at = ANY (:units)"
+        yield self._insert(unit, rows, self._of_rows, self._buckets_of_rows)
+        columns = ", ".join(["whole AS at", *self._keys, "row_count", *self._columns, *self._sketch_columns])
+        for shorter, longer in pairwise(self.units):
+            whole = f"SELECT DISTINCT {longer.start('u.at')} AS at FROM {units}"
+            parts = (
+                f"SELECT w.at AS whole, s.* FROM ({whole}) AS w JOIN {self._table} AS s "
+                f"ON s.unit = '{shorter.interval}' AND s.at >= w.at AND s.at < w.at + interval '{longer.interval}'"
+            )
+            yield f"DELETE FROM {self._table} WHERE unit = '{longer.interval}' AND at IN ({whole})"
+            yield self._insert(longer, f"SELECT {columns} FROM ({parts}) AS s", self._of_sums, self._buckets_of_sums)
+
+    def _buckets_of_rows(self, name: str) -> tuple[str, str]:
         """The bucket and the number of rows of a row ``t``, over a sketched column."""
         value = f"t.{identifier(name)}"
         return f"CASE WHEN {value} IS NOT NULL THEN {sketches.bucket(f'{value}::float8')} END", "1"
 
-    def buckets_of_sums(self, name: str) -> tuple[str, str]:
+    def _buckets_of_sums(self, name: str) -> tuple[str, str]:
         """The buckets and the numbers of rows of a sum ``t``, one row for each."""
         buckets, rows = (f"unnest(t.{identifier(own)})" for own in sketch_columns(name))
         return buckets, rows
 
-    def insert(
-        self, unit: str, source: str, aggregates: Sequence[str], buckets: Callable[[str], tuple[str, str]]
+    def _insert(
+        self, unit: TimeUnit, source: str, aggregates: Sequence[str], buckets: Callable[[str], tuple[str, str]]
     ) -> str:
-        """The statement that stores the sums of a unit's length over a SELECT: ``aggregates`` and ``buckets`` over it
+        """The statement that stores the sums of units over a SELECT: ``aggregates`` and ``buckets`` over it
         as ``t``."""
-        by = ", ".join(["at", *self.keys])
-        stored = ["row_count", *self.columns, *self.sketch_columns]
+        by = ", ".join(["at", *self._keys])
+        stored = ["row_count", *self._columns, *self._sketch_columns]
         untyped = [f"NULL::{type_}[]" for _ in self._sketched for type_ in ("integer", "bigint")]
         named = [f"{value} AS {name}" for value, name in zip([*aggregates, *untyped], stored, strict=True)]
         parts = [f"SELECT {by}, {', '.join(named)} FROM source AS t GROUP BY {by}"]
@@ -370,8 +432,8 @@ class _Sums:
         combined = ", ".join(f"max({name})" for name in stored)  # each has a value in one part
         return (
             f"WITH source AS MATERIALIZED ({source}) "
-            f"INSERT INTO {self.table} (unit, {by}, {', '.join(stored)}) "
-            f"SELECT '{unit}', {by}, {combined} FROM ({' UNION ALL '.join(parts)}) AS p GROUP BY {by}"
+            f"INSERT INTO {self._table} (unit, {by}, {', '.join(stored)}) "
+            f"SELECT '{unit.interval}', {by}, {combined} FROM ({' UNION ALL '.join(parts)}) AS p GROUP BY {by}"
         )
 
 

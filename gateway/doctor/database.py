@@ -37,6 +37,7 @@ def check(settings: Settings, found: Checkup, *, remote: bool) -> Iterator[Findi
     yield from _policies(settings, found)
     yield from _tokens(settings, found)
     yield from _documents(settings, found)
+    yield from _rollups(settings, found)
     yield from _schema(found)
 
 
@@ -273,6 +274,37 @@ def _documents(settings: Settings, found: Checkup) -> Iterator[Finding]:
     what = "no request is answered" if trust == "only" else "every document has the limit of those that are not trusted"
     found_as = error if trust == "only" else warning
     yield found_as(name, f"there is no trusted document: {what}", "add some by `e2i-gateway documents add`")
+
+
+def _rollups(settings: Settings, found: Checkup) -> Iterator[Finding]:
+    """Whether the rollups that are kept are used, and exact."""
+    name = "database.rollups"
+    if not found.rollups:
+        return
+    well = True
+    for one in found.rollups:
+        if one.state == "broken":
+            well = False
+            yield warning(
+                name, f"the sums of {one.table} are not used: rows may have been written unmarked",
+                "run `e2i-gateway db rollups` as the owner of the tables, which makes them anew",
+            )  # fmt: skip
+        elif one.failed:
+            well = False
+            yield warning(
+                name, f"the sums of {one.table} lack {one.failed} units of time, whose rows are read: {one.error}",
+                "correct the values that are far from zero: their units are then summed up",
+            )  # fmt: skip
+    if not settings.rollups:
+        well = False
+        yield warning(
+            name, "sums are kept and not used: writes mark units that this gateway does not sum up",
+            "set GATEWAY_ROLLUPS=true, or run `e2i-gateway db rollups --drop`",
+        )  # fmt: skip
+    if well:
+        yield ok(
+            name, f"{listed([one.table for one in found.rollups])}, {sum(o.marked for o in found.rollups)} units marked"
+        )
 
 
 _OWN = {"missing schema", "missing own table", "older own table"}

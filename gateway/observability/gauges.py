@@ -13,6 +13,7 @@ from db.engine.pool import limiter_of
 from db.engine.replica import Reads
 from db.engine.timelines import Timelines
 from db.engine.transaction import Transactions
+from gateway.operations.rollups import RollupUpkeep
 from gateway.operations.service import OperationService
 
 
@@ -107,6 +108,22 @@ def readings(reads: Reads) -> Callable[[], Iterable[Metric]]:
             position.add_metric([standby.name], standby.replayed)
             read.add_metric([standby.name], standby.reads)
         yield from (usable, lag, position, read)
+
+    return tell
+
+
+def rollup_units(upkeep: RollupUpkeep) -> Callable[[], Iterable[Metric]]:
+    """Units of rollups that were summed up, and those that cannot be."""
+
+    def tell() -> Iterable[Metric]:
+        family = CounterMetricFamily(
+            "e2i_rollup_units",
+            "Units of rollups by what became of them: summed up, or out of range (their rows are read).",
+            labels=["table", "outcome"],
+        )
+        for (table, outcome), count in upkeep.summed_up.items():
+            family.add_metric([table, outcome], count)
+        yield family
 
     return tell
 

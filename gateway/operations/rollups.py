@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,6 +24,8 @@ PAUSE = 0.05
 """Seconds between two steps, so that other work has the disk."""
 MOST = 256
 """The largest number of units of one step."""
+OUTCOMES = SUMMED_UP, OUT_OF_RANGE = "summed up", "out of range"
+"""What becomes of a marked unit."""
 STEP_SECONDS = 0.5
 """Target duration of a step in seconds; the number of units adapts to it."""
 
@@ -34,6 +37,8 @@ class RollupUpkeep:
         self._writer = writer
         self._most = dict.fromkeys((table.fullname for table, _ in rollups()), 1)
         self._reported: set[str] = set()
+        self.summed_up = Counter({(name, outcome): 0 for name in self._most for outcome in OUTCOMES})
+        """Units tried by this process, by table and outcome: summed up, or out of range."""
 
     async def run(self) -> None:
         """Refreshes every table, at intervals of at most `SECONDS`; does not return."""
@@ -42,7 +47,9 @@ class RollupUpkeep:
                 try:
                     await self._refresh(table, rollup)
                 except (NotPermittedError, MissingObjectError) as error:
-                    self._report_once(table.fullname, str(error))
+                    self._report_once(
+                        f"sums of {table.fullname} cannot be kept: {error}; `e2i-gateway db role` gives the right"
+                    )
                 except Exception as error:  # noqa: BLE001 - queries read rows meanwhile; the next round retries
                     self._most[table.fullname] = 1
                     log.warning("sums of %s stay behind for now: %s", table.fullname, error)
@@ -61,6 +68,10 @@ class RollupUpkeep:
         made = await self._committed(table, rollup, most)
         if made is None:
             return False
+        self.summed_up[name, SUMMED_UP] += made.units - len(made.failed)
+        self.summed_up[name, OUT_OF_RANGE] += len(made.failed)
+        for unit, why in made.failed.items():
+            self._report_once(f"the unit of {name} at {unit.isoformat()} is not summed up, its rows are read: {why}")
         if made.state == "broken":
             log.warning(
                 "rollups of %s are broken: rows may have been written unmarked while its triggers were off or its rows "
@@ -78,8 +89,8 @@ class RollupUpkeep:
                 async with connection.begin():
                     return await step(connection, table, rollup, most)
 
-    def _report_once(self, name: str, why: str) -> None:
-        """Logs, once per table, that this role cannot refresh its rollup."""
-        if name not in self._reported:
-            self._reported.add(name)
-            log.warning("sums of %s cannot be kept: %s; `e2i-gateway db role` gives the right", name, why)
+    def _report_once(self, message: str) -> None:
+        """Logs what every round finds again."""
+        if message not in self._reported:
+            self._reported.add(message)
+            log.warning("%s", message)

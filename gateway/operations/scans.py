@@ -159,7 +159,7 @@ class Scans:
         return {
             child.key: self._sums_read(type_, found, left, edges)
             for child in selection.fields.values()
-            if child.name == "aggregate" and (found := reading(type_, where, child, equal)) and found.measures <= stored
+            if child.name == "aggregate" and (found := reading(type_, where, child, stored, equal))
         }
 
     def groups(self, type_: Type, selection: Selection) -> int | None:
@@ -169,8 +169,8 @@ class Scans:
         if select is None or selection.arguments.get("exact"):
             return None
         source = self._catalogue[select.of]
-        found = groups_reading(source, select)
-        if not found.measures <= self.estimates.indexes.rollups.get(source.sql_name, frozenset()):
+        found = groups_reading(source, select, self.estimates.indexes.rollups.get(source.sql_name, ()))
+        if found is None:
             return None
         return self._sums_read(source, found, max(self.estimates.rows(source), 1), AT_EDGES)
 

@@ -28,8 +28,9 @@ class TimeWindow:
 
 
 def _windows(table: str, units: Sequence[TimeUnit], needed: Collection[str], window: TimeWindow) -> str:
-    """The common table expressions of the window and its units, the shorter first."""
-    unit, longer = units[0], units[-1]
+    """The common table expressions of the window and its units, the shorter first: ``whole`` has, for the unit at each
+    place, the range of the units that lie wholly in the window as ``first0`` and ``last0``, and so on."""
+    unit = units[0]
     is_kept = (
         f"EXISTS (SELECT FROM {OWN_SCHEMA}.rollups WHERE name = {literal(table)} AND state = 'ready' "
         f"AND measures @> ARRAY[{literals(sorted(needed))}]::text[]) "
@@ -37,25 +38,43 @@ def _windows(table: str, units: Sequence[TimeUnit], needed: Collection[str], win
     )
     begin = unit.next_start(f"greatest(since, '{FIRST}')")
     end = unit.start(f"least(until + interval '1 us', '{LAST}')")
+    whole = "SELECT first0, last0 FROM bounds WHERE first0 < last0"
+    for place, longer in enumerate(units[1:], start=1):
+        first, last = f"first{place - 1}", f"last{place - 1}"
+        begun = f"least({longer.next_start(first)}, {last})"
+        whole = (
+            f"SELECT *, {begun} AS first{place}, greatest({longer.start(last)}, {begun}) AS last{place} "
+            f"FROM ({whole}) AS w"
+        )
     return f"""asked AS (
             SELECT {window.since} AS since, {window.until} AS until
         ), bounds AS (
-            SELECT since, until, CASE WHEN kept AND since <= until THEN {begin} ELSE 'infinity' END AS first,
-                CASE WHEN kept AND since <= until THEN {end} ELSE '-infinity' END AS last
+            SELECT since, until, CASE WHEN kept AND since <= until THEN {begin} ELSE 'infinity' END AS first0,
+                CASE WHEN kept AND since <= until THEN {end} ELSE '-infinity' END AS last0
             FROM (SELECT *, {is_kept} AS kept FROM asked) AS a
         ), whole AS MATERIALIZED (
-            SELECT first, last, greatest(least({longer.next_start("first")}, last), first) AS first_long,
-                greatest({longer.start("last")}, least({longer.next_start("first")}, last)) AS last_long
-            FROM bounds WHERE first < last
+            {whole}
         ), marked AS MATERIALIZED (
             SELECT DISTINCT m.at FROM {OWN_SCHEMA}.rollup_marks AS m, whole AS w
-            WHERE m.name = {literal(table)} AND m.at >= w.first AND m.at < w.last
+            WHERE m.name = {literal(table)} AND m.at >= w.first0 AND m.at < w.last0
         ), raw AS (
-            SELECT since, until FROM bounds WHERE first >= last
-            UNION ALL SELECT since, first - interval '1 us' FROM bounds WHERE first < last AND since < first
-            UNION ALL SELECT last, until FROM bounds WHERE first < last AND last <= until
+            SELECT since, until FROM bounds WHERE first0 >= last0
+            UNION ALL SELECT since, first0 - interval '1 us' FROM bounds WHERE first0 < last0 AND since < first0
+            UNION ALL SELECT last0, until FROM bounds WHERE first0 < last0 AND last0 <= until
             UNION ALL SELECT at, at + interval '{unit.interval}' - interval '1 us' FROM marked
         )"""
+
+
+def _stretches(place: int, longer: TimeUnit) -> str:
+    """The intervals in which the sums of the unit at a place are read: beside those of the next longer one, and in its
+    marked ones."""
+    of_mark = longer.start("m.at")
+    return f"""
+            SELECT w.first{place} AS since, w.first{place + 1} AS until FROM whole AS w
+            WHERE w.first{place} < w.first{place + 1}
+            UNION ALL SELECT w.last{place + 1}, w.last{place} FROM whole AS w WHERE w.last{place + 1} < w.last{place}
+            UNION ALL SELECT DISTINCT {of_mark}, {of_mark} + interval '{longer.interval}'
+            FROM marked AS m, whole AS w WHERE m.at >= w.first{place + 1} AND m.at < w.last{place + 1}"""
 
 
 @dataclass(frozen=True)
@@ -117,24 +136,14 @@ class RollupGroups:
     ) -> Source:
         """The groups of the rows of a FROM item ``rows`` that fulfil ``on`` within a window."""
         queries = _windows(self._type.sql_name, units, needed, window)
-        unit, longer = units[0], units[-1]
         sources = []
-        if len(units) > 1:
-            days = f"t.unit = '{longer.interval}' AND t.at >= w.first_long AND t.at < w.last_long"
-            clean = f"NOT EXISTS (SELECT FROM marked AS m WHERE {longer.start('m.at')} = t.at)"
-            sources.append(self._of_sums("whole AS w", [days, clean, *on]))
-            short = "short AS w"
-            queries += f""", short AS (
-                SELECT w.first AS since, w.first_long AS until FROM whole AS w WHERE w.first < w.first_long
-                UNION ALL SELECT w.last_long, w.last FROM whole AS w WHERE w.last_long < w.last
-                UNION ALL SELECT DISTINCT {longer.start("m.at")}, {longer.start("m.at")} + interval '{longer.interval}'
-                FROM marked AS m, whole AS w WHERE m.at >= w.first_long AND m.at < w.last_long
-            )"""
-        else:
-            short = "(SELECT first AS since, last AS until FROM whole) AS w"
-        hours = f"t.unit = '{unit.interval}' AND t.at >= w.since AND t.at < w.until"
-        marked = "NOT EXISTS (SELECT FROM marked AS m WHERE m.at = t.at)"
-        sources.append(self._of_sums(short, [hours, marked, *on]))
+        for place, unit in reversed(list(enumerate(units))):
+            stretches = f"SELECT first{place} AS since, last{place} AS until FROM whole"
+            if place + 1 < len(units):
+                stretches = _stretches(place, units[place + 1])
+            stored = f"t.unit = '{unit.interval}' AND t.at >= w.since AND t.at < w.until"
+            clean = f"NOT EXISTS (SELECT FROM marked AS m WHERE {unit.start('m.at') if place else 'm.at'} = t.at)"
+            sources.append(self._of_sums(f"({stretches}) AS w", [stored, clean, *on]))
         time = f"t.{self._rollup.time}"
         stretch = conditions([f"{time} >= w.since AND {time} <= w.until", *on])
         raw = [f"raw AS w CROSS JOIN LATERAL (SELECT * FROM {rows} t{stretch} OFFSET 0) AS t"]

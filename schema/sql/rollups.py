@@ -1,14 +1,15 @@
 """Aggregates computed from rollups: from the sums of unmarked units within the window, and the rows of the rest.
 
     WITH asked AS (since and until of the window),
-         whole AS (the range of units within it; empty if the sums are not exact),
+         whole AS (the ranges of units within it, of each length; empty if the sums are not exact),
          marked AS (the units of it that have been written since),
          raw AS (the intervals whose rows are read: the edges of the window, and marked units)
-    SELECT ... FROM (sums of long units UNION ALL sums of short ones UNION ALL rows) u GROUP BY ...
+    SELECT ... FROM (sums of the longest units UNION ALL those of shorter ones beside them and in those with marks
+        UNION ALL rows) u GROUP BY ...
 
 Percentiles follow from the sketches of the same units, and from buckets of the rows; the statement is then
 
-    WITH ..., parts AS (the three of above, with their sketches),
+    WITH ..., parts AS (those of above, with their sketches),
          histogram AS (the number of rows of each group, column and bucket),
          ranked AS (the same, with running totals)
     SELECT ... FROM (parts UNION ALL the percentiles of each group) u GROUP BY ...
@@ -20,6 +21,7 @@ row-level security, the result is computed from rows: slower, and still exact.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +65,7 @@ class RollupReading:
     keys: tuple[Mapping[str, Any], ...]
     """Filters of the key columns."""
     measures: frozenset[str]
-    """The stored measures that are read."""
+    """All that is read of what is stored: lengths of units, and measures."""
 
     @property
     def is_approximate(self) -> bool:
@@ -77,9 +79,14 @@ class RollupReading:
 
 
 def reading(
-    type_: Type, where: Mapping[str, Any] | None, selection: Selection, equal: Collection[str] | None = None
+    type_: Type,
+    where: Mapping[str, Any] | None,
+    selection: Selection,
+    stored: Collection[str],
+    equal: Collection[str] | None = None,
 ) -> RollupReading | None:
-    """How the aggregate of a list is computed from the rollup of its type; None if it must be computed from rows.
+    """How the aggregate of a list is computed from what is ``stored`` of the rollup of its type; None if it must be
+    computed from rows.
 
     The list is that of all rows, or that of a parent, whose rows are equal in the columns ``equal``. The rollup serves
     it if the filter consists of comparisons of keys and of the time, groups are keys or time buckets that are multiples
@@ -96,13 +103,23 @@ def reading(
             longest = _SECONDS.get(bucket.value, 0)
         elif column not in rollup.keys or bucket is not None:
             return None
-    units = tuple(unit for unit in rollup.units if unit.seconds <= longest)
+    units = _units(rollup, stored, longest)
     read = _measures(type_, rollup, selection)
-    if not units or None in filters or read is None:
+    if not units or None in filters or read is None or not read <= set(stored):
         return None
     times = [one for one in filters if isinstance(one, tuple)]
     keys = [one for one in filters if isinstance(one, Mapping)]
-    return RollupReading(rollup, units, tuple(times), tuple(keys), frozenset(read))
+    return RollupReading(rollup, units, tuple(times), tuple(keys), _needed(units, read))
+
+
+def _units(rollup: Rollup, stored: Collection[str], longest: float) -> tuple[TimeUnit, ...]:
+    """The units of which sums are stored, of at most ``longest`` seconds; none without the shortest."""
+    units = tuple(unit for unit in rollup.units if unit.interval in stored and unit.seconds <= longest)
+    return units if units[:1] == rollup.units[:1] else ()
+
+
+def _needed(units: Sequence[TimeUnit], measures_: Collection[str]) -> frozenset[str]:
+    return frozenset({*(unit.interval for unit in units), *measures_})
 
 
 def _filters(
@@ -179,13 +196,16 @@ def statement(
     return f"{selected} GROUP BY {by} ORDER BY {by} LIMIT {bind(aggregates.MAX_GROUPS + 1, 'bigint')}"
 
 
-def groups_reading(type_: Type, select: GroupsSelect) -> RollupReading:
-    """How a `GroupsSelect` over the rollup of ``type_`` is computed."""
+def groups_reading(type_: Type, select: GroupsSelect, stored: Collection[str]) -> RollupReading | None:
+    """How a `GroupsSelect` is computed from what is ``stored`` of the rollup of ``type_``; None if it cannot be."""
     rollup = type_.rollup
     assert rollup is not None  # noqa: S101 - it is declared over one
     columns = _stored_columns(type_, rollup)
     read = {columns.get(name, name) for name in select.sums} | {sketch_columns(name)[0] for name, _ in select.ranks}
-    return RollupReading(rollup, rollup.units, (), (), frozenset(read))
+    units = _units(rollup, stored, math.inf)
+    if not units or not read <= set(stored):
+        return None
+    return RollupReading(rollup, units, (), (), _needed(units, read))
 
 
 def _stored_columns(type_: Type, rollup: Rollup) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +37,8 @@ from gateway.doctor import settings as of_settings
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import Finding, Level, as_sql, as_text
 from gateway.settings import Settings
+from tests.support import rollups
+from tests.support.changing import add
 from tests.support.databases import Clone, Database, Server, connect, execute
 from tests.support.embedding_service import embedding_server
 from tests.support.process import run, until
@@ -298,6 +301,39 @@ async def test_service_tokens_that_grant_nothing(database: Database) -> None:
     known = await found(database.gateway_url, roles={"clinical": ("read",)})
     assert known["database.tokens"].level is Level.OK
     assert "database.tokens" not in await found(database.gateway_url, auth="jwt", jwt_secret="s" * 32)
+
+
+@pytest.mark.slow
+async def test_rollups_that_are_not_used_or_not_whole(database: Database) -> None:
+    """Those that nobody keeps are not said."""
+    assert "database.rollups" not in await found(database.gateway_url)
+    await rollups.make(database.admin_url)
+
+    async def said(**settings: Any) -> tuple[Level, str]:
+        one = (await found(database.gateway_url, **settings))["database.rollups"]
+        return one.level, f"{one.message}; {one.remedy}"
+
+    assert (await said(rollups=True))[0] is Level.OK
+    level, words = await said()
+    assert (level, "set GATEWAY_ROLLUPS=true" in words) == (Level.WARNING, True)
+    sql = await connect(database.admin_url)
+    service = await add(sql, "ml_bentoml_services")
+    for _ in range(2):
+        await add(
+            sql, "ml_bentoml_serving_metrics", service_id=service, recorded_at=datetime(2026, 3, 27, tzinfo=UTC),
+            avg_latency_ms=1e308,
+        )  # fmt: skip
+    await sql.close()
+    await rollups.sum_up(database.gateway_url)
+    level, words = await said(rollups=True)
+    assert level is Level.WARNING
+    assert "the sums of ml_bentoml_serving_metrics lack 1 units of time" in words
+    assert "out of range" in words
+    await execute(database.admin_url, "DROP TRIGGER e2i_rollup_delete ON ml_bentoml_serving_metrics")
+    level, words = await said(rollups=True)
+    assert level is Level.WARNING
+    assert "the sums of ml_bentoml_serving_metrics are not used" in words
+    assert "run `e2i-gateway db rollups`" in words
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------

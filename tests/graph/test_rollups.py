@@ -498,3 +498,48 @@ async def test_a_rollup_of_an_earlier_version_has_no_sketches(database: Database
             assert "rollup" not in found["extensions"]
         assert (await kept.ask(ANY))["extensions"].get("rollup") is (True if kept.compiles else None)
     assert any("from now on" in told for told in await make(database.admin_url))
+
+
+async def test_a_rollup_of_an_earlier_version_has_fewer_units(database: Database, sql: asyncpg.Connection) -> None:
+    """Its days are summed up from what it has."""
+    await sql.execute(
+        "INSERT INTO ml_observability_spans (trace_id, span_id, agent_name, agent_tier, started_at, duration_ms) "
+        "SELECT 't' || n, 's' || n, (enum_range(NULL::agent_name_enum))[1 + n % 7], "
+        "(enum_range(NULL::agent_tier_enum))[1 + n % 2], $1::timestamptz + n * interval '97 seconds', n % 313 "
+        "FROM generate_series(1, 4000) AS n",
+        BEGIN,
+    )
+    await make(database.admin_url)
+    await sum_up(database.gateway_url)
+    await sql.execute("UPDATE gateway.rollups SET measures = array_remove(measures, '1 hour') WHERE name LIKE '%spans'")
+    await sql.execute("DELETE FROM gateway.rollup_ml_observability_spans WHERE unit = '1 hour'")
+    await sql.execute("DELETE FROM ml_observability_spans WHERE span_id = 's1777'")
+    await sum_up(database.gateway_url)
+    query = f"query ($u: DateTime) {{ agentLatency(windowHours: 90, until: $u) {{ nodes {{ {LATENCY} }} }} }}"
+    until = (BEGIN + timedelta(hours=95)).isoformat()
+    async with both(database) as (kept, plain):
+        found = await kept.ask(query, u=until)
+        assert alike(found["data"], await plain.data(query, u=until))
+        assert found["extensions"].get("rollup") == (ROUGHLY if kept.compiles else None)
+    assert not await sql.fetchval("SELECT count(*) FROM gateway.rollup_ml_observability_spans WHERE unit = '1 hour'")
+    assert any("5 minutes and 1 hour" in told and "from now on" in told for told in await make(database.admin_url))
+
+
+async def test_a_unit_whose_sum_is_out_of_range_stays_marked(database: Database, sql: asyncpg.Connection) -> None:
+    """The others are summed up; its rows are read until it is corrected."""
+    await fill(sql)
+    await make(database.admin_url)
+    added = f"INSERT INTO {METRICS} (service_id, recorded_at, avg_latency_ms) SELECT id, $1, 1e308 FROM "
+    for hours in (30, 30, 33):  # two in one hour; two of one day in two
+        await sql.execute(added + "(SELECT id FROM ml_bentoml_services LIMIT 1) AS s", BEGIN + timedelta(hours=hours))
+    await sum_up(database.gateway_url)
+    failed = f"SELECT count(*) FROM gateway.rollup_marks WHERE name = '{METRICS}' AND error IS NOT NULL"
+    assert 0 < await sql.fetchval(failed) <= 24
+    assert await sql.fetchval(f"SELECT state FROM gateway.rollups WHERE name = '{METRICS}'") == "ready"
+    query = ANY.replace("count", "count requestsTotal { sum max } avgLatencyMs { min max }")
+    async with both(database) as (kept, plain):
+        assert alike(await kept.data(query), await plain.data(query))
+        await sql.execute(f"DELETE FROM {METRICS} WHERE avg_latency_ms = 1e308")
+        await sum_up(database.gateway_url)
+        assert await sql.fetchval(failed) == 0
+        assert alike(await kept.data(query), await plain.data(query))

@@ -344,8 +344,8 @@ class ListPage(ConnectionPage):
         if select is None or compiler.rolled_up is None or self._selection.arguments.get("exact"):
             return None
         source = compiler.lists.catalogue[select.of]
-        found = rollups.groups_reading(source, select)
-        if not found.measures <= compiler.indexes.rollups.get(source.sql_name, frozenset()):
+        found = rollups.groups_reading(source, select, compiler.indexes.rollups.get(source.sql_name, ()))
+        if found is None:
             return None
         compiler.tell_rollup(found)
         text = self._type.typed(rollups.groups_select(source, select, found))
@@ -356,8 +356,9 @@ class ListPage(ConnectionPage):
         type_, compiler = self._type, self._compiler
         if compiler.rolled_up is None or type_.sql_name not in compiler.indexes.rollups:
             return None
-        found = rollups.reading(type_, self._slice.where, selection, self._equal)
-        if found is None or not found.measures <= compiler.indexes.rollups[type_.sql_name]:
+        stored = compiler.indexes.rollups[type_.sql_name]
+        found = rollups.reading(type_, self._slice.where, selection, stored, self._equal)
+        if found is None:
             return None
         compiler.need(type_, [found.rollup.time, *found.rollup.keys])
         on = [*self._on, *compiler.filters(type_, {"and": list(found.keys)}, of_all=False)]
