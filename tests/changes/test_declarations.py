@@ -7,6 +7,7 @@ rows were changed or added in which transaction, with a role that may write the 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -27,10 +28,12 @@ from schema.changes.guards import read_by
 from schema.changes.mutations import mutations
 from schema.scopes import column_scope
 from tests.changes import test_lifecycles as moves
+from tests.changes import test_own_platform as attached
 from tests.changes import test_special_changes as special
 from tests.support.changing import change, model_in, rivals, versions
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect, execute
+from tests.support.platform_shaped import IS_PLATFORM
 
 pytestmark = pytest.mark.slow
 
@@ -61,8 +64,13 @@ RECORDED = """
 """
 # columns of which the database says more than whoever writes: stamps of a trigger's, defaults, identities
 STAMPED = """
-    SELECT tgrelid::regclass::text AS table, trim(both E'\\\\000' FROM encode(tgargs, 'escape')) AS column
-    FROM pg_trigger WHERE tgfoid = 'public.set_updated_at'::regproc
+    SELECT tgrelid::regclass::text AS table,
+           coalesce(nullif(trim(both E'\\\\000' FROM encode(tgargs, 'escape')), ''), 'updated_at') AS column
+    FROM pg_trigger WHERE tgfoid::regproc::text IN ('set_updated_at', 'touch_updated_at')
+"""
+GENERATED = """
+    SELECT attrelid::regclass::text AS table, attname AS column FROM pg_attribute
+    WHERE attnum > 0 AND attgenerated <> ''
 """
 DEFAULTED = """
     SELECT attrelid::regclass::text AS table, attname AS column FROM pg_attribute
@@ -157,25 +165,34 @@ async def some(sql: asyncpg.Connection, entity: str) -> str:
     return f"{entity}:{await sql.fetchval(f'SELECT {type_.key[0]} FROM {type_.sql_name} ORDER BY 1 LIMIT 1')}"
 
 
-SCENARIOS = [
+ON_ALL = [
     special.test_a_rollback_puts_the_newest_healthy_one_back,
     special.test_a_deployment_starts_behind_the_active_one_and_takes_its_place,
     special.test_what_a_deployment_replaces_is_decided_when_it_becomes_active,
     special.test_an_alert_triggers_one_retraining,
     special.test_a_real_outcome_is_graded_by_the_trigger,
     special.test_one_retrieval_configuration_is_in_use,
-    special.test_one_instruction_of_an_agent_and_predictor_is_in_use,
-    special.test_one_description_of_a_tool_is_in_use,
     special.test_one_version_of_a_prompt_is_in_use,
-    special.test_the_winner_of_a_test_is_rolled_out,
-    special.test_a_run_that_is_rolled_back_gives_way_to_what_was_before,
     special.test_a_new_approval_supersedes_the_old_one,
     special.test_the_sweep_ends_what_is_overdue_and_nothing_else,
-    special.test_the_end_of_a_step_is_a_measurement_of_its_tool,
     special.test_the_cause_of_a_mismatch,
     special.test_counters_count_every_report,
 ]
-"""Tests of changes in which effects have something to change."""
+MIGRATED = [
+    special.test_the_end_of_a_step_is_a_measurement_of_its_tool,
+    special.test_one_description_of_a_tool_is_in_use,
+    special.test_one_instruction_of_an_agent_and_predictor_is_in_use,
+    special.test_the_winner_of_a_test_is_rolled_out,
+    special.test_a_run_that_is_rolled_back_gives_way_to_what_was_before,
+]
+ATTACHED = [
+    attached.test_descriptions_change_places_too,
+    partial(attached.test_a_tools_run_is_counted_once, to="TIMEOUT", more={}, rate=0.0),
+    attached.test_instructions_change_places_where_one_inactive_row_is_allowed,
+    attached.test_a_rollback_and_a_winner_change_places_too,
+]
+SCENARIOS = [*ON_ALL, *(ATTACHED if IS_PLATFORM else MIGRATED)]
+"""Tests of changes in which effects have something to change; of instructions, those that the database allows."""
 
 
 async def champions(client: Client, sql: asyncpg.Connection) -> None:
@@ -242,7 +259,7 @@ async def recorded(own: Database, sql: asyncpg.Connection) -> dict[str, Footprin
         for to in ("draining", "failed", "rolled_back"):
             await special.test_services_serve_no_longer_than_their_deployment(client, sql, to)
         await more(client, sql)
-    stamped = {tuple(row) for row in await sql.fetch(STAMPED)}
+    stamped = {tuple(row) for row in [*await sql.fetch(STAMPED), *await sql.fetch(GENERATED)]}
     found: dict[str, Footprint] = {}
     for name, what, entity, columns in await sql.fetch(RECORDED):
         table = table_of(entities()[entity]).fullname

@@ -51,7 +51,7 @@ async def test_a_large_table_is_planned_for_each_value(
     assert await plans(demo_database, *large) == (0, 8)
 
 
-@pytest.mark.migrated("Postgres compares costs, and takes plans for values where the platform's indexes make them cheap")
+@pytest.mark.migrated("Postgres compares costs, and plans for each value where the platform's indexes make that cheap")
 @pytest.mark.parametrize(("query", "variables"), [(ABOVE, {"ms": 250.0}), (STATE, {"states": ["ACTIVE"]})])
 async def test_a_small_table_is_planned_once(demo_database: Database, query: str, variables: dict[str, Any]) -> None:
     """A scan of it takes no longer than a plan."""
