@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from db.attach.attach import Differences, Explain, Severity, attach_over
 from db.migrations.setup import connect
 
-SHOWN = {Severity.BREAKS: 8, Severity.COSTS: 8, Severity.INFORMS: 0}
-"""The number of differences of each kind on a page."""
-WIDTH = 160
-"""The longest difference on a page, in characters."""
+SHOWN = 5
+"""The number of differences on a page, those that break something first."""
+WIDTH = 156
+"""The longest line on a page, in characters: two rows of a terminal."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,25 @@ class Report:
         return "\n".join([*head, *self._page()]) + "\n"
 
     def _page(self) -> Sequence[str]:
-        lines, left = [], 0
-        for severity, most in SHOWN.items():
-            notes = self.differences.of(severity)
-            left += max(0, len(notes) - most)
-            if notes and most:
-                lines += [f"{severity.value} ({len(notes)}):"]
-                lines += [f"  - {_cut(note.message)}" for note in notes[:most]]
-                lines += [f"  ... and {len(notes) - most} more", ""] if len(notes) > most else [""]
-        if left:
-            lines.append(f"{left} more differences are listed by `e2i-gateway db attach --all` or `db check`.")
+        lines, listed = list[str](), 0
+        for severity in (Severity.BREAKS, Severity.COSTS):
+            if notes := self.differences.of(severity):
+                shown = notes[: SHOWN - listed]
+                listed += len(shown)
+                lines.append(f"{severity.value} ({len(notes)}):")
+                lines += [shorten(f"  - {note.message}", WIDTH) for note in shown]
+                lines += [f"  ... and {len(notes) - len(shown)} more", ""] if len(notes) > len(shown) else [""]
+        if left := len(self.differences.notes) - listed:
+            lines.append(f"{left} more differences: `e2i-gateway db attach --all` or `db check`.")
         if any(note.remedy for note in self.differences.notes):
-            lines.append("`e2i-gateway doctor --sql` prints what the owner of the tables may run about them.")
+            lines.append("What the owner of the tables may run about them: `e2i-gateway doctor --sql`.")
         lines.append("`e2i-gateway db detach` takes away what the gateway has brought.")
         return lines
 
 
-def _cut(message: str) -> str:
-    return message if len(message) <= WIDTH else f"{message[: WIDTH - 1]}\u2026"
+def shorten(line: str, width: int) -> str:
+    """A line of at most ``width`` characters, cut at its end where it is longer."""
+    return line if len(line) <= width else f"{line[: width - 1]}\u2026"
 
 
 async def attach_and_tell(url: URL, explain: Explain | None = None) -> Report:

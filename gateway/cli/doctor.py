@@ -22,6 +22,7 @@ def add(areas: Areas) -> None:
         "doctor", help="check this deployment and print fixes; exits with 1 if something must be fixed"
     )
     form = parser.add_mutually_exclusive_group()
+    form.add_argument("--all", action="store_true", help="every finding, not a page of them")
     form.add_argument("--json", action="store_true", help="for machines")
     form.add_argument("--sql", action="store_true", help="only what the owner of the database may run, for psql")
     parser.set_defaults(run=doctor)
@@ -37,6 +38,6 @@ def doctor(options: argparse.Namespace, settings: Settings) -> int:
     else:
         found = SIGNALS.run(examine(settings, None))
     of_schemas = partial(as_sql, schemas=schema_names(settings.schemas))
-    write = as_json if options.json else of_schemas if options.sql else as_text
+    write = as_json if options.json else of_schemas if options.sql else partial(as_text, everything=options.all)
     sys.stdout.write(write(found))
     return findings.status(found)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import orjson
 
+from db.attach.report import WIDTH, shorten
 from db.engine.session import search_path
 from db.engine.url import PUBLIC
 
@@ -57,30 +58,39 @@ def status(findings: Iterable[Finding]) -> int:
     return int(any(one.level is Level.ERROR for one in findings))
 
 
-ALIKE = 5
-"""Findings of one check that the terminal shows."""
+ALIKE = {Level.ERROR: 2, Level.WARNING: 1}
+"""Findings of one check on a page, by level; notes and what is well are counted."""
 
 
-def as_text(findings: Sequence[Finding]) -> str:
-    """For the terminal: by severity, with the SQL at the end; findings that are alike are shortened."""
-    lines = []
-    for level in Level:
+def as_text(findings: Sequence[Finding], *, everything: bool = False) -> str:
+    """For the terminal, by severity: a page, or everything, with the SQL at the end."""
+    lines, told = [], set[str]()
+    for level in Level if everything else ALIKE:
         of_level = [one for one in findings if one.level is level]
         for check in dict.fromkeys(one.check for one in of_level):
             alike = [one for one in of_level if one.check == check]
-            for one in alike[:ALIKE]:
-                lines.append(f"{level.upper():8}{one.check}: {one.message}")
-                if one.remedy:
+            shown = alike if everything else alike[: ALIKE[level]]
+            for one in shown:
+                line = f"{level.upper():8}{check}: {one.message}"
+                lines.append(line if everything else shorten(line, WIDTH))
+                if one.remedy and (everything or one.remedy not in told):
+                    told.add(one.remedy)
                     lines.append(f"{'':8}-> {one.remedy}")
-            if len(alike) > ALIKE:
-                lines.append(f"{level.upper():8}{check}: {len(alike) - ALIKE} more; --json has them all")
-    if statements := _statements(findings):
-        lines += ["", "The owner of the database may run (--sql prints it for psql):"]
-        lines += [f"  {sql};" for sql in statements[:ALIKE]]
-        lines += [f"  ... and {len(statements) - ALIKE} more"] if len(statements) > ALIKE else []
+            if left := len(alike) - len(shown):
+                lines.append(f"{'':8}and {left} more like this")
+    lines.append("")
+    statements = _statements(findings)
+    if everything and statements:
+        lines.append("The owner of the database may run (--sql prints it for psql):")
+        lines += [*(f"  {sql};" for sql in statements), ""]
+    elif statements:
+        lines.append(
+            f"What the owner of the tables may run: `e2i-gateway doctor --sql` ({len(statements)} statements)."
+        )
     count = {level: sum(one.level is level for one in findings) for level in Level}
-    lines += ["", ", ".join(f"{n} {level}{'s' * (n != 1 and level != 'ok')}" for level, n in count.items())]
-    return "\n".join(lines) + "\n"
+    total = ", ".join(f"{n} {level}{'s' * (n != 1 and level != 'ok')}" for level, n in count.items())
+    lines.append(total if everything else f"{total}; --all lists them")
+    return "\n".join(lines).lstrip("\n") + "\n"
 
 
 def as_sql(findings: Sequence[Finding], schemas: Sequence[str] = PUBLIC) -> str:
