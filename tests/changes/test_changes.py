@@ -217,6 +217,13 @@ async def test_a_champion_must_serve(client: Client, sql: asyncpg.Connection, st
     assert (await state(sql, new))[1] is False
 
 
+async def test_a_champion_is_that_of_an_experiment(client: Client, sql: asyncpg.Connection) -> None:
+    model = await model_in(sql, "production")
+    await sql.execute("UPDATE ml_model_registry SET experiment_id = NULL WHERE id = $1", uuid_of(model))
+    result = await change(client, "setChampion", id=model)
+    assert [b["code"] for b in result["blockers"]] == ["NO_EXPERIMENT"]
+
+
 async def test_the_champion_stays_champion_by_nothing(client: Client, sql: asyncpg.Connection) -> None:
     (old,) = await rivals(sql, "production")
     result = await change(client, "setChampion", id=old)

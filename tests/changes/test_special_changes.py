@@ -600,6 +600,7 @@ async def test_the_winner_of_a_test_is_rolled_out(client: Client, sql: asyncpg.C
     )
     test = f"PromptAbTest:{key}"
     early = await change(client, "rollOutPromptAbTest", id=test)
+    assert early["blockers"][0]["code"] == "NOT_CONCLUDED"
     assert early["message"] == "the test is draft and has no winner"
     await change(client, "startPromptAbTest", id=test)
     concluded = await change(
@@ -979,6 +980,13 @@ async def test_a_stop_is_final(client: Client, sql: asyncpg.Connection) -> None:
     )  # fmt: skip
     refused = await change(client, "recordInterimDecision", id=str(key), to="CONTINUE", reason="please")
     assert refused["allowed"] == []
+
+
+async def test_a_deviation_is_added_to_a_list_alone(client: Client, sql: asyncpg.Connection) -> None:
+    enrollment = str(await sql.fetchval("SELECT id FROM ab_experiment_enrollments ORDER BY id LIMIT 1"))
+    await sql.execute("UPDATE ab_experiment_enrollments SET protocol_deviations = '{}' WHERE id::text = $1", enrollment)
+    result = await change(client, "recordProtocolDeviation", id=enrollment, deviation={"visit": 1})
+    assert [b["code"] for b in result["blockers"]] == ["NOT_A_LIST"]
 
 
 async def test_counters_count_every_report(client: Client, sql: asyncpg.Connection) -> None:

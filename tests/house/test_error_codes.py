@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Iterator
 from itertools import chain
 
 import pytest
 
+from db.base.guards import Guard
+from db.base.lifecycles import lifecycles
+from schema.changes.mutations import mutations
 from schema.error_codes import BlockerCode, ErrorCode, ProblemCode, Retry, RowCode, ToolCode
 from schema.errors import GatewayError
 from tests.support.sources import MODULES, ROOT, TYPED, nodes, strings
@@ -47,6 +51,30 @@ def test_each_code_is_described(code: ErrorCode | ProblemCode | BlockerCode) -> 
     assert code == code.name
     assert re.fullmatch(r"[A-Z`].*\.", code.meaning)
     assert isinstance(code.retry, Retry)
+
+
+def guards() -> Iterator[Guard]:
+    """The guards of every move and of every other mutation."""
+    for lifecycle in lifecycles():
+        for step in (*lifecycle.entering.values(), *lifecycle.leaving.values()):
+            yield from step.guards
+    for mutation in mutations().values():
+        yield from mutation.guards or ()
+
+
+def test_a_code_of_a_guard_means_one_thing() -> None:
+    """And none of the codes that are declared in `schema.error_codes`, which a client tells apart by nothing else."""
+    meanings: dict[str, set[str]] = {}
+    for guard in guards():
+        meanings.setdefault(guard.code, {code.meaning for code in BlockerCode if code == guard.code}).add(guard.doc)
+    twice = {code: docs for code, docs in meanings.items() if len(docs) > 1}
+    assert not twice, "a guard of another meaning needs another code"
+
+
+def test_every_guard_is_tried() -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("*/test_*.py"))
+    untried = {guard.code for guard in guards() if f'"{guard.code}"' not in tests}
+    assert not untried, "a test makes each of these guards block a change"
 
 
 @pytest.mark.parametrize("code", ErrorCode)
