@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shlex
 from collections import Counter
@@ -13,13 +14,17 @@ from typing import Any
 
 import asyncpg
 import pytest
+from graphql import parse, validate
 
 from gateway.cli.command_line import _parser
 from gateway.mcp.tools.registry import TOOLS
 from gateway.settings import Settings
+from schema.recording.retention import Policy
+from schema.schema import build
 from tests.support.client import Client
 from tests.support.databases import Clone, Database, connect
 from tests.support.sockets import listening, until
+from tests.support.sources import FLOORS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "gateway" / "docs"
@@ -97,6 +102,18 @@ def test_paths_that_are_named_exist(page: Path) -> None:
     assert {path for path in paths if not (ROOT / path).exists()} == set()
 
 
+def test_every_room_has_a_row() -> None:
+    """Of contributing.md, where an engineer looks for the place of something new."""
+    rooms = {
+        f"{path.parent.parent.name}/{path.parent.name}"
+        for floor in FLOORS
+        for path in ROOT.glob(f"{floor}/*/__init__.py")
+    }
+    text = TEXTS[DOCS / "contributing.md"]
+    rows = {room for row in text.splitlines() if row.startswith("| `") for room in re.findall(r"`(\S+/\w+)/`", row)}
+    assert {room for room in rooms - rows if not room.endswith("/adapters")} == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_prose_is_wrapped(page: Path) -> None:
     """At 130 characters, outside tables and code; what cannot be broken aside."""
@@ -119,6 +136,12 @@ def test_commands_that_are_named_exist(page: Path) -> None:
         command, _, _ = line.partition(" # ")
         if found := re.match(r"[$#] (?:\S*/)?e2i-gateway (.+)", command.replace("small|large", "small")):
             _parser().parse_args(shlex.split(re.split(r"[|>;&]", found[1])[0]))
+
+
+def test_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    found = re.findall(r"(?:`|^\$ )make ([a-z-]+)", "\n".join(TEXTS.values()), re.MULTILINE)
+    assert set(found) - targets == set()
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +183,53 @@ async def test_examples(page: Path, demo: Client, subjects: dict[str, Any]) -> N
         assert leaves(data), "it has something to tell"
         if isinstance(data.get("model"), dict) and "id" in data["model"]:
             here["model: ID!"] = data["model"]["id"]
+
+
+def by_curl() -> list[str]:
+    """The operations that examples send by curl."""
+    sent = [body for page in PAGES for block in blocks(page, "console") for body in re.findall(r"-d '(.+?)'\n", block)]
+    return [json.loads(body)["query"] for body in sent]
+
+
+@pytest.mark.parametrize("operation", by_curl())
+async def test_examples_by_curl(operation: str, demo: Client) -> None:
+    assert operation.startswith("subscription") or leaves(await demo.data(operation))
+    assert validate(build().graphql, parse(operation)) == []
+
+
+async def test_the_answer_to_agents(demo: Client) -> None:
+    """An error as it is told, and whatever else is told in JSON can be read."""
+    told = [json.loads(block) for page in PAGES for block in blocks(page, "json")]
+    (refused,) = [one for one in told if "errors" in one]
+    answer = await demo.http.post("/graphql", json={"query": '{ model(id: "nonsense") { id } }'})
+    (error,) = answer.json()["errors"]
+    assert {key: error[key] for key in ("message", "path", "extensions")} == {
+        **refused["errors"][0], "extensions": {**error["extensions"], **refused["errors"][0]["extensions"]}
+    }  # fmt: skip
+
+
+def test_policies_are_read() -> None:
+    found = [Policy.read(block.encode()) for page in PAGES for block in blocks(page, "toml")]
+    assert all(policy.days for policy in found)
+
+
+async def test_statements_for_the_owner_run(demo_database: Database) -> None:
+    """On a server of Supabase's roles and users; nothing of it stays."""
+    sql = await connect(demo_database.admin_url)
+    running = sql.transaction()
+    await running.start()
+    try:
+        await sql.execute(
+            "CREATE SCHEMA auth; CREATE TABLE auth.users (email text, raw_app_meta_data jsonb); "
+            "DO $$ BEGIN CREATE ROLE anon; EXCEPTION WHEN duplicate_object THEN END $$; "
+            "DO $$ BEGIN CREATE ROLE authenticated; EXCEPTION WHEN duplicate_object THEN END $$"
+        )
+        for page in PAGES:
+            for block in blocks(page, "sql"):
+                await sql.execute(block)
+    finally:
+        await running.rollback()
+        await sql.close()
 
 
 @pytest.mark.parametrize(("question", "operation"), QUESTIONS, ids=[question for question, _ in QUESTIONS])
