@@ -21,8 +21,10 @@ LEAST_PAGES = 64
 """Pages that are read at once if reading is slow."""
 PART_SECONDS = 0.004
 """Seconds for a part, beside the most recent rows: the connection serves other statements, too."""
-FIRST_PAGES = 200
-"""Pages whose alerts are recorded at once."""
+FIRST_PAGES = 16
+"""Pages whose alerts are recorded at once, at first."""
+FIRST_SECONDS = 0.05
+"""Seconds for a part whose alerts are recorded: each is written."""
 NEWEST = 2_000
 """The most recent alerts that are read by the time of their last change."""
 _KEPT_SECONDS = 60.0
@@ -130,11 +132,11 @@ _KEEP = f"""
 """
 
 
-def paced(pages: int, seconds: float) -> int:
-    """The number of pages to read next, given the duration of the last ones: it approaches what takes
-    `PART_SECONDS`."""
-    enough = int(pages * PART_SECONDS / max(seconds, PART_SECONDS / 8))
-    return min(max(enough, pages // 2, LEAST_PAGES), 2 * pages, PAGES)
+def paced(pages: int, seconds: float, wanted: float, least: int) -> int:
+    """The number of pages to read next, given the duration of the last ones: it approaches what takes the ``wanted``
+    seconds."""
+    enough = int(pages * wanted / max(seconds, wanted / 8))
+    return min(max(enough, pages // 2, least), 2 * pages, PAGES)
 
 
 @dataclass
@@ -170,6 +172,8 @@ class AlertsLook:
         """The number of pages at once, as a multiple of the usual one."""
         self._pages = PAGES
         """Pages that are read at once beside the most recent rows."""
+        self._first_pages = FIRST_PAGES
+        """Pages that are recorded at once by the first look."""
         self._round: _Round | None = None
         self._since: int | None = None
         """The horizon of the last pass: earlier transactions' rows were seen; None before the first."""
@@ -197,7 +201,7 @@ class AlertsLook:
                 return
             one = self._round or await self._new_round(connection)
             beside = one.known and one.nulls is not None
-            usual = min(self._pages, PAGES) if beside else PAGES if one.known else FIRST_PAGES
+            usual = min(self._pages, PAGES) if beside else PAGES if one.known else self._first_pages
             pages = max(usual // self._share, 1)
             until = one.at + pages
             is_last = until >= one.pages
@@ -206,13 +210,16 @@ class AlertsLook:
             where = f"({one.at},0)", _LAST if is_last else f"({until},0)"
             began = time.monotonic()
             await connection.fetchrow(PART, self._since, one.known, *where)
-            if beside and not is_last:
-                self._pages = paced(pages, time.monotonic() - began)
+            took = time.monotonic() - began
             if is_last:
                 moved = await connection.fetchval(_FILE) != one.file  # rows may have been missed
                 keeps = not one.known or time.monotonic() - self._kept_at >= _KEPT_SECONDS
                 if keeps and not moved:
                     await connection.execute(_KEEP, one.horizon)
+            elif not one.known:
+                self._first_pages = paced(pages, took, FIRST_SECONDS, 1)
+            elif beside:
+                self._pages = paced(pages, took, PART_SECONDS, LEAST_PAGES)
         if seen is not None:
             self._newest_since = seen["horizon"]
             self._hurry |= seen["found"] >= NEWEST

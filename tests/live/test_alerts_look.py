@@ -56,6 +56,7 @@ async def test_the_first_look_only_remembers_and_comes_in_parts(
     database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alerts, "FIRST_PAGES", 2)
+    monkeypatch.setattr(alerts, "FIRST_SECONDS", 0.0)  # each part is too slow
     await many(sql, 200)
     look, seen = AlertsLook(), "SELECT count(*) FROM gateway.alerts_seen"
     await look.step(sql)
@@ -154,13 +155,15 @@ async def test_a_part_of_the_table_is_as_large_as_it_is_fast_to_read(
 
 
 def test_parts_shrink_and_grow_by_and_by() -> None:
-    usual, least = alerts.PAGES, alerts.LEAST_PAGES
-    assert paced(usual, alerts.PART_SECONDS) == usual
-    assert paced(usual, 2 * alerts.PART_SECONDS) == usual // 2
-    assert paced(usual, 100 * alerts.PART_SECONDS) == usual // 2
-    assert paced(least, 100 * alerts.PART_SECONDS) == least
-    assert paced(100, 0.0) == 200
-    assert paced(usual - 1, 0.0) == usual
+    usual, least, wanted = alerts.PAGES, alerts.LEAST_PAGES, alerts.PART_SECONDS
+    assert paced(usual, wanted, wanted, least) == usual
+    assert paced(usual, 2 * wanted, wanted, least) == usual // 2
+    assert paced(usual, 100 * wanted, wanted, least) == usual // 2
+    assert paced(least, 100 * wanted, wanted, least) == least
+    assert paced(100, 0.0, wanted, least) == 200
+    assert paced(usual - 1, 0.0, wanted, least) == usual
+    assert paced(4, 0.1, 0.05, 1) == 2
+    assert paced(1, 9.9, 0.05, 1) == 1
 
 
 async def test_without_an_index_every_look_goes_through_the_table_in_parts(
