@@ -13,12 +13,11 @@ from db.attach.facts import Facts
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.sql.conditions import few
 from schema.sql.indexes import Indexes
-from schema.sql.operators import ORDER
+from schema.sql.operators import RANGES
 
 NARROWED = 10
 """The assumed selectivity, one row in so many, of an index on a column without statistics."""
 EQUALITIES = {"eq", "isNull"}
-RANGES = {operator.name for operator in ORDER}
 
 
 class RowEstimates:

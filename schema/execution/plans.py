@@ -3,6 +3,8 @@
 The shape of the variables is what the SQL depends on: which are given, which are null, enum members and flags, lengths
 of lists of objects. In addition a plan depends on the values that the compiler pinned: page sizes, types of ids, nulls
 of a cursor. All other values are parameters of the statement.
+
+The cost is that of each request: it is kept with its plan, for the bounds of ranges that it was computed with.
 """
 
 from __future__ import annotations
@@ -16,19 +18,13 @@ from typing import Any
 from graphql import (
     DocumentNode,
     FragmentDefinitionNode,
-    GraphQLBoolean,
-    GraphQLEnumType,
     GraphQLError,
-    GraphQLInputObjectType,
-    GraphQLList,
-    GraphQLNonNull,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
     get_named_type,
     is_input_object_type,
-    is_leaf_type,
 )
 from graphql.execution.values import VariableValues, get_variable_values
 from graphql.pyutils import Undefined
@@ -46,6 +42,7 @@ from schema.execution.compiler.compiler import Compiler
 from schema.execution.compiler.statements import NotCompilableError, Statement
 from schema.execution.relative_literals import opened
 from schema.execution.time_slices import MANY, aside
+from schema.execution.variable_shapes import has_one_shape, opened_value, shape_of
 from schema.names.suggestions import Suggestions
 from schema.search.texts import TextPlace, places
 from schema.sql.indexes import Indexes
@@ -70,6 +67,8 @@ class Plan:
     """The fields of the statement, which the resolvers execute if it fails."""
     texts: tuple[TextPlace, ...] = ()
     """The search texts, which need vectors before it runs."""
+    priced: tuple[Parameter, ...] = ()
+    """The values of variables that the cost depends on, beyond those that the plan does."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class KnownOperation:
         self.holds_times = any(may_hold_times(type_) for _, type_ in self.types)
         """Whether its variables may contain times, which may be relative."""
         shaped = self.types if self.kind == "query" else ()  # others are not compiled
-        self._shaped = [(name, type_) for name, type_ in shaped if not _has_one_shape(type_)]
+        self._shaped = [(name, type_) for name, type_ in shaped if not has_one_shape(type_)]
 
     def given(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         """The given variables, with those that replace literals of the document."""
@@ -129,7 +128,7 @@ class KnownOperation:
 
     def key(self, variables: Variables, reads: Missing) -> Hashable:
         """The key of a plan; ``reads`` is what the caller may not read."""
-        shape = tuple([_shape(type_, variables[name]) if name in variables else ... for name, type_ in self._shaped])
+        shape = tuple([shape_of(type_, variables[name]) if name in variables else ... for name, type_ in self._shaped])
         pins = tuple([(name, _pinned(place, variables)) for name, place in self.pins.items()]) if self.pins else ()
         return id(self), reads, shape, pins
 
@@ -201,11 +200,26 @@ def _pinned(place: Parameter, variables: Variables) -> Any:
 
 @dataclass
 class CachedPlan:
-    """A cached plan with its operation, which keeps the operation's id in use, and its cost if known."""
+    """A cached plan with its operation, which keeps the operation's id in use, and its latest cost if known."""
 
     known: KnownOperation
     plan: Plan
     cost: int | None
+    priced: Sequence[Any] = ()
+    """The values of variables that the cost is for."""
+
+    def cost_of(self, variables: Variables) -> int | None:
+        """The cost with these variables, None if it is not known."""
+        return self.cost if self.cost is not None and self.priced == self._priced(variables) else None
+
+    def price(self, variables: Variables, cost: int) -> int:
+        """Keeps the cost with these variables, unless it may depend on more values than are known here."""
+        if self.plan.statement and not self.plan.rest:
+            self.cost, self.priced = cost, self._priced(variables)
+        return cost
+
+    def _priced(self, variables: Variables) -> Sequence[Any]:
+        return [_pinned(place, variables) for place in self.plan.priced]
 
     @property
     def size(self) -> int:
@@ -271,11 +285,11 @@ class Plans:
         kept = self._kept.get(key)
         if kept is None:
             return None
-        cost = kept.cost
+        cost = kept.cost_of(values.coerced)
         if cost is None:
             if known.size_with(values) >= MANY:
                 return None
-            cost = self._priced(kept, self._cost(known, values, reads))
+            cost = kept.price(values.coerced, self._cost(known, values, reads))
         self._kept.move_to_end(key)
         self.hits += 1
         return kept.plan, cost
@@ -292,13 +306,13 @@ class Plans:
         if kept := self._kept.get(key):
             self._kept.move_to_end(key)
             self.hits += 1
-            return kept.plan, self._priced(kept, await aside(size, self._cost, known, values, reads))
+            return kept.plan, kept.price(values.coerced, await aside(size, self._cost, known, values, reads))
         self.misses += 1
         plan, pins, cost = await aside(size, self._make, known, values, reads)
         known.pins |= pins
         kept = CachedPlan(known, plan, None)
         self._keep(known.key(values.coerced, reads), kept)
-        return plan, self._priced(kept, cost)
+        return plan, kept.price(values.coerced, cost)
 
     def forget_prices(self) -> None:
         """Discards all costs, after a change of the database's size."""
@@ -307,12 +321,6 @@ class Plans:
 
     def _cost(self, known: KnownOperation, values: VariableValues, reads: Missing) -> int:
         return self._measure(self._operation(known, values), reads)
-
-    def _priced(self, kept: CachedPlan, cost: int) -> int:
-        """Stores the cost with a plan, unless it may depend on more values than the plan does."""
-        if kept.plan.statement and not kept.plan.rest:
-            kept.cost = cost
-        return cost
 
     def _operation(self, known: KnownOperation, values: VariableValues) -> Operation:
         return Operation(self._schema, known.definition, known.fragments, values)
@@ -338,7 +346,7 @@ class Plans:
             return Plan(tuple(roots), None, None, None), {}, cost
         values = operation.variables
         opened = {
-            name: _opened(type_, name, values.coerced[name], itemgetter(name))
+            name: opened_value(type_, name, values.coerced[name], itemgetter(name))
             for name, type_ in known.types
             if name in values.coerced
         }
@@ -353,7 +361,8 @@ class Plans:
         statement = compiler.statement()
         compiled = [roots[key] for key in statement.keys] if statement else []
         rest = [selection for selection in roots.values() if not statement or selection.key not in statement.keys]
-        plan = Plan(tuple(roots), statement, _part(known, rest), _part(known, compiled), texts)
+        priced = tuple(compiler.priced.values())
+        plan = Plan(tuple(roots), statement, _part(known, rest), _part(known, compiled), texts, priced)
         return plan, compiler.pins, cost
 
 
@@ -380,42 +389,6 @@ class _Sources(dict[str, Any]):
         raise NotCompilableError("a variable is inside a JSON literal")
 
 
-# -- shapes of variables -----------------------------------------------------------------------------------------------
-
-
-def _has_one_shape(type_: Any) -> bool:
-    """Whether statements do not depend on values of the type: it is always given, and has one place."""
-    return isinstance(type_, GraphQLNonNull) and is_leaf_type(type_.of_type) and not _is_fixed(type_.of_type)
-
-
-def _shape(type_: Any, value: Any) -> Hashable:
-    """The part of a value that a statement depends on."""
-    if value is None:
-        return None
-    if isinstance(type_, GraphQLNonNull):
-        return _shape(type_.of_type, value)
-    if isinstance(type_, GraphQLList):
-        return tuple(_shape(type_.of_type, item) for item in value) if _is_object(type_.of_type) else True
-    if isinstance(type_, GraphQLInputObjectType):
-        return tuple((name, _shape(type_.fields[name].type, item)) for name, item in value.items())
-    return value if _is_fixed(type_) else True
-
-
-def _opened(type_: Any, name: str, value: Any, read: Callable[[Variables], Any]) -> Any:
-    """The value, with parameters for everything that a statement does not depend on."""
-    if isinstance(type_, GraphQLNonNull):
-        return _opened(type_.of_type, name, value, read)
-    if value is None or _is_fixed(type_):
-        return value
-    if isinstance(type_, GraphQLList) and _is_object(type_.of_type):
-        return [_opened(type_.of_type, f"{name}.{i}", item, _item(read, i)) for i, item in enumerate(value)]
-    if isinstance(type_, GraphQLInputObjectType):
-        return {
-            key: _opened(type_.fields[key].type, f"{name}.{key}", item, _item(read, key)) for key, item in value.items()
-        }
-    return Parameter(name, read)
-
-
 def _extent(value: Any) -> int:
     """The number of values in a value, up to the largest that matters."""
     pending = [value]
@@ -427,16 +400,3 @@ def _extent(value: Any) -> int:
         if len(pending) > MANY:
             break
     return len(pending)
-
-
-def _item(read: Callable[[Variables], Any], key: Any) -> Callable[[Variables], Any]:
-    return lambda variables: read(variables)[key]
-
-
-def _is_object(type_: Any) -> bool:
-    return isinstance(type_.of_type if isinstance(type_, GraphQLNonNull) else type_, GraphQLInputObjectType)
-
-
-def _is_fixed(type_: Any) -> bool:
-    """Whether the type has few values, which lead to different statements: enum members and flags."""
-    return isinstance(type_, GraphQLEnumType) or type_ is GraphQLBoolean or getattr(type_, "name", "") == "Boolean"

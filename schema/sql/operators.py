@@ -134,6 +134,8 @@ ORDER = (
     Operator("gt", "value", "Greater than the value.", _compare(">")),
     Operator("gte", "value", "Greater than the value or equal to it.", _compare(">=")),
 )
+RANGES = {operator.name for operator in ORDER}
+"""Operators that bound a range."""
 
 
 TEXT = (

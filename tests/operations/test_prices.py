@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -323,6 +323,63 @@ async def test_a_window_costs_the_rows_that_are_in_it(huge: Client, where: str, 
     query = f"{{ servingMetrics(first: 0, where: {{ {where} }}) {{ aggregate {{ count p99LatencyMs {{ avg }} }} }} }}"
     beyond = rows / 5 if where.startswith("and") else 0  # a filter that no index serves as a whole
     assert await cost(huge, query) == pytest.approx(rows / 10 + beyond, rel=0.1, abs=60)
+
+
+HOUR = (YEARS[50], YEARS[50] + timedelta(hours=1))
+DAYS = (YEARS[50], YEARS[50] + timedelta(days=2))
+SUMS = "{ aggregate { count p99LatencyMs { avg } } }"
+IN_VARIABLES = {
+    "times": ("$from: DateTime!, $to: DateTime!", "recordedAt: { gte: $from, lt: $to }"),
+    "range": ("$range: DateTimeFilter!", "recordedAt: $range"),
+    "where": ("$where: ServingMetricWhere!", None),
+    "list": ("$where: [ServingMetricWhere!]", "and: $where"),
+}
+
+
+@pytest.mark.parametrize("windows", [(HOUR, DAYS), (DAYS, HOUR)], ids=["cheap first", "dear first"])
+@pytest.mark.parametrize(("declared", "where"), IN_VARIABLES.values(), ids=IN_VARIABLES)
+async def test_each_request_has_the_price_of_its_own_window(
+    huge: Client, declared: str, where: str | None, windows: Sequence[tuple[datetime, datetime]]
+) -> None:
+    """One document, whose window comes in variables: the price is that of a document with the same times in it."""
+    query = f"query({declared}) {{ servingMetrics(first: 0, where: {f'{{ {where} }}' if where else '$where'}) {SUMS} }}"
+    for begin, end in windows:
+        times = {"gte": begin.isoformat(), "lt": end.isoformat()}
+        values = {
+            "$from": {"from": times["gte"], "to": times["lt"]},
+            "$range": {"range": times},
+            "$where": {"where": {"recordedAt": times}},
+        }[declared.partition(":")[0]]
+        literal = f'{{ recordedAt: {{ gte: "{times["gte"]}", lt: "{times["lt"]}" }} }}'
+        if where == "and: $where":
+            literal = f"{{ and: [{literal}] }}"
+        own = await cost(huge, f"{{ servingMetrics(first: 0, where: {literal}) {SUMS} }}")
+        assert (await huge.cost(query, **values))["requested"] == own
+        assert (await huge.cost(query, **values))["requested"] == own
+
+
+async def test_a_window_beyond_the_limit_is_refused_after_one_within(huge: Client) -> None:
+    query = (
+        "query($from: DateTime!) { servingMetrics(first: 0, where: { recordedAt: "
+        f'{{ gte: $from, lt: "{HOUR[1].isoformat()}" }} }}) {SUMS} }}'
+    )
+    for _ in range(2):
+        await huge.cost(query, **{"from": HOUR[0].isoformat()})
+        error = await huge.error(query, **{"from": YEARS[0].isoformat()})
+        assert error["code"] == "COST_LIMIT"
+
+
+@pytest.mark.parametrize("patterns", [("%a", "a%"), ("a%", "%a")], ids=["dear first", "cheap first"])
+async def test_each_similarity_search_has_the_price_of_its_own_pattern(demo: Client, patterns: tuple[str, str]) -> None:
+    query = (
+        "query($vector: [Float!], $pattern: String) { similarEpisodes(first: 1, embedding: $vector, "
+        "where: { queryText: { like: %s } }) { nodes { id } } }"
+    )
+    vector = [1.0] * 1536
+    for pattern in patterns:
+        own = await demo.cost(query.replace(", $pattern: String", "") % f'"{pattern}"', vector=vector)
+        of_variable = await demo.cost(query % "$pattern", vector=vector, pattern=pattern)
+        assert of_variable["requested"] == own["requested"]
 
 
 async def test_a_service_of_200_million_rows_is_cheap(huge: Client) -> None:

@@ -51,6 +51,7 @@ from schema.sql.conditions import few
 from schema.sql.entities import ENTITIES, REPRESENTATIONS, entity_keys
 from schema.sql.indexes import Indexes
 from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, Lists
+from schema.sql.operators import RANGES
 from schema.sql.parameters import Parameter, Variables, applied, filled
 from schema.sql.rollups import RollupReading
 
@@ -77,6 +78,8 @@ class Compiler:
         self.indexes = indexes
         self._sizes = sizes
         self.pins: dict[str, Parameter] = {}
+        self.priced: dict[str, Parameter] = {}
+        """Values of variables that the cost depends on, and the SQL does not."""
         self.bind = InlineBinds()
         self.lists = Lists(catalogue, missing, indexes)
         self.tells = False
@@ -320,23 +323,25 @@ class Compiler:
 
     def filters(self, type_: Type, where: Any, *, of_all: bool) -> list[str]:
         """The conditions on the rows of a list."""
-        self._pin_priced(where)
         return self.lists.filters(type_, where, self.bind, of_all=of_all)
 
     def _pin_priced(self, where: Any) -> None:
         """Pins what the cost depends on: whether a pattern begins with literal text, and the approximate length of
-        lists."""
+        lists. The bounds of ranges, which differ in most requests, are `priced`."""
         for name, value in where.items() if isinstance(where, dict) else ():
             if name == "like":
                 self.pinned(value, lambda text: text[:1] in {"%", "_"} if text else None, "start")
             elif name == "in":
                 self.pinned(value, few, "size")
+            elif name in RANGES and isinstance(value, Parameter):
+                self.priced[value.name] = value
             for below in value if isinstance(value, list) else [value]:
                 self._pin_priced(below)
 
     def _sized(self, selection: Selection) -> dict[str, Any]:
         """The arguments of a list with its page size, which the SQL depends on."""
         arguments = dict(selection.arguments)
+        self._pin_priced(arguments.get("where"))
         for name in ("first", "last"):
             if arguments.get(name) is not None:
                 arguments[name] = self.pinned(arguments[name], lambda value: value, "value")
