@@ -20,7 +20,8 @@ from playwright.sync_api import Locator, Page, Response, WebSocketRoute, expect
 from db.base.markers import Group
 from tests.support.accessibility import Violations
 from tests.support.browsing import Scheme
-from tests.support.process import ROOT
+from tests.support.exploring import ask
+from tests.support.process import ROOT, Gateway
 
 pytestmark = pytest.mark.slow
 
@@ -313,3 +314,24 @@ def test_whole_numbers_of_a_subscription_keep_their_digits(visit: Callable[..., 
     page.get_by_role("button", name="Execute query").click()
     expect(page.locator(".result-window .view-lines")).to_contain_text(f'"many": {EXACT}')
     expect(page.locator(".result-window .view-lines")).to_contain_text(f'"cursor": "{EXACT}"')
+
+
+def test_the_script_of_the_documentation_follows_changes(open_page: Callable[..., Page], site: Gateway) -> None:
+    """As it stands there: the first message says where it begins, the next one what has changed."""
+    text = (PICTURES / "how-to" / "subscribe.md").read_text()
+    (script,), (subscription, *_) = (re.findall(f"```{name}\n(.*?)```", text, re.DOTALL) for name in ("js", "graphql"))
+    page = open_page("graphql")
+    begin = "window.heard = []; follow(query, ({ event }) => window.heard.push(event?.reason));"
+    page.evaluate(f"(query) => {{ {script} {begin} }}", subscription)
+
+    def heard(messages: int) -> list[str | None]:
+        while len(found := page.evaluate("window.heard")) < messages:
+            page.wait_for_timeout(20)
+        return list(found)
+
+    assert heard(1) == [None]
+    shadows = "{ models(where: { stage: { eq: SHADOW } }, first: 1) { nodes { id } } }"
+    model = ask(site, shadows)["models"]["nodes"][0]["id"]
+    promote = "mutation($input: PromoteModelInput!) { promoteModel(input: $input) { __typename } }"
+    ask(site, promote, input={"id": model, "to": "PRODUCTION", "reason": "by hand", "force": True})
+    assert heard(2) == [None, "by hand"]
