@@ -69,7 +69,8 @@ def test_every_column_of_a_table_has_a_phrasing_and_every_phrasing_a_field() -> 
         for made in type_.objects.values():
             have.setdefault(made.type_name, set()).update(leaf.name for leaf in made.leaves.values())
     have[EVERY] = set().union(*have.values())
-    assert not {f"{owner}.{name}" for owner, name in needed if not phrasing(owner, name)}
+    lacking = {f"{owner}.{name}" for owner, name in needed if not phrasing(owner, name)}
+    assert not lacking, "each has a line in schema/names/phrasings.txt, under its type"
     assert not {f"{owner}.{name}" for owner, of in phrasings().items() for name in of if name not in have[owner]}
 
 
