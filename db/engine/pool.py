@@ -33,8 +33,8 @@ LOOK_SECONDS, LONG = 0.1, 2
 """Seconds between two checks of running statements, and the number of checks after which one has run for long."""
 HEAVY_FACTOR = 6
 """The multiple of the timeout for heavy statements: they wait for each other."""
-REMEMBERED = 1_000
-"""Remembered statements that have run for long."""
+MAX_LONG = 1_000
+"""Statements that have run for long, of which the newest are kept."""
 
 
 class PoolTurn:
@@ -221,7 +221,7 @@ class ConnectionLimiter:
             if turn.sql and turn.looks == LONG:
                 self._long.pop(turn.sql, None)
                 self._long[turn.sql] = None
-        while len(self._long) > REMEMBERED:
+        while len(self._long) > MAX_LONG:
             del self._long[next(iter(self._long))]
         if self._taken:
             self._look_timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)

@@ -14,7 +14,7 @@ LONGEST = 500
 """Characters of a header that is cached; longer ones could fill the memory."""
 
 
-def remembered(find: Callable[[Header], Found]) -> Callable[[Header], Found]:
+def cached_by_header(find: Callable[[Header], Found]) -> Callable[[Header], Found]:
     """Caches the results of a function for the last headers; exceptions are not cached."""
     cached = lru_cache(maxsize=MOST)(find)
 

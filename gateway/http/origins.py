@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.http.header_cache import remembered
+from gateway.http.header_cache import cached_by_header
 from gateway.http.headers import headers_of
 from gateway.http.request import PREFLIGHT
 from gateway.operations.refusals import JSON
@@ -102,7 +102,7 @@ def host_of(scope: Scope) -> bytes:
     return _name_in(given[0]) if len(given) == 1 else b""
 
 
-@remembered
+@cached_by_header
 def _name_in(header: bytes) -> bytes:
     found = _HOST.fullmatch(header.lower())
     return found[1].removesuffix(b".") if found else b""

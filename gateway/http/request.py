@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.types import Receive, Scope
 
-from gateway.http.header_cache import remembered
+from gateway.http.header_cache import cached_by_header
 from gateway.http.headers import Headers
 from gateway.operations.deadline import DisconnectedError
 from gateway.operations.documents import MARKS, most_values, too_many_values
@@ -180,7 +180,7 @@ async def disconnected(receive: Receive) -> None:
         pass
 
 
-@remembered
+@cached_by_header
 def _require_json(header: bytes) -> None:
     """Accepts JSON alone: media types that a page can send without a preflight are refused."""
     content_type, *options = header.decode("latin-1").split(";")

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.types import Message, Send
 
-from gateway.http.header_cache import remembered
+from gateway.http.header_cache import cached_by_header
 from gateway.operations.refusals import JSON, RefusedError, request_error
 from gateway.operations.table_formats import ARROW, CSV, FORMATS, JSON_LINES
 from schema.error_codes import ErrorCode
@@ -64,7 +64,7 @@ _ALIASES = {"application/jsonl": JSON_LINES, "application/x-jsonlines": JSON_LIN
 """Aliases of media types."""
 
 
-@remembered
+@cached_by_header
 def negotiate(accept: bytes) -> str:
     """The media type of the response from ``Accept``; without a header or with a wildcard the GraphQL one.
 
@@ -98,7 +98,7 @@ def negotiate(accept: bytes) -> str:
     raise RefusedError(406, request_error(ErrorCode.NOT_ACCEPTABLE, message))
 
 
-@remembered
+@cached_by_header
 def encoding(accept: bytes) -> str | None:
     """``zstd`` or ``gzip`` by ``Accept-Encoding``, gzip if both have the same quality; None for identity.
 

@@ -81,12 +81,12 @@ class MetricsRouter:
     """
 
     def __init__(
-        self, app: Starlette, address: tuple[str, int], hosts: frozenset[bytes], siblings: WorkerMetrics
+        self, app: Starlette, address: tuple[str, int], hosts: frozenset[bytes], worker_metrics: WorkerMetrics
     ) -> None:
         self._app = app
         self._host, self._port = address
         self._hosts = hosts
-        self._siblings = siblings
+        self._worker_metrics = worker_metrics
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         server = scope.get("server")
@@ -111,7 +111,7 @@ class MetricsRouter:
     async def _answer(self, request: Request) -> Response:
         if request.url.path != "/metrics" or request.method not in {"GET", "HEAD"}:
             return Response("The metrics are at /metrics.\n", 404, media_type="text/plain")
-        told, accept = await self._siblings.told(), request.headers.get("accept", "")
+        told, accept = await self._worker_metrics.told(), request.headers.get("accept", "")
         body, media = await asyncio.to_thread(exposition, told, accept)  # in a thread: it takes milliseconds
         return Response(body, headers={"content-type": media, "cache-control": "no-store"})
 
@@ -246,9 +246,9 @@ def run(
     """
     app = create_app(settings, url, Changes(worker.folder, worker.index, worker.of) if settings.replicas else None)
     served: ASGIApp = app
-    siblings = WorkerMetrics(worker.index, worker.of, worker.folder, app.state.metrics)
+    worker_metrics = WorkerMetrics(worker.index, worker.of, worker.folder, app.state.metrics)
     if sockets.metrics:
-        served = MetricsRouter(app, sockets.metrics.getsockname()[:2], settings.known_hosts, siblings)
+        served = MetricsRouter(app, sockets.metrics.getsockname()[:2], settings.known_hosts, worker_metrics)
     config = server_config(served, settings)
 
     def started() -> None:
@@ -257,10 +257,12 @@ def run(
 
     server = Server(config, app, drain=settings.drain, on_start=started)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(server, sockets.all, siblings))
+        runner.run(_serve(server, sockets.all, worker_metrics))
     return server.started
 
 
-async def _serve(server: Server, sockets: Sequence[socket.socket], siblings: AbstractAsyncContextManager[None]) -> None:
-    async with siblings:
+async def _serve(
+    server: Server, sockets: Sequence[socket.socket], worker_metrics: AbstractAsyncContextManager[None]
+) -> None:
+    async with worker_metrics:
         await server.serve(list(sockets))

@@ -185,6 +185,30 @@ async def test_examples(page: Path, demo: Client, subjects: dict[str, Any]) -> N
             here["model: ID!"] = data["model"]["id"]
 
 
+EVERYWHERE = {"console", "graphql", "json", "sql", "toml"}
+"""Languages whose examples run below, on whichever page they stand; of ``console``, commands and operations by curl."""
+HERE = {
+    ("python", "pipelines.md"): "test_pipelines_write",
+    ("python", "subscribe.md"): "test_the_client",
+    ("python", "tables.md"): "test_libraries_read_tables",
+    ("js", "subscribe.md"): "test_the_script_of_the_documentation_follows_changes",
+    ("sh", "deploy.md"): "test_settings_that_are_named_exist",
+}
+"""The tests that run examples of other languages."""
+PICTURED = {"mermaid", "text"}
+
+
+def test_every_example_is_run() -> None:
+    tests = "".join(_test_sources().values())
+    assert [test for test in HERE.values() if f"def {test}(" not in tests] == []
+    found = {
+        (language, page.name)
+        for page, text in TEXTS.items()
+        for language in re.findall(r"^```(\w+)", text, re.MULTILINE)
+    }
+    assert {one for one in found if one[0] not in EVERYWHERE | PICTURED} == set(HERE)
+
+
 def by_curl() -> list[str]:
     """The operations that examples send by curl."""
     sent = [body for page in PAGES for block in blocks(page, "console") for body in re.findall(r"-d '(.+?)'\n", block)]

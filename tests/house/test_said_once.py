@@ -154,6 +154,22 @@ def test_queues_are_limiters() -> None:
     assert found == shared | woken | queues
 
 
+IMAGES = {
+    "leash": "deadline", "patience": "timeout", "lending": "pool", "lent": "in use", "remembered": "cached",
+    "siblings": "workers",
+}  # fmt: skip
+"""Words that stood for the field's standard terms."""
+
+
+def test_names_are_the_terms_of_the_field() -> None:
+    """Of modules, classes, functions and their parameters, attributes and variables: each word of a name."""
+    made = {node.name for path in PATHS for node in nodes(path) if hasattr(node, "name") and isinstance(node.name, str)}
+    names = {path.stem for path in PATHS} | made | _names()
+    words = {name: set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())) for name in names}
+    found = {name: IMAGES[word] for name, of in words.items() for word in sorted(of & IMAGES.keys())}
+    assert not found, "the standard term stands beside each"
+
+
 def test_timeouts_are_of_asyncio() -> None:
     """`asyncio.timeout`, which leaves a cancellation to its caller; `wait_for` makes a task of each wait."""
     assert "wait_for" not in _names()

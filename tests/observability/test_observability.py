@@ -196,8 +196,8 @@ async def test_metrics_are_at_their_own_port_alone(client: Client) -> None:
 @pytest.mark.parametrize("listens", ["127.0.0.2", "0.0.0.0"])
 async def test_metrics_are_not_at_the_graphs_address_with_their_port(client: Client, listens: str) -> None:
     """Two addresses of a machine may have the same port."""
-    siblings = WorkerMetrics(0, 1, None, client.app.state.metrics)
-    app = MetricsRouter(client.app, (listens, PORT), frozenset(), siblings)
+    worker_metrics = WorkerMetrics(0, 1, None, client.app.state.metrics)
+    app = MetricsRouter(client.app, (listens, PORT), frozenset(), worker_metrics)
 
     async def asked(host: str, port: int = PORT) -> tuple[int, int]:
         transport = httpx.ASGITransport(app)
@@ -213,8 +213,8 @@ async def test_metrics_are_not_at_the_graphs_address_with_their_port(client: Cli
 
 async def test_metrics_are_asked_by_the_servers_names(client: Client) -> None:
     """As the graph is; their own address is one of them, which no page of another can have."""
-    siblings = WorkerMetrics(0, 1, None, client.app.state.metrics)
-    app = MetricsRouter(client.app, ("127.0.0.2", PORT), frozenset({b"localhost"}), siblings)
+    worker_metrics = WorkerMetrics(0, 1, None, client.app.state.metrics)
+    app = MetricsRouter(client.app, ("127.0.0.2", PORT), frozenset({b"localhost"}), worker_metrics)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://127.0.0.2:{PORT}") as http:
         for host, status in (
             (f"127.0.0.2:{PORT}", 200), ("127.0.0.2", 200), ("localhost", 200), ("e.vil", 421), (f"e.vil:{PORT}", 421),
