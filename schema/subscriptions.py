@@ -242,20 +242,49 @@ def _listed(item: Any, description: str, name: str | None = None) -> Any:
     return Annotated[list[item] | None, described]
 
 
+_AFTER = Annotated[
+    str | None,
+    strawberry.argument(
+        description="Resume after this cursor of an earlier message: the changes since then are delivered first, "
+        "each once. Without a cursor the stream begins now. Pass the same filters as before."
+    ),
+]
+
+
 def subscription(types: Types) -> type:
     """The subscription type."""
-    after = Annotated[
-        str | None,
-        strawberry.argument(
-            description="Resume after this cursor of an earlier message: the changes since then are delivered first, "
-            "each once. Without a cursor the stream begins now. Pass the same filters as before."
-        ),
-    ]
+    made: Any = type("Subscription", (), {})
+    made.lifecycle_events = _lifecycle_events_field(types)
+    made.alerts = _alerts_field(types)
+    made.recordings = _recordings_field()
+    subscribed: type = strawberry.type(made, name="Subscription", description=_DESCRIPTION)
+    return subscribed
+
+
+def _lifecycle_events_field(types: Types) -> Any:
     event = _message_type(
         "LifecycleEventMessage",
         "A change that was made through the gateway.",
         {"event": _rows_field(types, LiveTopic.LIFECYCLE, "event", f"The recorded change; {_CHECKPOINT}.")},
     )
+    return strawberry.field(
+        resolver=taking(
+            {
+                "after": _AFTER,
+                "types": _listed(LIFECYCLE_TYPE, "Changes of rows of these types only."),
+                "nodeIds": _listed(strawberry.ID, "Changes of these rows only, by global id."),
+                "from_": _listed(str, "Changes from these states only, as in `fromState`: `STAGING`.", "from"),
+                "to": _listed(str, "Changes to these states only, as in `toState`: `PRODUCTION`."),
+            },
+            event,
+            _itself,
+        ),
+        description="Every change that is made through the gateway, as it is committed: the rows of `lifecycleEvents`. "
+        "Changes of one row are delivered in order; concurrent changes of different rows in any order.",
+    )
+
+
+def _alerts_field(types: Types) -> Any:
     alert = _message_type(
         "AlertMessage",
         "An alert that is new or has changed, by the gateway or by another writer.",
@@ -270,6 +299,27 @@ def subscription(types: Types) -> type:
             ),
         },
     )  # fmt: skip
+    return strawberry.field(
+        resolver=taking(
+            {
+                "after": _AFTER,
+                "severity": _listed(types.enum(DriftSeverity), "Alerts of these severities only."),
+                "status": _listed(types.enum(AlertStatus), "Alerts in these states only."),
+                "modelId": Annotated[
+                    strawberry.ID | None,
+                    strawberry.argument(description="Alerts on this model only, by its global id or bare key."),
+                ],
+            },
+            alert,
+            _itself,
+        ),
+        description="Every monitoring alert that is raised or changed, by the gateway or by another writer. An alert "
+        "that changes twice in quick succession may be delivered once, in its last state. On an attached database, "
+        "changes of other writers are noticed within GATEWAY_LIVE_POLL seconds.",
+    )
+
+
+def _recordings_field() -> Any:
     kinds = sorted({one.name for one in (*batch_mutations().values(), *purge_mutations().values())})
     members = {name: strawberry.enum_value(name, description=f"Batches of {name} rows.") for name in kinds}
     recorded: Any = enum.Enum("RecordedType", members)  # type: ignore[misc]  # members come from the declarations
@@ -285,51 +335,15 @@ def subscription(types: Types) -> type:
             )
         },
     )
-    made: Any = type("Subscription", (), {})
-    made.lifecycle_events = strawberry.field(
+    return strawberry.field(
         resolver=taking(
-            {
-                "after": after,
-                "types": _listed(LIFECYCLE_TYPE, "Changes of rows of these types only."),
-                "nodeIds": _listed(strawberry.ID, "Changes of these rows only, by global id."),
-                "from_": _listed(str, "Changes from these states only, as in `fromState`: `STAGING`.", "from"),
-                "to": _listed(str, "Changes to these states only, as in `toState`: `PRODUCTION`."),
-            },
-            event,
-            _itself,
-        ),
-        description="Every change that is made through the gateway, as it is committed: the rows of `lifecycleEvents`. "
-        "Changes of one row are delivered in order; concurrent changes of different rows in any order.",
-    )
-    made.alerts = strawberry.field(
-        resolver=taking(
-            {
-                "after": after,
-                "severity": _listed(types.enum(DriftSeverity), "Alerts of these severities only."),
-                "status": _listed(types.enum(AlertStatus), "Alerts in these states only."),
-                "modelId": Annotated[
-                    strawberry.ID | None,
-                    strawberry.argument(description="Alerts on this model only, by its global id or bare key."),
-                ],
-            },
-            alert,
-            _itself,
-        ),
-        description="Every monitoring alert that is raised or changed, by the gateway or by another writer. An alert "
-        "that changes twice in quick succession may be delivered once, in its last state. On an attached database, "
-        "changes of other writers are noticed within GATEWAY_LIVE_POLL seconds.",
-    )
-    made.recordings = strawberry.field(
-        resolver=taking(
-            {"after": after, "types": _listed(recorded_type, "Batches of rows of these types only.")}, batch, _itself
+            {"after": _AFTER, "types": _listed(recorded_type, "Batches of rows of these types only.")}, batch, _itself
         ),
         description="Every batch of facts that is recorded through the gateway, and every removal of old rows, as it "
         "is committed: one message per batch. Rows of entities that are created, updated and retired are delivered by "
         "`lifecycleEvents`. Batches of tables with row level security are delivered only to the caller who recorded "
         "them.",
     )
-    subscribed: type = strawberry.type(made, name="Subscription", description=_DESCRIPTION)
-    return subscribed
 
 
 _DESCRIPTION = (

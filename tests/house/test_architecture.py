@@ -247,6 +247,19 @@ def test_modules_have_one_subject() -> None:
     assert long == set(), "which two subjects does it have?"
 
 
+def test_functions_fit_a_screen_of_code() -> None:
+    """Of 80 lines, those inside of them included."""
+    long = {
+        f"{path.relative_to(ROOT)}: {node.name}, {lines} lines"
+        for _, path in MODULES
+        if ROOT / "db" / "migrations" / "versions" not in path.parents
+        for node in nodes(path)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > 80
+    }
+    assert long == set(), "which part of it has a name of its own?"
+
+
 def test_tests_stand_in_rooms() -> None:
     """Fixtures and helpers of several rooms stand in ``tests/support``, and no test among them."""
     tests = ROOT / "tests"
