@@ -15,7 +15,7 @@ FIRST, LAST = "1970-01-01 00:00:00+00", "2200-01-01 00:00:00+00"
 
 @dataclass(frozen=True)
 class TimeUnit:
-    """A time unit that divides a day; units are aligned to midnight UTC.
+    """A time unit that divides a day, or is a multiple of one; units are aligned to midnight UTC, weeks to Thursdays.
 
     ``interval`` is a Postgres interval in hours or minutes, since the length of a day depends on the time zone.
     """
@@ -32,7 +32,9 @@ class TimeUnit:
         return self.start(f"{time} + interval '{self.interval}' - interval '1 us'")
 
 
-FIVE_MINUTES, HOUR, DAY = TimeUnit("5 minutes", 300), TimeUnit("1 hour", 3600), TimeUnit("24 hours", 86400)
+FIVE_MINUTES, HOUR = TimeUnit("5 minutes", 300), TimeUnit("1 hour", 3600)
+SIX_HOURS, DAY = TimeUnit("6 hours", 21_600), TimeUnit("24 hours", 86_400)
+WEEK = TimeUnit("168 hours", 604_800)
 
 
 @dataclass(frozen=True)

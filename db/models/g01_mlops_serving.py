@@ -23,7 +23,7 @@ from sqlalchemy.orm import Mapped
 from db.base.column_facts import Holds, Unit
 from db.base.lineage import LineageKind, comes_from
 from db.base.markers import Group, Retention, entity, facts
-from db.base.rollups import DAY, FIVE_MINUTES, HOUR, CountedRows, Rollup
+from db.base.rollups import DAY, FIVE_MINUTES, HOUR, SIX_HOURS, WEEK, CountedRows, Rollup
 from db.base.vocabulary import (
     EMPTY_LIST,
     EMPTY_OBJECT,
@@ -185,7 +185,7 @@ class ObservabilitySpan(Entity):
     __rollup__ = Rollup(
         "started_at",
         ("agent_name", "agent_tier"),
-        (FIVE_MINUTES, HOUR, DAY),
+        (FIVE_MINUTES, HOUR, SIX_HOURS, DAY, WEEK),
         sketched=("duration_ms",),
         counted=(
             CountedRows("errors", "{row}.status = 'error'", ("status",)),

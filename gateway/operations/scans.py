@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from db.attach.facts import Facts
+from db.base.rollups import DAY
 from db.base.sums import sums_table
 from db.base.vocabulary import OWN_SCHEMA
 from gateway.operations.row_estimates import NARROWED, RowEstimates
@@ -180,7 +181,7 @@ class Scans:
         rows, unit = max(self.estimates.rows(type_), 1), found.rollup.unit.seconds
         all_sums = self.estimates.of_table(f"{OWN_SCHEMA}.{sums_table(type_.table.name)}")
         of_unit = int(all_sums / sum(unit / one.seconds for one in found.rollup.units))
-        longest = of_unit * unit // found.units[-1].seconds
+        longest = of_unit * unit // min(found.units[-1].seconds, DAY.seconds)  # beside weeks are days
         in_sum = min(rows // max(longest, 1), BUCKETS) if found.is_approximate else 1
         return longest * left // rows * max(in_sum, 1) + edges * rows // max(of_unit, 1)
 

@@ -171,18 +171,18 @@ async def test_any_question_after_any_writes(database: Database, sql: asyncpg.Co
 
 
 async def test_spans_of_agents(database: Database, sql: asyncpg.Connection) -> None:
-    """Keys that are enums, and an edge within five minutes."""
+    """Keys that are enums, and an edge within five minutes; of three weeks two are marked."""
     await sql.execute(
         "INSERT INTO ml_observability_spans (trace_id, span_id, agent_name, agent_tier, started_at, duration_ms) "
         "SELECT 't' || n, 's' || n, (enum_range(NULL::agent_name_enum))[1 + n % 7], "
-        "(enum_range(NULL::agent_tier_enum))[1 + n % 2], $1::timestamptz + n * interval '97 seconds', n % 313 "
-        "FROM generate_series(1, 4000) AS n",
+        "(enum_range(NULL::agent_tier_enum))[1 + n % 2], $1::timestamptz + n * interval '797 seconds', n % 313 "
+        "FROM generate_series(1, 1500) AS n",
         BEGIN,
     )
     await make(database.admin_url)
-    await sum_up(database.gateway_url, most=50)
+    await sum_up(database.gateway_url)
     name = await sql.fetchval("SELECT (enum_range(NULL::agent_name_enum))[3]::text")
-    await sql.execute("DELETE FROM ml_observability_spans WHERE span_id IN ('s77', 's1777')")
+    await sql.execute("DELETE FROM ml_observability_spans WHERE span_id IN ('s77', 's777')")
     async with both(database) as (kept, plain):
         for where in (
             "",
@@ -444,14 +444,14 @@ async def test_latency_of_agents(database: Database, sql: asyncpg.Connection) ->
         "INSERT INTO ml_observability_spans (trace_id, span_id, agent_name, agent_tier, started_at, duration_ms, "
         "status, fallback_used, total_tokens) "
         "SELECT 't' || n, 's' || n, (enum_range(NULL::agent_name_enum))[1 + n % 7], "
-        "(enum_range(NULL::agent_tier_enum))[1 + n % 2], $1::timestamptz + n * interval '97 seconds', "
+        "(enum_range(NULL::agent_tier_enum))[1 + n % 2], $1::timestamptz + n * interval '197 seconds', "
         "CASE WHEN n % 7 = 2 OR n % 10 = 0 THEN NULL ELSE (n * 7919) % 5003 END, "
         "(ARRAY['error', 'completed', NULL])[1 + n % 3], n % 5 = 0, CASE WHEN n % 7 > 3 THEN n % 1000 END "
         "FROM generate_series(1, 5000) AS n",
         BEGIN,
     )
     await make(database.admin_url)
-    await sum_up(database.gateway_url, most=50)
+    await sum_up(database.gateway_url)
     await sql.execute("DELETE FROM ml_observability_spans WHERE span_id IN ('s77', 's1777')")
     await sql.execute("UPDATE ml_observability_spans SET duration_ms = 9000 WHERE span_id = 's900'")
     query = (
@@ -459,7 +459,7 @@ async def test_latency_of_agents(database: Database, sql: asyncpg.Connection) ->
         "{{ agentLatency(windowHours: $h, until: $u, exact: $e, {more}) {{ {of} }} }}"
     )
     async with both(database) as (kept, plain):
-        for hours, until in ((100, 90.0), (24, 50.02), (1, 3.5), (8784, 1000.0), (5, 0.0), (3, 11.0)):
+        for hours, until in ((100, 90.0), (24, 50.02), (1, 3.5), (8784, 1000.0), (5, 0.0), (300, 280.4)):
             asked = {"h": hours, "u": (BEGIN + timedelta(hours=until)).isoformat()}
             for more, of in (
                 ("first: 100", f"totalCount nodes {{ {LATENCY} }}"),
@@ -502,6 +502,7 @@ async def test_a_rollup_of_an_earlier_version_has_no_sketches(database: Database
 
 async def test_a_rollup_of_an_earlier_version_has_fewer_units(database: Database, sql: asyncpg.Connection) -> None:
     """Its days are summed up from what it has."""
+    later = ["1 hour", "6 hours", "168 hours"]
     await sql.execute(
         "INSERT INTO ml_observability_spans (trace_id, span_id, agent_name, agent_tier, started_at, duration_ms) "
         "SELECT 't' || n, 's' || n, (enum_range(NULL::agent_name_enum))[1 + n % 7], "
@@ -511,8 +512,11 @@ async def test_a_rollup_of_an_earlier_version_has_fewer_units(database: Database
     )
     await make(database.admin_url)
     await sum_up(database.gateway_url)
-    await sql.execute("UPDATE gateway.rollups SET measures = array_remove(measures, '1 hour') WHERE name LIKE '%spans'")
-    await sql.execute("DELETE FROM gateway.rollup_ml_observability_spans WHERE unit = '1 hour'")
+    await sql.execute(
+        "UPDATE gateway.rollups SET measures = ARRAY(SELECT one FROM unnest(measures) AS one WHERE NOT one = ANY ($1)) "
+        "WHERE name = 'ml_observability_spans'", later
+    )  # fmt: skip
+    await sql.execute("DELETE FROM gateway.rollup_ml_observability_spans WHERE unit = ANY ($1)", later)
     await sql.execute("DELETE FROM ml_observability_spans WHERE span_id = 's1777'")
     await sum_up(database.gateway_url)
     query = f"query ($u: DateTime) {{ agentLatency(windowHours: 90, until: $u) {{ nodes {{ {LATENCY} }} }} }}"
@@ -521,7 +525,8 @@ async def test_a_rollup_of_an_earlier_version_has_fewer_units(database: Database
         found = await kept.ask(query, u=until)
         assert alike(found["data"], await plain.data(query, u=until))
         assert found["extensions"].get("rollup") == (ROUGHLY if kept.compiles else None)
-    assert not await sql.fetchval("SELECT count(*) FROM gateway.rollup_ml_observability_spans WHERE unit = '1 hour'")
+    units = "SELECT array_agg(DISTINCT unit) FROM gateway.rollup_ml_observability_spans"
+    assert sorted(await sql.fetchval(units)) == ["24 hours", "5 minutes"]
     assert any("5 minutes and 1 hour" in told and "from now on" in told for told in await make(database.admin_url))
 
 
