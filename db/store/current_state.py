@@ -261,9 +261,9 @@ _DELETE_MARKS = text(f"DELETE FROM {OWN_SCHEMA}.state_marks WHERE name = :name A
 
 @dataclass(frozen=True)
 class StateStep:
-    """The result of a step: the number of keys computed, and the new state if it changed."""
+    """The result of a step: the number of marked keys computed, and the new state if it changed."""
 
-    keys: int
+    taken: int
     state: str | None = None
 
 

@@ -251,10 +251,10 @@ _MERGE_MARKS = text(f"""
 
 @dataclass(frozen=True)
 class RollupStep:
-    """The result of a step: the number of units tried, the new state of the rollup if it changed, and the units that
+    """The result of a step: the number of marked units tried, the new state if it changed, and the units that
     cannot be aggregated, with the error."""
 
-    units: int
+    taken: int
     state: str | None = None
     failed: Mapping[datetime, str] = field(default_factory=dict)
 

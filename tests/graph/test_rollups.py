@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -243,8 +244,7 @@ async def test_the_upkeep_of_a_gateway(
     database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(upkeep, "SECONDS", 0.05)
-    monkeypatch.setattr(upkeep, "PAUSE", 0.0)
+    monkeypatch.setattr(upkeep, "PACE", replace(upkeep.PACE, seconds=0.05, pause=0.0))
     await fill(sql, rows=300)
     assert all("from now on" in told for told in await make(database.admin_url))
     assert all("sums are kept by" in told and "from now on" not in told for told in await make(database.admin_url))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from db.base.current_state import current_states, stored_views
+from db.base.current_state import CurrentState, current_states, stored_views
+from db.embedded.server import GATEWAY_ROLE
+from db.engine.engine import create_engine
+from db.engine.url import database_url
 from db.migrations.setup import connect
 from db.store import current_state as store
 from gateway.operations import current_state as upkeep
@@ -17,6 +23,7 @@ from tests.support.client import Client, serving
 from tests.support.current_state import fill
 from tests.support.databases import Database
 from tests.support.plans import explained, recording
+from tests.webhooks.receivers import became
 
 MODELS = 60
 STORED = "current_ml_"
@@ -42,7 +49,7 @@ async def refreshed(database: Database, most: int = 50) -> None:
         await connection.execution_options(isolation_level="REPEATABLE READ")
         for state in current_states():
             made: store.StateStep | None = store.StateStep(1)
-            while made is not None and made.keys:
+            while made is not None and made.taken:
                 async with connection.begin():
                     made = await store.step(connection, state, most)
 
@@ -263,3 +270,41 @@ async def test_pages_and_counts_read_stored_rows_alone(database: Database, sql: 
             await explained(sql, statement, options="ANALYZE, TIMING OFF, ")
             top = (await explained(sql, statement, options="ANALYZE, TIMING OFF, BUFFERS, "))["Plan"]
             assert top["Shared Hit Blocks"] + top["Shared Read Blocks"] < 200, query
+
+
+async def test_the_upkeep_of_a_gateway_and_of_another_process(
+    database: Database, sql: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each marked key is computed once, and what is marked after their connections are lost is computed too."""
+    monkeypatch.undo()
+    monkeypatch.setattr(upkeep, "PACE", replace(upkeep.PACE, seconds=0.05, pause=0.0, most=4))
+    computed: list[int] = []
+
+    async def step(connection: AsyncConnection, state: CurrentState, most: int) -> store.StateStep | None:
+        made = await store.step(connection, state, most)
+        computed.append(made.taken if made else 0)
+        return made
+
+    monkeypatch.setattr(upkeep, "step", step)
+    none_marked = "SELECT WHERE NOT EXISTS (SELECT FROM gateway.state_marks)"
+    await fill(sql, MODELS, 2)
+    await make(database)
+    marked = await sql.fetchval("SELECT count(DISTINCT key) FROM gateway.state_marks")
+    engine = create_engine(database_url(database.gateway_url), read_only=False)
+    async with serving(database.gateway_url, current_state=True):
+        other = asyncio.create_task(upkeep.StateUpkeep(engine).run())
+        await became(sql, none_marked)
+        await became(sql, "SELECT WHERE (SELECT state FROM gateway.current_states) = 'ready'")
+        assert sum(computed) == marked == MODELS
+        for stage in ("archived", "production"):
+            await sql.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND usename = $2",
+                database.name, GATEWAY_ROLE,
+            )  # fmt: skip
+            await sql.execute("UPDATE ml_model_registry SET stage = $1::text::model_stage_enum", stage)
+            await became(sql, none_marked)
+            stored = "SELECT count(*) FROM gateway.current_ml_model_health_dashboard"
+            assert await sql.fetchval(stored) == await sql.fetchval("SELECT count(*) FROM ml_model_health_dashboard")
+        other.cancel()
+        await asyncio.wait([other])
+    await engine.dispose()

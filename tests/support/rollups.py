@@ -22,4 +22,4 @@ async def sum_up(url: str, *, most: int = 500) -> None:
             while units:
                 async with connection.begin():
                     made = await store.step(connection, table, rollup, most)
-                units = made.units if made else 0
+                units = made.taken if made else 0
