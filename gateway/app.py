@@ -22,6 +22,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from db.engine.clock import CLOCK
 from db.engine.connector import Connector
 from db.engine.errors import translate
 from db.engine.log_positions import Changes
@@ -217,6 +218,8 @@ def _measure(
         history(databases.timelines),
     ):
         metrics.ask(tell)
+    ahead = "Seconds by which the clock of the database is ahead of the host's."
+    metrics.gauge("database_clock_ahead_seconds", ahead, lambda: CLOCK.ahead)
     metrics.gauge("sockets", "Open WebSockets.", lambda: len(sockets.open))
     metrics.gauge("subscriptions", "Active subscriptions.", lambda: feed.subscribers)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.attach.attach import Differences, Explain, inspect
 from db.base.system_catalog import is_schema_of
+from db.engine import clock
 from db.engine.engine import create_engine
 from db.engine.session import VALUES
 from db.store.caller_roles import emptied, inherited, unusable
@@ -147,9 +147,7 @@ async def read(
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="READ COMMITTED")
             async with connection.begin():
-                before = time.time()
-                now: float = await connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8"))
-                skew = now - (before + time.time()) / 2
+                skew = (await clock.read(connection)).ahead
                 server = (await connection.execute(_SERVER)).one()._asdict()
                 found = {name: await connection.scalar(text(f"SHOW {name}")) for name in POOLED_SETTINGS}
                 lacking, beyond = await _rights(connection)

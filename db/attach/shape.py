@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.attach.compare import FUNCTIONS
 from db.base.system_catalog import IN_SCHEMAS, PLATFORM_SCHEMAS, named_in_models
@@ -60,7 +60,7 @@ _DIGEST = text(f"""
 """)
 
 
-async def digest(engine: AsyncEngine) -> str:
+async def digest(connection: AsyncConnection) -> str:
     """The digest of tables, columns, views, indexes, constraints, triggers, labels, functions and rights on them.
 
     Every role may read them; it takes milliseconds, whatever the number of rows.
@@ -70,5 +70,4 @@ async def digest(engine: AsyncEngine) -> str:
     """
     tables = Entity.metadata.tables.values()
     known = {**named_in_models(), "names": sorted({table.name for table in tables}), "functions": list(FUNCTIONS)}
-    async with engine.connect() as connection:
-        return str(await connection.scalar(_DIGEST, known))
+    return str(await connection.scalar(_DIGEST, known))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from db.attach.attach import Severity
 from db.attach.checkup import Checkup
 from db.attach.unwritable import NO_RIGHT
+from db.engine.clock import SKEW
 from db.engine.session import values
 from db.engine.url import schema_names
 from db.store.documents import TrustedDocumentsError
@@ -19,8 +20,6 @@ from schema.names.shapes import listed
 
 OLDEST = 14
 """The oldest supported version of Postgres: triggers can be replaced in place since then."""
-SKEW = 5.0
-"""The largest difference of clocks in seconds at which token expiry and times are reliable."""
 _FOR_OUTCOMES = 2
 _BESIDE = 3
 """Connections of a worker beside its pools: one that listens, and some for probes."""

@@ -1,7 +1,7 @@
-"""Detecting changes of the database's schema: columns, types, labels, views, rights.
+"""Detecting changes of the database's schema: columns, types, labels, views, rights; and of its clock.
 
-Requests are planned by the database's catalog. Each worker reads the catalog periodically, and at once when a statement
-fails because of a missing object.
+Requests are planned by the database's catalog, and relative times are by its clock. Each worker reads both
+periodically, and at once when a statement fails because of a missing object.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db.attach import shape
 from db.attach.facts import Facts
 from db.attach.stored_types import casts
+from db.engine import clock
+from db.engine.clock import CLOCK
 from db.engine.errors import InvalidValueError, MissingObjectError, causes, translate
 from db.engine.stored_types import stored_types_of
 from gateway.database import inspect
@@ -91,7 +93,9 @@ class ShapeWatch:
 
     async def _look(self) -> None:
         self._looked = asyncio.get_running_loop().time()
-        digest = await shape.digest(self._engine)
+        async with self._engine.connect() as connection:
+            CLOCK.learn(await clock.read(connection))
+            digest = await shape.digest(connection)
         if digest == self._digest:
             return
         missing, facts = await inspect(self._engine)

@@ -1,7 +1,7 @@
 """Relative times in inputs: ``now``, ``now-7d``, ``now+1h30m``.
 
-All relative times of one operation refer to the same moment. Idempotency hashes and plans use their text, not that
-moment.
+All relative times of one operation refer to the same moment of the database's clock. Idempotency hashes and plans use
+their text, not that moment.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
+
+from db.engine.clock import CLOCK
 
 START = "now"
 TYPES = frozenset({"DateTime", "Date"})
@@ -42,7 +44,7 @@ class RelativeDate(date):
 @contextmanager
 def one_moment() -> Iterator[None]:
     """A context in which all relative times refer to one moment."""
-    token = _MOMENT.set(datetime.now(UTC))
+    token = _MOMENT.set(CLOCK.now())
     try:
         yield
     finally:
@@ -72,7 +74,7 @@ def relative_time(text: str) -> RelativeTime:
             away = timedelta.max
         if away > MOST:
             raise ValueError("is more than a century from now, which relative times are not; write the time itself")
-    moment = (_MOMENT.get() or datetime.now(UTC)) + (-away if sign == "-" else away)
+    moment = (_MOMENT.get() or CLOCK.now()) + (-away if sign == "-" else away)
     made = RelativeTime.combine(moment.date(), moment.timetz())
     made.sent = text
     return made

@@ -12,6 +12,7 @@ import orjson
 import strawberry
 from strawberry import UNSET
 
+from db.engine.clock import CLOCK
 from db.engine.errors import FOREIGN_KEY, ConflictError, RefusedByDatabaseError
 from schema.catalogue.scalars import DateTime
 from schema.changes.attempts import Attempt
@@ -199,7 +200,7 @@ def too_young(type_: RecordType, before: datetime) -> str | None:
     """The reason why rows of this age may not be purged; None if they may."""
     retention = type_.plan.declared.retention
     assert retention is not None  # noqa: S101 - it is of a type whose rows go
-    if before > datetime.now(UTC) - timedelta(days=retention.days):
+    if before > CLOCK.now() - timedelta(days=retention.days):
         kept = f"for which {type_.name} rows are kept at least"
         return f"is less than {retention.days} days ago, {kept}; pass an earlier one"
     return None

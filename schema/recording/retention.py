@@ -7,13 +7,14 @@ import time
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from db.engine.clock import CLOCK
 from db.engine.errors import FOREIGN_KEY, INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, QUERY_CANCELED, diagnostics
 from db.store import own_rows, partitions
 from db.store.partitions import MonthlyTable, Partition
@@ -147,7 +148,7 @@ class RetentionRun:
             self.failed = True
             self.tell(f"{plural}: this database has no {what}")
             return
-        before = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+        before = (CLOCK.now() - timedelta(days=days)).isoformat()
         async with self.connection.begin():
             keys = [tuple(row) for row in await self._rows(FOREIGN_KEYS, type_.type.sql_name)]
         old = OldRows(type_, keys, lacks)

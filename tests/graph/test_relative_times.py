@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schema.catalogue import relative_times
+from db.engine import clock as clocks
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connected
 from tests.support.executors import EXECUTORS
@@ -26,7 +26,8 @@ class Clock(datetime):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
-    monkeypatch.setattr(relative_times, "datetime", Clock)
+    monkeypatch.setattr(clocks, "datetime", Clock)
+    monkeypatch.setattr(clocks.CLOCK, "ahead", 0.0)
     return Clock
 
 

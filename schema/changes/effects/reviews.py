@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from db.base.lifecycles import MAY_REVIEW, TODAY
+from db.engine.clock import CLOCK
 from db.models.g02_causal_gate import same_subject, supersedes
 from db.models.g02_validation_lifecycles import (
     EXPIRE_SUPERSEDED,
@@ -31,7 +31,7 @@ SWEPT = 500
 @check
 def valid_until_ahead(given: Mapping[str, Any]) -> tuple[str, str] | None:
     until = given.get("valid_until")
-    if until is not None and until < datetime.now(UTC).date():
+    if until is not None and until < CLOCK.now().date():
         return "valid_until", f"{until} is past; pass a day from today on, or nothing for an approval without end"
     return None
 
