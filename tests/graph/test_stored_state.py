@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import asyncpg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.base.current_state import CurrentState, current_states, stored_views
-from db.embedded.server import GATEWAY_ROLE
 from db.engine.engine import create_engine
 from db.engine.url import database_url
 from db.migrations.setup import connect
@@ -279,10 +280,22 @@ async def test_the_upkeep_of_a_gateway_and_of_another_process(
     monkeypatch.undo()
     monkeypatch.setattr(upkeep, "PACE", replace(upkeep.PACE, seconds=0.05, pause=0.0, most=4))
     computed: list[int] = []
+    failed: list[DBAPIError] = []
+    to_lose = 0
 
     async def step(connection: AsyncConnection, state: CurrentState, most: int) -> store.StateStep | None:
-        made = await store.step(connection, state, most)
-        computed.append(made.taken if made else 0)
+        nonlocal to_lose
+        try:
+            if to_lose:
+                to_lose -= 1
+                await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            made = await store.step(connection, state, most)
+        except DBAPIError as error:
+            failed.append(error)
+            raise
+        if made is not None and made.taken:
+            computed.append(made.taken)
+            await asyncio.sleep(0.05)  # the other has its turn before this commits
         return made
 
     monkeypatch.setattr(upkeep, "step", step)
@@ -295,14 +308,12 @@ async def test_the_upkeep_of_a_gateway_and_of_another_process(
         other = asyncio.create_task(upkeep.StateUpkeep(engine).run())
         await became(sql, none_marked)
         await became(sql, "SELECT WHERE (SELECT state FROM gateway.current_states) = 'ready'")
-        assert sum(computed) == marked == MODELS
+        assert (sum(computed), failed) == (marked, [])
         for stage in ("archived", "production"):
-            await sql.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND usename = $2",
-                database.name, GATEWAY_ROLE,
-            )  # fmt: skip
+            to_lose = 4
             await sql.execute("UPDATE ml_model_registry SET stage = $1::text::model_stage_enum", stage)
             await became(sql, none_marked)
+            assert failed
             stored = "SELECT count(*) FROM gateway.current_ml_model_health_dashboard"
             assert await sql.fetchval(stored) == await sql.fetchval("SELECT count(*) FROM ml_model_health_dashboard")
         other.cancel()
