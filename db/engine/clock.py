@@ -17,14 +17,14 @@ SKEW = 5.0
 _READ = text("SELECT extract(epoch FROM clock_timestamp())::float8")
 
 
-class Reading(NamedTuple):
+class ClockDifference(NamedTuple):
     """How far the database's clock is ahead of this host's, in seconds, and how exactly that is known."""
 
     ahead: float
     within: float
 
 
-async def read(connection: AsyncConnection) -> Reading:
+async def read(connection: AsyncConnection) -> ClockDifference:
     """Reads the database's clock.
 
     Raises:
@@ -33,27 +33,27 @@ async def read(connection: AsyncConnection) -> Reading:
     sent, began = time.time(), time.monotonic()
     there: float = await connection.scalar(_READ)
     within = (time.monotonic() - began) / 2
-    return Reading(there - sent - within, within)
+    return ClockDifference(there - sent - within, within)
 
 
 class DatabaseClock:
     """The database's time as this process knows it: this host's, corrected by the last difference that was read.
 
-    A difference that a reading leaves possible is kept: times of hosts that agree are not moved by noise.
+    One that the newest reading leaves possible is kept: times of hosts that agree are not moved by noise.
     """
 
     def __init__(self) -> None:
         self.ahead = 0.0
         """Seconds."""
 
-    def learn(self, reading: Reading) -> None:
-        """Takes a reading."""
-        if abs(reading.ahead - self.ahead) <= reading.within:
+    def learn(self, found: ClockDifference) -> None:
+        """Takes the difference that was found."""
+        if abs(found.ahead - self.ahead) <= found.within:
             return
-        if abs(reading.ahead - self.ahead) > SKEW:
-            side = "ahead of" if reading.ahead > 0 else "behind"
-            log.warning("the database's clock is %.0f s %s this host's", abs(reading.ahead), side)
-        self.ahead = reading.ahead
+        if abs(found.ahead - self.ahead) > SKEW:
+            side = "ahead of" if found.ahead > 0 else "behind"
+            log.warning("the database's clock is %.0f s %s this host's", abs(found.ahead), side)
+        self.ahead = found.ahead
 
     def now(self) -> datetime:
         """The current time in UTC."""

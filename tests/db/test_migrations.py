@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -192,18 +191,19 @@ def test_names_of_indexes_are_unique_and_whole() -> None:
     assert max(len(name.encode()) for name in names) <= 63
 
 
-async def test_an_up_to_date_database_is_left_alone_and_quickly(database: Database) -> None:
+async def test_an_up_to_date_database_is_left_alone(database: Database) -> None:
     async def stamp() -> tuple[object, ...]:
         connection = await connect(database.owner_url)
-        state = await connection.fetchrow("SELECT built_at, pg_current_xact_id_if_assigned(), txid_snapshot_xmax("
-                                          "txid_current_snapshot()) FROM gateway.built")  # fmt: skip
+        state = await connection.fetchrow(
+            "SELECT built_at, xmin::text, (SELECT md5(string_agg(concat_ws(',', oid, xmin), ';' ORDER BY oid)) "
+            "FROM pg_class), (SELECT md5(string_agg(concat_ws(',', oid, xmin), ';' ORDER BY oid)) FROM pg_proc) "
+            "FROM gateway.built"
+        )
         await connection.close()
         return tuple(state)
 
     before = await stamp()
-    begin = time.perf_counter()
     await migrate(database.owner_url)
-    assert time.perf_counter() - begin < 0.5
     assert await stamp() == before
 
 
