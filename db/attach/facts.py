@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import db.models  # noqa: F401 - maps all tables
+from db.attach.frequencies import Frequencies, indexed_columns
 from db.attach.spreads import Spreads, spreads
 from db.attach.vector_indexes import VectorIndex
 from db.attach.vector_indexes import indexes as indexes_of_vectors
@@ -96,6 +97,12 @@ class Facts:
     settled: frozenset[str] = frozenset()
     """Tables of which all is checked at once that a new row must fulfil: no constraint of theirs can be deferred, and
     no trigger or rule does anything else."""
+    pages: Mapping[str, int] = field(default_factory=dict)
+    """The pages of a table, without out-of-line storage."""
+    frequencies: Mapping[str, Mapping[str, Frequencies]] = field(default_factory=dict)
+    """How often the labels of a column occur; for analyzed columns in indexes."""
+    correlations: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """How the order of a column follows that of the rows, -1 to 1; for analyzed columns in indexes."""
 
     @cached_property
     def searched(self) -> Mapping[tuple[str, str], VectorIndex]:
@@ -206,6 +213,14 @@ _APART = text(f"""
     GROUP BY 1
 """)
 
+_PAGES = text(f"""
+    SELECT {_NAME}, (sum(pg_relation_size(p.oid)) / {_PAGE})::bigint
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    {STORED}
+    WHERE c.relkind IN ('r', 'p', 'm') AND {_OURS}
+    GROUP BY 1
+""")
 _PARTITIONED = text(f"""
     SELECT {_NAME}, ARRAY(
         SELECT coalesce(a.attname, '')::text FROM unnest(k.partattrs::smallint[]) AS u (place)
@@ -274,6 +289,8 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
                 many_nulls[table] = many_nulls.get(table, frozenset()) | {column}
         apart = {row[0]: row[1] for row in await connection.execute(_APART, known)}
         times = await spreads(connection, known)
+        pages = {row[0]: row[1] for row in await connection.execute(_PAGES, known)}
+        indexed = await indexed_columns(connection, known)
         settled = frozenset(row[0] for row in await connection.execute(_SETTLED, known))
         partitioned = {row[0]: tuple(row[1]) for row in await connection.execute(_PARTITIONED, known)}
         rollups = await connection.execute(_ROLLUPS) if await connection.scalar(_HAS_ROLLUPS) else ()
@@ -297,6 +314,9 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         described,
         partitioned,
         settled,
+        pages,
+        indexed.frequencies,
+        indexed.correlations,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from db.attach.facts import Facts
 from schema.catalogue.records import Missing
@@ -46,12 +48,27 @@ class Access:
             return self.facts
         found = self._facts.get(missing)
         if found is None:
-            rows = {name: 0 if name in missing.withheld else count for name, count in self.facts.rows.items()}
-            sizes = {name: size for name, size in self.facts.apart.items() if name not in missing.withheld}
-            widths = {
-                table: {column: size for column, size in of.items() if f"{table}.{column}" not in missing.withheld}
-                for table, of in self.facts.widths.items()
-                if table not in missing.withheld
-            }
-            found = self._facts[missing] = replace(self.facts, rows=rows, widths=widths, apart=sizes)
+            withheld = missing.withheld
+            rows = {name: 0 if name in withheld else count for name, count in self.facts.rows.items()}
+            sizes = {name: size for name, size in self.facts.apart.items() if name not in withheld}
+            pages = {name: count for name, count in self.facts.pages.items() if name not in withheld}
+            found = self._facts[missing] = replace(
+                self.facts,
+                rows=rows,
+                apart=sizes,
+                pages=pages,
+                widths=_readable(self.facts.widths, withheld),
+                spreads=_readable(self.facts.spreads, withheld),
+                frequencies=_readable(self.facts.frequencies, withheld),
+                correlations=_readable(self.facts.correlations, withheld),
+            )
         return found
+
+
+def _readable(of_columns: Mapping[str, Mapping[str, Any]], withheld: Collection[str]) -> dict[str, dict[str, Any]]:
+    """What is known of columns, by table and column, without those of withheld tables and withheld ones of others."""
+    return {
+        table: {column: told for column, told in of.items() if f"{table}.{column}" not in withheld}
+        for table, of in of_columns.items()
+        if table not in withheld
+    }

@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from db.attach.facts import Facts
+from db.attach.frequencies import Label
+from gateway.operations.page_reads import is_whole
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.sql.conditions import few
 from schema.sql.indexes import Indexes
@@ -28,6 +30,9 @@ class RowEstimates:
         self._catalogue = catalogue
         self._rows = facts.rows
         self._spreads = facts.spreads
+        self._pages = facts.pages
+        self._frequencies = facts.frequencies
+        self._correlations = facts.correlations
 
     def of_table(self, name: str) -> int:
         """The approximate number of rows of a table, 0 if it is unknown."""
@@ -63,7 +68,11 @@ class RowEstimates:
                 if not isinstance(value, Mapping):
                     break
                 alike = self._alike(type_, column, rows, single=key == (column,))
-                if value.get("eq") is not None or isinstance(value.get("in"), Sequence):
+                known = self._frequencies.get(type_.sql_name, {}).get(column)
+                values = _equal(value)
+                if known is not None and values is not None and all(isinstance(one, Label) for one in values):
+                    left = min(left, sum(known.rows(left, one) for one in values))
+                elif values is not None:
                     if alike is None and guessed:
                         break
                     some = rows // NARROWED if alike is None else alike
@@ -77,6 +86,16 @@ class RowEstimates:
                     break
             least = min(least, left)
         return least
+
+    def is_read_whole(self, type_: Type, where: Mapping[str, Any], left: int, read: Collection[str]) -> bool:
+        """Whether Postgres reads the whole table for the ``left`` rows of a filter, of which it needs the columns
+        ``read``: an index finds them, lacks some of these columns, and the pages of the rows cost more than all."""
+        pages, rows = self._pages.get(type_.sql_name, 0), self.rows(type_)
+        keys = [key for key in self.indexes.keys(type_) if key and where.get(type_.field_name(key[0]))]
+        if type_.is_view or not keys or any(set(read) <= set(key) for key in keys):
+            return False
+        known = self._correlations.get(type_.sql_name, {})
+        return is_whole(pages, rows, left, max(abs(known.get(key[0], 0.0)) for key in keys))
 
     def _alike(self, type_: Type, column: str, rows: int, *, single: bool) -> int | None:
         """The approximate number, of ``rows``, with one value of a column; None if it is unknown.
@@ -146,6 +165,13 @@ def _finds(key: Sequence[str], compared: Mapping[str, set[str]], parent: Collect
         else:
             break
     return not left and not equal
+
+
+def _equal(value: Mapping[str, Any]) -> Sequence[Any] | None:
+    """The values that a filter of a column allows, None unless it is an equality with one or some."""
+    if value.get("eq") is not None:
+        return (value["eq"],)
+    return value["in"] if isinstance(value.get("in"), Sequence) else None
 
 
 def _seconds(time: date) -> float:

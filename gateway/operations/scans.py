@@ -18,7 +18,7 @@ from gateway.operations.row_estimates import NARROWED, RowEstimates
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
-from schema.sql.conditions import compared_with_usual, joins, only_rare
+from schema.sql.conditions import compared_with_usual, joins, named, only_rare
 from schema.sql.filters import MAX_JOINED
 from schema.sql.indexes import Served
 from schema.sql.lists import TOTALS
@@ -79,6 +79,10 @@ FILTER = ScanKind(
     "reads about {rows:,} rows without an index",
     "Add an equality or range filter that an index serves: a key, a reference, the type's time.",
 )
+WHOLE = ScanKind(
+    "reads all of about {rows:,} rows, over which those that an index finds are scattered",
+    "Add an equality or a range of the type's time, which leaves fewer rows.",
+)
 RELATION = ScanKind(
     "goes through relations for about {rows:,} rows",
     "Add an equality filter (a key or a reference), or query from the other end of the relation.",
@@ -126,7 +130,9 @@ class Scans:
             self._keeps = joins(self._catalogue, type_, where) <= MAX_JOINED
             found = list(self._patterns(type_, where, path, rows, copies, rows))
             yield from found
-            if (
+            if relation is None and self._reads_whole(type_, selection, where, left, sums):
+                yield Scan(WHOLE, path, rows, rows // FILTERED)
+            elif (
                 copies_of_rows
                 and not self.estimates.is_found(type_, where, relation)
                 and all(one.kind is not PATTERN for one in found)
@@ -144,6 +150,24 @@ class Scans:
                 read = min(left, sums.get(child.key, left))
                 points = self._read_points(type_, read, COUNTED) + self._sums(type_, child, read)
                 yield Scan(SUM, f"{selection.key}.{child.key}", read, points)
+
+    def _reads_whole(
+        self, type_: Type, selection: Selection, where: Mapping[str, Any], left: int, sums: Mapping[str, int]
+    ) -> bool:
+        """Whether Postgres reads the whole table to sum up or count the ``left`` rows of a filter, which are scattered
+        over it; ``sums`` are the response keys of aggregates that a rollup answers. Limited counts end before."""
+        compared = [name for name in named(where) if name in type_.columns]
+        for child in selection.fields.values():
+            names = list(compared)
+            if child.name == "aggregate" and child.key not in sums:
+                names += [one["field"].value for one in child.arguments.get("groupBy") or ()]
+                names += [one.name for one in child.fields.values() if one.name in type_.columns]
+            elif child.name not in TOTALS or (self._count_up_to and not child.arguments.get("exact")):
+                continue
+            read = {column for name in names for column in type_.columns[name].columns}
+            if self.estimates.is_read_whole(type_, where, left, read):
+                return True
+        return False
 
     def _rolled_up(
         self, type_: Type, selection: Selection, relation: RelationField | None, lists: int

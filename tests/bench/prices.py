@@ -139,6 +139,7 @@ def prolonged(facts: Facts, tables: Iterable[str], times: int) -> Facts:
     return replace(
         facts,
         rows={name: rows * times if name in grown | sums else rows for name, rows in facts.rows.items()},
+        pages={name: pages * times if name in grown | sums else pages for name, pages in facts.pages.items()},
         spreads={
             name: {column: _prolonged(one, times) for column, one in columns.items()} if name in grown else columns
             for name, columns in facts.spreads.items()

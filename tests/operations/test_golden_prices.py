@@ -41,7 +41,10 @@ def golden() -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def facts(demo: Client) -> Facts:
-    """The demo's, with tables of 1,000 to 60,000 rows, values of 3 to 22 bytes, and times over a year."""
+    """The demo's, with tables of 1,000 to 60,000 rows, values of 3 to 22 bytes, and times over a year.
+
+    Nothing is known of pages and labels.
+    """
     service: OperationService = demo.app.state.graphql
     known = service.access.facts
     tables = {table: zlib.crc32(table.encode()) for table in sorted({*known.indexes, *known.rows, *known.columns})}
@@ -54,6 +57,9 @@ def facts(demo: Client) -> Facts:
             if number % 2 and table in known.columns
         },
         apart={table: 300 for table, number in tables.items() if number % 4 == 1},
+        pages={},
+        frequencies={},
+        correlations={},
         spreads={
             type_.sql_name: {
                 leaf.columns[0]: Spreads(((1.0, YEAR),), 50, 20)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+from db.attach.frequencies import Frequencies
 from db.attach.spreads import Spread, Spreads
+from db.models.g07_monitoring_alerts import AlertStatus
 from gateway.operations.service import OperationService
+from schema.catalogue.records import Missing, Withheld
 from tests.support.changing import add
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect, connected
@@ -389,6 +393,88 @@ async def test_a_service_of_200_million_rows_is_cheap(huge: Client) -> None:
     by_hour = "aggregate(groupBy: [{ field: RECORDED_AT, bucket: HOUR }])"
     of_a_day = f"{{ servingMetrics(first: 0, where: {{ {ONE}, {DAY} }}) {{ {by_hour} {{ {fields} }} }} }}"
     assert await cost(huge, of_a_day) < 5_000
+
+
+@asynccontextmanager
+async def believing(database: Database, **facts: Mapping[str, Any]) -> AsyncIterator[Client]:
+    """A gateway that is given other facts of some tables, and refuses no price."""
+    async with serving(database.gateway_url, max_cost=10**9) as client:
+        endpoint: OperationService = client.app.state.graphql
+        known = endpoint.access.facts
+        endpoint.planner.learn_facts(
+            replace(known, **{name: {**getattr(known, name), **of} for name, of in facts.items()})
+        )
+        yield client
+
+
+@pytest.mark.parametrize(("correlation", "rows"), [(0.1, 20_000_000), (-1.0, 400_000)], ids=["scattered", "together"])
+async def test_rows_that_are_scattered_cost_the_whole_table(
+    demo_database: Database, correlation: float, rows: int
+) -> None:
+    """Postgres reads all pages one after the other where those of an index's rows are nearly all of them."""
+    query = f"{{ servingMetrics(first: 0, where: {{ {ONE} }}) {{ aggregate {{ p99LatencyMs {{ avg }} }} }} }}"
+    count = f"{{ servingMetrics(first: 0, where: {{ {ONE} }}) {{ totalCount }} }}"
+    async with believing(
+        demo_database,
+        rows={MILLION: 20_000_000, "ml_bentoml_services": 50},
+        pages={MILLION: 384_712},
+        correlations={MILLION: {"service_id": correlation}},
+    ) as client:
+        read = rows // 5 if rows > 400_000 else 0
+        assert await cost(client, query) == pytest.approx(read + 400_000 / 10, rel=0.05)
+        assert await cost(client, count) < 1_000  # a bounded count ends before, and reads the index alone
+
+
+ALERTS = "ml_monitoring_alerts"
+STATUSES = {"active": 1e-3, "resolved": 0.9}
+
+
+async def test_labels_cost_the_rows_that_have_them(demo_database: Database) -> None:
+    """Shares are those of the statistics; a label that these lack may be that of all rows that came since."""
+    frequencies = Frequencies(STATUSES, 1e-6, unseen=100_000)
+    query = "{ monitoringAlerts(first: 0, where: { status: { %s } }) { aggregate { count } } }"
+    in_variable = f"query($some: [AlertStatus!]) {query % 'in: $some'}"
+    async with believing(
+        demo_database, rows={ALERTS: 3_000_000}, frequencies={ALERTS: {"status": frequencies}}
+    ) as client:
+        active, resolved = await cost(client, query % "eq: ACTIVE"), await cost(client, query % "eq: RESOLVED")
+        assert active == pytest.approx(3_000 / 20, abs=10)
+        assert resolved == pytest.approx(2_700_000 / 20, rel=0.01)
+        assert await cost(client, query % "eq: DISMISSED") == pytest.approx(100_000 / 20, rel=0.01)
+        some = {label: await cost(client, query % f"in: [{label}]") for label in ("ACTIVE", "RESOLVED")}
+        assert some["RESOLVED"] > 100 * some["ACTIVE"]
+        assert await cost(client, query % "in: [ACTIVE, RESOLVED]") == pytest.approx(sum(some.values()), rel=0.01)
+        for label in ("ACTIVE", "RESOLVED", "ACTIVE"):
+            assert (await client.cost(in_variable, some=[label]))["requested"] == some[label]
+
+
+async def test_frequencies_and_pages_are_read_off_the_database(demo: Client, demo_database: Database) -> None:
+    endpoint: OperationService = demo.app.state.graphql
+    facts = endpoint.access.facts
+    async with connected(demo_database.gateway_url) as connection:
+        rows = await connection.fetchval(f"SELECT count(*) FROM {ALERTS}")
+        counts = await connection.fetch(
+            f"SELECT status::text, count(*) AS n FROM {ALERTS} GROUP BY 1 HAVING count(*) > 1"
+        )
+        pages = await connection.fetchval(f"SELECT pg_relation_size('{MILLION}') / current_setting('block_size')::int")
+    assert counts
+    statuses = facts.frequencies[ALERTS]["status"]
+    for status, count in counts:
+        assert statuses.rows(rows, AlertStatus(status)) == pytest.approx(count, abs=1)
+    assert facts.pages[MILLION] == pages
+    assert -1 <= facts.correlations[MILLION]["recorded_at"] <= 1
+
+
+async def test_prices_do_not_tell_of_what_is_withheld(demo: Client) -> None:
+    endpoint: OperationService = demo.app.state.graphql
+    reason = Withheld("a reason", "a scope")
+    facts = endpoint.access.facts_of(Missing(withheld={ALERTS: reason, f"{MILLION}.recorded_at": reason}))
+    assert facts.rows[ALERTS] == 0
+    for known in (facts.pages, facts.widths, facts.spreads, facts.frequencies, facts.correlations):
+        assert ALERTS not in known
+    for of_columns in (facts.widths, facts.spreads, facts.correlations):
+        assert "recorded_at" not in of_columns.get(MILLION, {})
+    assert "service_id" in facts.correlations[MILLION]
 
 
 async def test_shares_of_times() -> None:

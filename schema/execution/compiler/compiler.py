@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from enum import Enum
 from functools import partial
 from itertools import count
 from operator import itemgetter
@@ -327,12 +328,14 @@ class Compiler:
 
     def _pin_priced(self, where: Any) -> None:
         """Pins what the cost depends on: whether a pattern begins with literal text, and the approximate length of
-        lists. The bounds of ranges, which differ in most requests, are `priced`."""
+        lists. The bounds of ranges, which differ in most requests, and lists of labels are `priced`."""
         for name, value in where.items() if isinstance(where, dict) else ():
             if name == "like":
                 self.pinned(value, lambda text: text[:1] in {"%", "_"} if text else None, "start")
             elif name == "in":
                 self.pinned(value, few, "size")
+                if isinstance(labels := applied(_labels, value), Parameter):
+                    self.priced[f"{labels.name} labels"] = labels
             elif name in RANGES and isinstance(value, Parameter):
                 self.priced[value.name] = value
             for below in value if isinstance(value, list) else [value]:
@@ -370,3 +373,8 @@ class Compiler:
         if isinstance(made, Parameter):
             self.pins[f"{made.name} {what}"] = made
         return filled(made, self._variables)
+
+
+def _labels(values: Sequence[Any] | None) -> Sequence[Enum] | None:
+    """The labels in a list; None for a list of others."""
+    return [one for one in values or () if isinstance(one, Enum)] or None
