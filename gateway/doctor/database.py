@@ -294,6 +294,12 @@ def _rollups(settings: Settings, found: Checkup) -> Iterator[Finding]:
                 name, f"the sums of {one.table} lack {one.failed} units of time, whose rows are read: {one.error}",
                 "correct the values that are far from zero: their units are then summed up",
             )  # fmt: skip
+        elif one.lacks:
+            well = False
+            yield note(
+                name, f"the sums of {one.table} are of an earlier version, without those of {listed(one.lacks)}: "
+                "`e2i-gateway db rollups`, run as the owner of the tables, makes them, and long windows faster",
+            )  # fmt: skip
     if not settings.rollups:
         well = False
         yield warning(

@@ -76,7 +76,9 @@ class Upkeep(ABC, Generic[StepT]):
                     )
                 except Exception as error:  # noqa: BLE001 - queries read marked rows meanwhile; the next round retries
                     self._most[name] = 1
-                    log.warning("%s of %s stays behind for now: %s", self.what, name, error)
+                    log.warning(
+                        "%s of %s stays behind until the next round, which tries again: %s", self.what, name, error
+                    )
             await asyncio.sleep(random.uniform(0.5, 1.0) * self._pace.seconds)  # noqa: S311 - jitter between processes
 
     async def _refresh(self, name: str) -> None:
