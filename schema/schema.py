@@ -130,9 +130,13 @@ def _without_variables(document: DocumentNode) -> DocumentNode:
     return DocumentNode(definitions=definitions, loc=document.loc)
 
 
-@cache
 def build(*, federated: bool = False) -> Schema:
-    """The schema over all models; optionally as a subgraph."""
+    """The schema over all models; optionally as a subgraph. Each of the two is built once."""
+    return _built(federated)
+
+
+@cache
+def _built(federated: bool) -> Schema:  # noqa: FBT001 - one form of the argument: to a cache others are other calls
     return Schema(catalogue(), federated=federated)
 
 

@@ -1,7 +1,9 @@
 """Fixtures for all tests. They stand in `tests/support`, beside the helpers that they use."""
 
 import gc
+import re
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,16 @@ pytest_plugins = [
     "tests.support.redis_server",
     "tests.drills.fixtures",
 ]
+
+
+ALL_SLOW = re.compile(r"^pytestmark = .*\bpytest\.mark\.slow\b", re.MULTILINE)
+"""What a file says that has no quick test."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`make test-quick` imports no file all of whose tests are slow: each process would."""
+    is_quick = config.option.markexpr == "not slow" and collection_path.name.startswith("test_")
+    return True if is_quick and ALL_SLOW.search(collection_path.read_text(encoding="utf-8")) else None
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

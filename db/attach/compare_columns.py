@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import Column, Enum, Integer, Table
@@ -30,6 +31,7 @@ _FAMILIES = {
 }  # fmt: skip
 
 
+@cache
 def family(type_: str) -> str:
     """Types whose values are compared with each other: ``text``, ``number``, ``time``; others are their own."""
     if type_.startswith("vector"):

@@ -59,12 +59,13 @@ class Server:
     """A Postgres for tests, as its superuser sees it; the owner's and the gateway's role exist.
 
     ``templates`` begins the names of the databases that are built once there, to be cloned; without it each process
-    builds its own.
+    builds its own. ``copying`` is how a database is cloned, as SQL of CREATE DATABASE.
     """
 
     admin_url: str
     password: str | None
     templates: str | None
+    copying: str = ""
 
     def url(self, database: str, role: str) -> str:
         """The URL of a database for a role: the owner's, the gateway's, or another one without a password."""
@@ -167,7 +168,7 @@ async def kill_backends(sql: asyncpg.Connection, *, waiting: bool = False) -> in
 async def empty_database(server: Server, *, template: str = "template1") -> AsyncIterator[Database]:
     """A database that the owner's role owns, without pgvector unless the template has it; dropped after the block."""
     name = f"e2i_test_{uuid.uuid4().hex}"
-    await execute(server.admin_url, f"CREATE DATABASE {name} OWNER {OWNER_ROLE} TEMPLATE {template}")
+    await execute(server.admin_url, f"CREATE DATABASE {name} OWNER {OWNER_ROLE} TEMPLATE {template} {server.copying}")
     try:
         yield Database(server, name)
     finally:

@@ -26,8 +26,9 @@ from tests.support.folders import data_folder
 
 SETTINGS = {
     "max_connections": "400",
-    # nothing here needs to survive a crash
+    # nothing here needs to survive a crash, or is replicated
     "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
+    "wal_level": "minimal", "max_wal_senders": "0",
 }  # fmt: skip
 """Those of the embedded server beside the embedded Postgres's own."""
 
@@ -123,6 +124,8 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
         yield external
         return
     with _folder(request.config) as folder, postgres(folder) as started:
-        own = Server(started.url("postgres", ADMIN_ROLE), None, "e2i_template")
+        # files are copied for half of the processor time of copying pages by the log, which is Postgres's choice
+        copying = "STRATEGY FILE_COPY" if started.version >= 15 else ""
+        own = Server(started.url("postgres", ADMIN_ROLE), None, "e2i_template", copying)
         await _make_roles(own)
         yield own
