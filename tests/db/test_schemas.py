@@ -188,6 +188,7 @@ async def test_policies_that_empty_a_table_are_told(written: Database) -> None:
     assert any("ml_experiments" in one.message and one.level != "ok" for one in found)
 
 
+@pytest.mark.slow
 async def test_rollups_are_kept_in_another_schema(written: Database) -> None:
     assert all("from now on" in told for told in await make(there(written.admin_url)))
     await sum_up(there(written.gateway_url))

@@ -136,12 +136,13 @@ ENUMS_IN_DOMAINS = f"""
 """Every enum of the platform's in a domain, which Postgres compares with no label."""
 
 WORLDS = {"domains": f"{IN_DOMAINS}; {ENUMS_IN_DOMAINS}", "half text": HALF_TEXT, "text ids": TEXT_IDS}
-THOROUGH = pytest.mark.parametrize("worlds", ["domains", "half text"], indirect=True)
+HALF = pytest.param("half text", marks=pytest.mark.slow)
+THOROUGH = pytest.mark.parametrize("worlds", ["domains", HALF], indirect=True)
 """Tests of everything are in two worlds, in which each kind of difference is."""
 Worlds = tuple[Client, list[Client], Database]
 
 
-@pytest.fixture(scope="module", params=WORLDS)
+@pytest.fixture(scope="module", params=["domains", HALF, "text ids"])
 async def worlds(demo_template: Database, clone: Clone, request: pytest.FixtureRequest) -> AsyncIterator[Worlds]:
     """The demo data as it is, and both executors on the same data stored otherwise."""
     async with clone(demo_template) as plain, clone(demo_template) as copy, AsyncExitStack() as stack:

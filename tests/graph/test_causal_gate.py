@@ -166,6 +166,7 @@ async def test_every_gate(world: World) -> None:
     assert met == {"proceed", "review", "block"}
 
 
+@pytest.mark.slow
 async def test_the_experts_turn_review(world: World) -> None:
     """With a DAG: approved and valid is proceed, rejected or expired is block, and nobody lifts a block."""
     today = datetime.now(UTC).date()

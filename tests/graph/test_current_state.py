@@ -185,6 +185,7 @@ async def test_filtered_health_is_that_of_the_view(state: State, where: str, sql
             assert data["modelHealths"]["totalCount"] == len(expected)
 
 
+@pytest.mark.slow
 async def test_a_variable_decides_for_each_request_where_models_are_looked_for(state: State) -> None:
     document = """query($status: String!, $least: BigInt!) {
         modelHealths(first: 1000, where: { healthStatus: { eq: $status }, activeAlerts: { gte: $least } }) {

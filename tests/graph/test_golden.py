@@ -71,6 +71,7 @@ async def test_one_compiled_statement_answers_the_same(path: Path, compiled: Cli
         assert answer["extensions"]["cost"]["statements"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
 async def test_statements_are_relation_fields_whatever_the_rows(path: Path, doubled: Client) -> None:
     """No more statements over twice the rows: a statement belongs to a field of the query, never to a row.

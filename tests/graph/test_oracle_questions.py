@@ -202,6 +202,7 @@ def trends(records: Iterable[Row]) -> dict[tuple[str, str, str], Row]:
     return found
 
 
+@pytest.mark.slow
 async def test_drift_in_windows_of_any_length(world: World) -> None:
     rng = random.Random(12)
     columns = "modelId driftType checkDate checkCount driftCount avgDriftScore maxSeverity"

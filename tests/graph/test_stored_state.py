@@ -134,7 +134,8 @@ def question(draw: random.Random) -> str:
     )
 
 
-@pytest.mark.parametrize("compiler", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", [True, False])
 async def test_any_question_after_any_writes(database: Database, sql: asyncpg.Connection, *, compiler: bool) -> None:
     """With some keys marked, in the middle of a refresh, and after one."""
     draw = random.Random(7)

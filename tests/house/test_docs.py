@@ -408,6 +408,7 @@ async def test_pipelines_write(demo_template: Database, clone: Clone, monkeypatc
     assert list(enrolled["enrollmentStatus"]) == ["ACTIVE"] * 20
 
 
+@pytest.mark.slow
 async def test_libraries_read_tables(demo_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """pandas, polars and DuckDB, as the page has it."""
     monkeypatch.setenv("no_proxy", "*")

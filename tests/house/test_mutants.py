@@ -124,6 +124,7 @@ def test_the_tests_of_a_line_have_a_bound() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_only_a_test_that_fails_notices_a_fault(tmp_path: Path) -> None:
     """Not that there is none to run, or no time left; slow tests are met where there are no others."""
     path = tmp_path / "test_it.py"

@@ -237,6 +237,8 @@ async def test_health_and_readiness(client: Client) -> None:
 
 
 async def test_introspection_works(client: Client) -> None:
-    query = get_introspection_query(specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True)
+    query = get_introspection_query(
+        specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
+    )
     answer = await client.data(query)
     assert build_client_schema(answer).type_map["Model"]  # type: ignore[arg-type]

@@ -88,6 +88,7 @@ def in_arrow(there: Any, type_: pa.DataType) -> Any:
     return there
 
 
+@pytest.mark.slow
 async def test_the_extremes_of_every_type_are_those_of_its_pages(
     extreme: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ def test_a_fresh_agent_takes_two_calls_for_the_first_twelve() -> None:
     assert failed < sum(one["failed"] for one in before) / 4
 
 
+@pytest.mark.slow
 async def test_a_task_takes_two_calls_and_few_tokens(client: Client) -> None:
     sizes = [(len(task["calls"]), (await done(Agent(client), task))[2]) for task in TASKS]
     for some in (sizes[:12], sizes[12:22], sizes[22:]):

@@ -26,6 +26,8 @@ from schema.catalogue.selection import Operation
 from schema.schema import build
 from tests.support.client import Client
 
+pytestmark = pytest.mark.slow  # it builds the schema of the subgraph
+
 PRICES = Path(__file__).parents[1] / "golden" / "prices.txt"
 LIMITS = Settings(max_cost=50_000, max_answer_bytes=2_000_000, max_depth=14, max_fields=1_500, max_root_fields=12)
 DAY = 86_400.0

@@ -15,6 +15,7 @@ from tests.support.client import Client
 BOTH = {"id": "Experiment:1", "mlflowExperimentId": "1"}
 
 
+@pytest.mark.slow
 async def test_every_reference_says_that_it_is_one_of(client: Client) -> None:
     schema = build()
     inputs = {name: one for name, one in schema.graphql.type_map.items() if isinstance(one, GraphQLInputObjectType)}
