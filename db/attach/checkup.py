@@ -17,7 +17,7 @@ from db.engine.engine import create_engine
 from db.engine.session import VALUES
 from db.store.caller_roles import emptied, inherited, unusable
 from db.store.grants import rights
-from db.store.rollups import RollupState, states
+from db.store.rollup_states import RollupState, states
 from db.store.tokens import listed
 
 POOLED_SETTINGS = (*VALUES, "statement_timeout", "transaction_read_only")
