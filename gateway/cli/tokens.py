@@ -45,7 +45,7 @@ def create(options: argparse.Namespace, settings: Settings) -> int:
             f"and the scopes {', '.join(shown_scopes())}, and change:MUTATION for each mutation"
         )
     if not 0 < options.days <= MAX_DAYS:
-        raise tokens.TokenError(f"--days {options.days:g} is out of range; pass more than 0, at most {MAX_DAYS}")
+        raise tokens.TokenError(f"--days {options.days} is out of range; pass more than 0, at most {MAX_DAYS}")
 
     async def run(url: str) -> int:
         async with own_table(url, "service_tokens", tokens.TokenError) as connection:

@@ -66,7 +66,7 @@ def run_id(node: str) -> str:
     """The UUID of a run: the row's own, or one derived from its global id."""
     key = node.partition(":")[2]
     try:
-        return str(uuid.UUID(key))
+        return ids.read_uuid(key)
     except ValueError:
         return str(uuid.uuid5(uuid.NAMESPACE_URL, node))
 

@@ -65,7 +65,7 @@ class Webhooks:
     async def rotate(self, run: Run, name: str, hours: float) -> str:
         """Gives a receiver a new secret; the old one signs beside it for ``hours``. Returns the new one, once."""
         if not 0 <= hours <= MAX_ROTATION_HOURS:
-            raise WebhookError(f"{hours:g} hours are out of range; pass 0 to {MAX_ROTATION_HOURS}", "hours")
+            raise WebhookError(f"{hours} hours are out of range; pass 0 to {MAX_ROTATION_HOURS}", "hours")
         return await store.rotate(run, name, hours)
 
     async def send_again(self, run: Run, name: str, id_: str | None) -> int:

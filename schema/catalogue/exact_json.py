@@ -31,6 +31,9 @@ _TELLING = re.compile(rb"[:\[,\s]-?(?:[0-9.]{16,}|[0-9]+(?:\.[0-9]+)?[eE]|[0-9]+
 # a string, terminated or not, so that no text is scanned twice
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
+# NUL as JSON escapes it; where its backslash is escaped by another, it is text
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
 
 class Digits(float):
     """A number with its original digits, which `repr` shows; its value is infinite if it exceeds the doubles."""
@@ -74,6 +77,11 @@ def holds_more(raw: bytes | str, most: int) -> bool:
         marks += _marks(_TEXT.sub(b"", text[at:end]))
         at = end
     return marks > most
+
+
+def holds_nul(text: str) -> bool:
+    """Whether a text or key in an encoded JSON value contains NUL, which jsonb cannot hold."""
+    return "\\u0000" in text and _NUL.search(text) is not None
 
 
 def _marks(text: bytes) -> int:

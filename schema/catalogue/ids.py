@@ -9,6 +9,8 @@ from uuid import UUID
 
 _INTEGER = re.compile(r"-?[0-9]{1,10}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{32}")
+_NO_DIGITS = re.compile(r"urn:|uuid:|[{}-]")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -61,8 +63,22 @@ def decode(value: str, type_name: str, kinds: Sequence[str]) -> tuple[str, ...]:
             what = _WORDS.get(kind, "a text without NUL")
             raise MalformedIdError(f"{shown(value)} is not {what}; {_expected(type_name, kinds)}")
         if kind == "uuid":
-            parts[place] = str(UUID(parts[place]))
+            parts[place] = read_uuid(parts[place])
     return tuple(parts)
+
+
+def read_uuid(text: str) -> str:
+    """A UUID in the database's form.
+
+    Python's `UUID` takes what `int` takes: a sign, a prefix, spaces, underscores, digits of other scripts.
+
+    Raises:
+        ValueError: It is no UUID.
+    """
+    read = str(UUID(text))
+    if read != text and not _HEXADECIMAL.fullmatch(_NO_DIGITS.sub("", text)):
+        raise ValueError("not 32 hexadecimal digits")
+    return read
 
 
 def is_uuid(text: str) -> bool:
@@ -87,7 +103,7 @@ def fits(part: str, kind: str) -> bool:
     """Whether a text can be a part of a key of this kind."""
     match kind:
         case "uuid":
-            return _reads(UUID, part)
+            return _reads(read_uuid, part)
         case "date":
             return bool(_DATE.fullmatch(part)) and _reads(date.fromisoformat, part)
         case "integer":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, NewType
@@ -31,7 +30,7 @@ from graphql import (
 from graphql.pyutils import Undefined
 from strawberry.types.scalar import ScalarDefinition
 
-from schema.catalogue import exact_json
+from schema.catalogue import exact_json, ids
 from schema.catalogue.exact_json import Digits, shown
 from schema.catalogue.relative_times import is_relative, relative_date, relative_time
 
@@ -45,7 +44,7 @@ Vector = NewType("Vector", object)
 
 def _parse_uuid(value: Any) -> str:
     try:
-        return str(uuid.UUID(value))
+        return ids.read_uuid(value)
     except (ValueError, TypeError, AttributeError):
         raise GraphQLError(f"{shown(value)} is not a UUID such as 123e4567-e89b-12d3-a456-426614174000.") from None
 

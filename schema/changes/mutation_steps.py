@@ -6,25 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import String
 
 from db.base.entity import camel
 from db.base.lifecycles import Given
 from db.engine.transaction import Transaction
-from schema.catalogue import ids
+from schema.catalogue import exact_json, ids
 from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.records import Missing
 from schema.changes.attempts import Attempt
 from schema.changes.engine import Request, Work
 from schema.changes.mutations import Actor, Mutation
 from schema.changes.operation_transaction import OperationTransaction
-from schema.changes.refusals import Refused, check_text, invalid
+from schema.changes.refusals import NUL, Refused, check_text, invalid
 from schema.changes.registry import CHECKS
 from schema.changes.results import Forbidden, TransitionPreview
 from schema.changes.rows import MAX_ITEMS, Key, Subject
 from schema.changes.transactions import ChangeOptions, ChangeStep, checked_key, make
 from schema.error_codes import ProblemCode
 from schema.scopes import FORCE, PREVIEW
+from schema.sql.operators import text_of
 
 MAX_REASON = 4000
 
@@ -246,13 +248,8 @@ def _given(mutation_: Mutation, input_: Mapping[str, Any], catalogue: Catalogue)
             continue
         if isinstance(one.type, str):
             value = _keys(one, value, camel(name), catalogue)
-        elif isinstance(value, str):
-            length = getattr(one.type, "length", None) if isinstance(one.type, String) else None
-            check_text(camel(name), value, length or 1_000_000)
-            if one.required and not value.strip():
-                raise invalid(camel(name), "is empty")
-        elif isinstance(value, list):
-            _check_list(camel(name), value)
+        else:
+            _check(one, value, camel(name))
         given[name] = value
     for check in mutation_.checks:
         if wrong := CHECKS[check](given):
@@ -266,6 +263,18 @@ def _keys(given: Given, value: Any, name: str, catalogue: Catalogue) -> Any:
         return key(catalogue, str(given.type), value, name)[0]
     _check_list(name, value)
     return [key(catalogue, str(given.type), id_, f"{name}[{place}]")[0] for place, id_ in enumerate(value)]
+
+
+def _check(given: Given, value: Any, name: str) -> None:
+    if isinstance(given.type, JSONB) and exact_json.holds_nul(exact_json.dumps(value, text_of).decode()):
+        raise invalid(name, NUL)
+    if isinstance(value, str):
+        length = getattr(given.type, "length", None) if isinstance(given.type, String) else None
+        check_text(name, value, length or 1_000_000)
+        if given.required and not value.strip():
+            raise invalid(name, "is empty")
+    elif isinstance(value, list):
+        _check_list(name, value)
 
 
 def _check_list(name: str, values: list[Any]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from schema.changes.results import Blocker, InvalidInput, Problem, TransitionBlocked
 from schema.error_codes import ProblemCode
 
+NUL = "contains NUL, which text in Postgres cannot hold"
+
 
 class Refused(Exception):  # noqa: N818 - not a failure: the result for the client
     """The change is refused; ``problem`` is the mutation's result."""
@@ -29,7 +31,7 @@ def check_text(name: str, text: str, length: int) -> None:
         Refused: `InvalidInput`.
     """
     if "\x00" in text:
-        raise invalid(name, "contains NUL, which text in Postgres cannot hold")
+        raise invalid(name, NUL)
     if len(text) > length:
         raise invalid(name, f"has {len(text)} characters; at most {length} are kept")
 

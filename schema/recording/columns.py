@@ -33,8 +33,6 @@ MAX_LIST = 1_000
 
 _VARCHAR = re.compile(r"character(?: varying)?\((\d+)\)")
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
-_NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-"""NUL as JSON escapes it; where its backslash is escaped by another, it is text."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def array_of(type_: Type, column: str) -> ColumnArray:
 
 def wrong_text(kind: ColumnKind, text: Any) -> str | None:
     """The error of a converted value, None if it is valid: text within jsonb cannot contain NUL."""
-    return NUL if kind.name == "json" and "\\u0000" in text and _NUL_IN_JSON.search(text) else None
+    return NUL if kind.name == "json" and exact_json.holds_nul(text) else None
 
 
 def _json_of_texts(values: list[Any]) -> str:

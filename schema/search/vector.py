@@ -268,7 +268,7 @@ def _digest(text: str) -> str:
 
 def _least(value: float) -> float:
     if not -1 <= value <= 1:
-        raise bad_argument("minSimilarity", f"{value:g} is out of range; cosine similarity is -1 to 1")
+        raise bad_argument("minSimilarity", f"{value!r} is out of range; cosine similarity is -1 to 1")
     return value
 
 

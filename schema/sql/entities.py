@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -99,7 +98,7 @@ def _read(kind: ColumnKind, value: Any) -> str:
         return str(next(one.value for one in kind.labels if one.name == value)) if _names(kind, value) else _none()
     match kind.graphql:
         case "UUID":
-            return str(uuid.UUID(value)) if isinstance(value, str) else _none()
+            return ids.read_uuid(value) if isinstance(value, str) else _none()
         case "Int" | "BigInt":
             whole = isinstance(value, int) and not isinstance(value, bool)
             return str(value) if whole and -(2**31) <= value < 2**31 else _none()

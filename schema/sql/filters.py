@@ -18,7 +18,7 @@ from schema.error_codes import ErrorCode
 from schema.errors import GatewayError, bad_argument
 from schema.names.words import closest
 from schema.sql.builder import Binds, first
-from schema.sql.operators import CLOSED, MAX_LIST, Bind, Operator, operators, text_of
+from schema.sql.operators import CLOSED, MAX_LIST, Bind, Operator, operators, path_variable, text_of
 from schema.sql.orders import Default
 from schema.sql.parameters import applied
 
@@ -26,6 +26,8 @@ MAX_DEPTH = 10
 MAX_JOINED = 6
 """Relations that Postgres may plan as joins of one query: the time to find their order grows with the fourth power of
 their number."""
+
+NUL = "contains NUL, which text in Postgres cannot hold"
 
 
 class FilterTerm(NamedTuple):
@@ -144,7 +146,13 @@ class Where:
             raise bad_argument(_shown(path), f"has {len(operand)} values; pass at most {MAX_LIST}")
         values = operand if isinstance(operand, list) else [operand]
         if any(isinstance(value, str) and "\x00" in value for value in values):
-            raise bad_argument(_shown(path), "contains NUL, which text in Postgres cannot hold")
+            raise bad_argument(_shown(path), NUL)
+        if operator.takes == "json" and exact_json.holds_nul(exact_json.dumps(operand, text_of).decode()):
+            raise bad_argument(_shown(path), NUL)
+        if operator.takes == "path" and (name := path_variable(operand)):
+            raise bad_argument(
+                _shown(path), f"names the variable {name}, and a filter has none; a key is written `$.key`"
+            )
         return operand
 
     def _quantified(

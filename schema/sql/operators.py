@@ -5,6 +5,7 @@ only rows with a value."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -69,7 +70,7 @@ def _texts_of(values: list[Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator: its operand (`value`, `list`, `flag`, `text` or `json`), its description, and its SQL."""
+    """An operator: its operand (`value`, `list`, `flag`, `text`, `path` or `json`), its description, and its SQL."""
 
     name: str
     takes: str
@@ -162,7 +163,7 @@ DOCUMENTS = (
              lambda c, v, bind: f"{c}::jsonb @> {bind.text(applied(_json, v), 'jsonb')}"),
     Operator("hasKey", "text", "The object has the key, or the list the text.",
              lambda c, v, bind: f"{c}::jsonb ? {bind.text(v)}"),
-    Operator("path", "text", "The SQL/JSON path finds something: `$.roc_auc ? (@ > 0.8)`.",
+    Operator("path", "path", "The SQL/JSON path finds something: `$.roc_auc ? (@ > 0.8)`.",
              lambda c, v, bind: f"{c}::jsonb @? {bind.text(v, 'jsonpath')}"),
     Operator("isNull", "flag", "Whether there is no value, or the value is JSON's null.", _is_json_null),
 )  # fmt: skip
@@ -173,6 +174,19 @@ VECTORS = (Operator("isNull", "flag", "Whether the row has no vector.", _is_null
 
 def _json(value: Any) -> str:
     return exact_json.dumps(value, text_of).decode()
+
+
+_PATH_TOKEN = re.compile(
+    r"""/\*.*?(?:\*/|\Z)|\\.|(\$(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[^\s"?%$.\[\]{}()|&!=<>@#,*:+/-]+))"""
+    r"""|"[^"\\]*+(?:\\.[^"\\]*+)*+"?""",
+    re.DOTALL,
+)
+"""Comments, escapes, variables and texts of an SQL/JSON path."""
+
+
+def path_variable(path: str) -> str | None:
+    """The first variable that an SQL/JSON path names. Postgres reads it as null, so `$auc` would match every row."""
+    return next((found[1] for found in _PATH_TOKEN.finditer(path) if found[1]), None)
 
 
 def _closed(pattern: str) -> str:

@@ -57,13 +57,27 @@ async def test_a_direction_beside_a_relation_is_said_of_its_field(graph: Client)
 
 
 async def test_a_direction_is_said_at_any_depth(graph: Client) -> None:
-    query = "query($o: [DeploymentOrder!]) { deployments(first: 1000, orderBy: $o) { nodes { id } } }"
+    """Of relations within relations, at the root and below a parent; two directions are refused there too."""
+    query = """query($o: [DeploymentOrder!]) { deployments(first: 1000, orderBy: $o) { nodes { id } }
+        models(first: 100) { nodes { deployments(first: 100, orderBy: $o) { nodes { id } } } } }"""
     there = {"model": {"experiment": {"field": "BRAND", "direction": "DESC"}}}
     for term in (
         {"model": {"experiment": {"field": "BRAND"}}, "direction": "DESC"},
         {"model": {"experiment": {"field": "BRAND"}, "direction": "DESC"}},
     ):
         assert await graph.data(query, o=[term]) == await graph.data(query, o=[there])
+    least = {"model": {"experiment": {"field": "BRAND"}}}
+    assert await graph.data(query, o=[least]) != await graph.data(query, o=[there])
+    for term in (
+        {"model": {"experiment": {"field": "BRAND"}, "direction": "ASC"}, "direction": "DESC"},
+        {"model": {"experiment": {"field": "BRAND", "direction": "ASC"}}, "direction": "DESC"},
+        {"model": {"experiment": {"field": "BRAND", "direction": "ASC"}, "direction": "DESC"}},
+    ):
+        answer = await graph.ask(query, o=[term])
+        assert {error["path"][0] for error in answer["errors"]} == {"deployments", "models"}
+        for error in answer["errors"]:
+            assert error["extensions"]["argument"].startswith("orderBy[0].model")
+            assert error["extensions"]["argument"].endswith("direction")
 
 
 async def test_two_directions_of_one_term_are_refused(graph: Client) -> None:
@@ -163,6 +177,82 @@ async def test_a_bad_json_path_is_named(graph: Client, path: str) -> None:
         for error in answer["errors"]:
             assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": argument}
             assert "is not an SQL/JSON path" in error["message"]
+
+
+VARIABLES = {
+    "$x": "$x",
+    "$auc ? (@ > 0.8)": "$auc",
+    '$."a" ? (@ == $"least \\" one")': '$"least \\" one"',
+    "$.a ? (@ > $b && @ < $c)": "$b",
+    "/* $.c */ $d": "$d",
+}
+NO_VARIABLES = [
+    "$", "$.a", "strict $.a", '$."$x"', '$.a ? (@ like_regex "^x$")', "/* $x */ $.a", "$[*]",
+    '$.a\\$b ? (@ == "\\"$x")',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [*VARIABLES, *NO_VARIABLES])
+async def test_a_variable_in_a_json_path_is_refused(graph: Client, path: str) -> None:
+    """Postgres reads it as null: `$auc` for `$.auc` would match every row."""
+    asked = json.dumps(path)
+    literal = f"{{ models(where: {{hyperparameters: {{path: {asked}}}}}) {{ totalCount }} }}"
+    for query, variables in ((literal, {}), (COUNT, {"w": {"hyperparameters": {"path": path}}})):
+        answer = await graph.ask(query, **variables)
+        if path in VARIABLES:
+            (error,) = answer["errors"]
+            assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "where.hyperparameters.path"}
+            assert f"names the variable {VARIABLES[path]}, and" in error["message"]
+        else:
+            assert "errors" not in answer
+
+
+COUNT = "query($w: ModelWhere) { models(where: $w) { totalCount } }"
+NUL_INSIDE = ["\0", {"a": "\0"}, {"\0": 1}, [{"a": ["x", "\\\0"]}]]
+
+
+@pytest.mark.parametrize("value", NUL_INSIDE)
+async def test_nul_inside_json_is_refused_where_it_stands(graph: Client, value: Any) -> None:
+    error = await graph.error(COUNT, w={"or": [{"hyperparameters": {"contains": value}}]})
+    argument = "where.or[0].hyperparameters.contains"
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": argument}
+    assert error["message"] == f"{argument}: contains NUL, which text in Postgres cannot hold"
+    one = "query($v: JSON) { models(where: {hyperparameters: {contains: {in: [$v]}}}) { totalCount } }"
+    error = await graph.error(one, v=value)
+    assert error["extensions"]["argument"] == "where.hyperparameters.contains"
+    assert (await graph.data(COUNT, w={"hyperparameters": {"contains": r"\u0000"}}))["models"] == {"totalCount": 0}
+    query = """mutation($input: MoveStepInput!) { change: moveStep(input: $input) {
+        __typename ... on InvalidInput { field message } } }"""
+    input_ = {"id": "00000000-0000-4000-8000-000000000000", "to": "EXECUTING", "outputResult": value}
+    assert (await graph.data(query, input=input_))["change"] == {
+        "__typename": "InvalidInput",
+        "field": "outputResult",
+        "message": "outputResult: contains NUL, which text in Postgres cannot hold",
+    }
+
+
+NO_UUIDS = [
+    "\u0661" * 32, " " + "1" * 31, "+" + "1" * 31, "0x" + "1" * 30, "1_" * 15 + "11", "1" * 31, "\uff11" * 32, "g" * 32,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_UUIDS)
+async def test_what_is_no_uuid_is_none(graph: Client, text: str) -> None:
+    """As a value, an id and a part of a cursor: Python reads signs, underscores and digits of other scripts too."""
+    error = await graph.error("query($u: UUID!) { models(where: {rowId: {eq: $u}}) { totalCount } }", u=text)
+    assert "is not a UUID such as" in error["message"]
+    for id_ in (text, f"Model:{text}"):
+        error = await graph.error("query($id: ID!) { model(id: $id) { id } }", id=id_)
+        assert "is not a UUID; an id of Model looks like" in error["message"]
+
+
+@pytest.mark.parametrize("form", ["{}", "{{{}}}", "urn:uuid:{}"])
+async def test_forms_of_uuids(graph: Client, form: str) -> None:
+    (row,) = (await graph.data("{ models(first: 1) { nodes { id rowId } } }"))["models"]["nodes"]
+    for text in (row["rowId"], row["rowId"].upper(), row["rowId"].replace("-", "")):
+        data = await graph.data("query($u: UUID!) { models(where: {rowId: {eq: $u}}) { nodes { id } } }",
+                                u=form.format(text))  # fmt: skip
+        assert data["models"]["nodes"] == [{"id": row["id"]}]
 
 
 def reworked(cursor: str, change: Any) -> str:

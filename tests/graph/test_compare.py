@@ -16,6 +16,7 @@ import pytest
 from tests.support.changing import model_in, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
+from tests.support.executors import EXECUTORS
 
 METRICS = ("roc_auc", "rmse", "f1", "f1_score", "custom", "")
 SPLITS = ("train", "val", "test", "production", "", None)
@@ -31,9 +32,9 @@ async def own(template: Database, clone: Clone) -> AsyncIterator[Database]:
         yield copy
 
 
-@pytest.fixture(scope="module")
-async def client(own: Database) -> AsyncIterator[Client]:
-    async with serving(own.gateway_url) as client:
+@pytest.fixture(scope="module", params=EXECUTORS)
+async def client(request: pytest.FixtureRequest, own: Database) -> AsyncIterator[Client]:
+    async with serving(own.gateway_url, compiler=request.param) as client:
         yield client
 
 

@@ -11,13 +11,14 @@ from schema.catalogue.from_models import catalogue
 from tests.support.changing import change
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
+from tests.support.executors import EXECUTORS
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-async def client(own: Database) -> AsyncIterator[Client]:
-    async with serving(own.gateway_url) as client:
+@pytest.fixture(scope="module", params=EXECUTORS)
+async def client(request: pytest.FixtureRequest, own: Database) -> AsyncIterator[Client]:
+    async with serving(own.gateway_url, compiler=request.param) as client:
         yield client
 
 
@@ -48,7 +49,7 @@ async def test_an_approval_past_its_last_day_reads_expired(
     client: Client, sql: asyncpg.Connection, days: int | None, status: str, state: str
 ) -> None:
     """Wherever the state of a review is read; the last day itself is valid. The column stays as it is stored."""
-    hash_ = f"lapsing-{days}-{status}"
+    hash_ = f"lapsing-{days}-{status}-{client.compiles}"
     key = await sql.fetchval(
         "INSERT INTO expert_reviews (review_type, reviewer_id, dag_version_hash, approval_status, valid_from, "
         "valid_until) VALUES ('dag_approval', 'r', $1, $2, '2020-01-01', (now() AT TIME ZONE 'UTC')::date + $3::int) "

@@ -11,11 +11,12 @@ import pytest
 from tests.support.changing import model_in, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
+from tests.support.executors import EXECUTORS
 
 
-@pytest.fixture(scope="module")
-async def client(own: Database) -> AsyncIterator[Client]:
-    async with serving(own.gateway_url) as client:
+@pytest.fixture(scope="module", params=EXECUTORS)
+async def client(request: pytest.FixtureRequest, own: Database) -> AsyncIterator[Client]:
+    async with serving(own.gateway_url, compiler=request.param) as client:
         yield client
 
 

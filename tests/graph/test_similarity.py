@@ -278,6 +278,7 @@ async def test_an_answer_that_the_index_cut_short_says_so(world: World) -> None:
         ("embedding: $zero", "embedding", "zeros"),
         ("embedding: $huge", "embedding[7]", "32-bit"),
         ("embedding: $one, minSimilarity: 1.5", "minSimilarity", "-1 to 1"),
+        ("embedding: $one, minSimilarity: -1.0000001", "minSimilarity", "-1.0000001 is out of range"),
         ("embedding: $one, first: 1001", "first", "1000"),
         ('embedding: $one, after: "nonsense"', "after", "cursor"),
     ],
