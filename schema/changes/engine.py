@@ -131,7 +131,10 @@ class Work:
             rows.append(row)
         return rows
 
-    async def _locked(self, type_: Type, keys: Sequence[Key]) -> list[Row]:
+    async def _locked(
+        self, type_: Type, keys: Sequence[Key], where: str | None = None, placed: Sequence[Any] = ()
+    ) -> list[Row]:
+        """Locks rows, and reads those that match a predicate then; ``placed`` are the predicate's values."""
         await self.attempt.lock(type_, keys)
         # a statement after the lock sees the commits of earlier holders
         columns = {
@@ -141,10 +144,11 @@ class Work:
         }
         if (lifecycle := lifecycle_of(type_.name)) and lifecycle.lapses and lifecycle.column in columns:
             columns[STATE] = lifecycle.read("t", lambda read: self.missing.first(type_, read))
-        bind = sql.Binds()
+        bind = sql.Binds([*placed])
         shown = previews.columns(type_, self.missing) if self.request.dry_run else []
         select = ["t.xmin::text", *columns.values(), *(leaf.over("t") for leaf in shown)]
-        found = await self.transaction.run(sql.by_keys(type_, select, keys, bind), bind.values)
+        read = f"{sql.by_keys(type_, select, keys, bind)}{sql.conditions([where] if where else [])}"
+        found = await self.transaction.run(read, bind.values)
         rows = []
         for ord_, version, *values in sorted(found, key=itemgetter(0)):
             row = Row(type_, keys[ord_ - 1], version, dict(zip(columns, values, strict=False)))
@@ -155,12 +159,15 @@ class Work:
         return rows
 
     async def find(self, type_name: str, where: str, *values: Any, order: str | None = None) -> list[Row]:
-        """Locks and reads the rows ``t`` that match a predicate, in the order of their keys or in ``order``."""
+        """Locks and reads the rows ``t`` that match a predicate, in the order of their keys or in ``order``.
+
+        Rows that no longer match it once they are locked are left out.
+        """
         type_ = self.catalogue[type_name]
         key = ", ".join(f"t.{column}::text" for column in type_.key)
         by = order or ", ".join(f"t.{column}" for column in type_.key)
         found = await self.fetch(f"SELECT {key} FROM {type_.sql_name} AS t WHERE {where} ORDER BY {by}", *values)
-        return await self._locked(type_, [tuple(one) for one in found]) if found else []
+        return await self._locked(type_, [tuple(one) for one in found], where, values) if found else []
 
     async def look(self, type_: Type, keys: Sequence[Key]) -> None:
         """Locks existing rows and stores their state for the preview."""

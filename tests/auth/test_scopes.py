@@ -264,6 +264,14 @@ def test_what_is_withheld_is_what_is_named_here() -> None:
     assert {type_.name for type_ in catalogue() if missing.table(type_)} == PATIENT_TABLES
 
 
+def test_a_caller_who_may_read_everything_shares_the_plans_of_those_whom_nobody_asks() -> None:
+    lacks = Missing(tables=frozenset({"ml_experiments"}))
+    assert withholding(lacks, read_scopes()) is lacks
+    assert withholding(lacks, read_scopes() | {"change"}) is lacks
+    for scope in read_scopes():
+        assert withholding(lacks, read_scopes() - {scope}).database is lacks, scope
+
+
 async def test_views_say_what_they_read(demo_database: Database) -> None:
     views = {type_.sql_name: type_.name for type_ in catalogue() if type_.is_view and type_.select is None}
     tables = {type_.sql_name: type_.name for type_ in catalogue() if type_.select is None}

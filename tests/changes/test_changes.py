@@ -157,6 +157,17 @@ async def test_allowed_transitions_say_the_same(client: Client, sql: asyncpg.Con
         "NO_SHADOW_EVIDENCE": None
     }
     assert lifecycle["allowedTransitions"][0]["mutations"] == ["promoteModel"]
+    for ways in ("allowedTransitions", "changes"):
+        answers = [
+            await client.ask(f"query($id: ID!) {{ model(id: $id) {{ lifecycle {{ {ways} {{ {one} }} }} }} }}", id=model)
+            for one in ("blockedBy { code }", "to blockedBy { code }", "to")
+        ]
+        alone, both, without = ([*one["data"]["model"]["lifecycle"][ways]] for one in answers)
+        assert [one["blockedBy"] for one in alone] == [one["blockedBy"] for one in both], ways
+        assert [one["to"] for one in without] == [one["to"] for one in both], ways
+        assert any(one["blockedBy"] for one in alone), ways
+        costs = [one["extensions"]["cost"]["statements"] for one in answers]
+        assert costs[0] == costs[1] > costs[2], "what is not asked for is not judged"
 
 
 async def test_force_overrides_and_is_recorded(client: Client, sql: asyncpg.Connection) -> None:

@@ -14,6 +14,7 @@ import pytest
 from db.models.g11_bentoml_lifecycles import HealthStatus
 from tests.support.changing import add, change, deployed, events_of, model_in, previewed, uuid_of
 from tests.support.client import Client
+from tests.support.databases import Database, connected, waiting_backends
 from tests.support.platform_shaped import IS_PLATFORM
 
 NAN = float("nan")
@@ -830,6 +831,32 @@ async def test_the_sweep_ends_what_is_overdue_and_nothing_else(client: Client, s
     assert [node["id"] for node in result["nodes"]] == [overdue]
     nothing = await change(client, "expireOverdueReviews")
     assert [b["code"] for b in nothing["blockers"]] == ["NOTHING_OVERDUE"]
+
+
+async def test_the_sweep_leaves_an_approval_that_is_prolonged_while_it_waits(
+    client: Client, sql: asyncpg.Connection, own: Database
+) -> None:
+    """To the end of today at least: rows are judged as they are once they are locked."""
+    await change(client, "expireOverdueReviews")
+    today = datetime.now(UTC).date()
+    key, other = [
+        await sql.fetchval(
+            "INSERT INTO expert_reviews (review_type, reviewer_id, approval_status, valid_until) "
+            "VALUES ('ad_hoc_validation', 'x', 'approved', $1) RETURNING review_id",
+            today - timedelta(days=1),
+        )
+        for _ in range(2)
+    ]
+    async with connected(own.owner_url) as watching:
+        async with sql.transaction():
+            await sql.execute("UPDATE expert_reviews SET valid_until = $2 WHERE review_id = $1", key, today)
+            sweep = asyncio.create_task(change(client, "expireOverdueReviews"))
+            async with asyncio.timeout(30):
+                while not await waiting_backends(watching):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        result = await sweep
+    assert [node["id"] for node in result["nodes"]] == [f"ExpertReview:{other}"]
+    assert await sql.fetchval("SELECT approval_status FROM expert_reviews WHERE review_id = $1", key) == "approved"
 
 
 # -- compositions and studies ----------------------------------------------------------------------------------------

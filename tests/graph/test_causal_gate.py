@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from tests.support.changing import add
 from tests.support.client import Client
 from tests.support.databases import Clone, Database, connect
 from tests.support.platform_shaped import IS_PLATFORM
@@ -308,6 +309,61 @@ async def test_reviews_of_other_dags_supersede_nothing(world: World) -> None:
         assert data["dagApproval"]["state"] == expected
         stored = await world.connection.fetchval("SELECT is_dag_approved($1)", dag)
         assert IS_PLATFORM or stored == (expected == "APPROVED")
+
+
+async def test_the_reviews_of_a_dag_are_linked_one_by_one_in_their_order(world: World) -> None:
+    """Those of one time by their ids; never one before the last, or of another DAG."""
+    rows = await world.connection.fetch("SELECT review_id, dag_version_hash, created_at FROM expert_reviews")
+    expected: dict[str, tuple[str | None, str | None]] = {}
+    for dag in {row["dag_version_hash"] for row in rows}:
+        mine = sorted(
+            (row["created_at"], row["review_id"]) for row in rows if row["dag_version_hash"] == dag
+        )  # fmt: skip
+        ids = [None, *(str(id_) for _, id_ in mine), None]
+        expected |= {str(ids[at]): (ids[at - 1], ids[at + 1]) for at in range(1, len(ids) - 1)}
+    assert any(before and after for before, after in expected.values())
+    data = await world.client.data(
+        "{ expertReviews(first: 1000) { nodes { reviewId previousOfDag { reviewId } nextOfDag { reviewId } } } }"
+    )
+    found = {
+        one["reviewId"]: tuple(one[name] and one[name]["reviewId"] for name in ("previousOfDag", "nextOfDag"))
+        for one in data["expertReviews"]["nodes"]
+    }
+    assert found == expected
+
+
+async def test_roi_calculations_are_of_the_estimates_of_causal_paths(world: World) -> None:
+    """Not of an estimate of an experiment that happens to have the path's id."""
+    path, other = list(world.validations)[:2]
+    calculations = [await add(world.connection, "roi_calculations", causal_path_id=of) for of in (path, path, other)]
+    experiment = UUID(int=2)
+    await world.connection.execute(
+        "INSERT INTO causal_validations (estimate_id, estimate_source, test_type, status)"
+        " VALUES ($1, 'ml_experiments', 'bootstrap', 'passed')",
+        experiment,
+    )
+    calculations.append(await add(world.connection, "roi_calculations", causal_path_id=experiment))
+    try:
+        data = await world.client.data(
+            """query($path: ID!, $experiment: ID!, $of: [UUID!]) {
+                 path: estimate(id: $path) { roiCalculations { totalCount nodes { estimate { estimateId } } } }
+                 experiment: estimate(id: $experiment) { estimateSource roiCalculations { totalCount } }
+                 roiCalculations(where: { causalPathId: { in: $of } }) {
+                   nodes { causalPathId estimate { estimateId } } } }""",
+            path=str(path), experiment=str(experiment), of=[str(path), str(experiment)],
+        )  # fmt: skip
+    finally:
+        await world.connection.execute("DELETE FROM roi_calculations WHERE calculation_id = ANY ($1)", calculations)
+        await world.connection.execute("DELETE FROM causal_validations WHERE estimate_id = $1", experiment)
+    assert data["path"]["roiCalculations"] == {
+        "totalCount": 2, "nodes": [{"estimate": {"estimateId": str(path)}}] * 2,
+    }  # fmt: skip
+    assert data["experiment"]["roiCalculations"]["totalCount"] == 0
+    linked = {
+        one["causalPathId"]: one["estimate"] and one["estimate"]["estimateId"]
+        for one in data["roiCalculations"]["nodes"]
+    }
+    assert linked == {str(path): str(path), str(experiment): None}
 
 
 async def test_estimates_have_all_the_power_of_lists(world: World) -> None:

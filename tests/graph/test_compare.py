@@ -45,8 +45,10 @@ async def sql(own: Database) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def measured(sql: asyncpg.Connection, rng: random.Random, places: list[Key]) -> tuple[str, dict[Key, Decimal]]:
-    """A model that was measured up to three times at each of these places, and the newest value of each."""
+async def measured(
+    sql: asyncpg.Connection, rng: random.Random, places: list[Key]
+) -> tuple[str, dict[Key, tuple[Decimal, datetime]]]:
+    """A model that was measured up to three times at each of these places, with the newest value and time of each."""
     model = await model_in(sql, "staging", model_name=uuid.uuid4().hex)
     newest = {}
     rows = []
@@ -54,7 +56,7 @@ async def measured(sql: asyncpg.Connection, rng: random.Random, places: list[Key
         days = rng.sample(range(100), rng.choice((1, 1, 2, 3)))
         values = {day: Decimal(rng.randrange(10**6)) / 10**6 for day in days}
         rows += [(uuid_of(model), *place, value, DAY + timedelta(day)) for day, value in values.items()]
-        newest[place] = max((row for row in rows if row[1:4] == place), key=lambda row: row[5])[4]
+        newest[place] = max((row for row in rows if row[1:4] == place), key=lambda row: row[5])[4:]
     rng.shuffle(rows)
     await sql.executemany(
         "INSERT INTO ml_performance_metrics (model_id, metric_name, data_split, segment, metric_value, measured_at) "
@@ -99,8 +101,9 @@ async def test_every_metric_of_either_side_beside_its_own_kind(
         assert found.keys() == mine.keys() | theirs.keys()
         for key, row in found.items():
             for name, time, newest in (("value", "measuredAt", mine), ("otherValue", "otherMeasuredAt", theirs)):
-                assert row[name] == (pytest.approx(float(newest[key])) if key in newest else None)
-                assert (row[time] is None) == (key not in newest)
+                value, measured_at = newest.get(key, (None, None))
+                assert row[name] == (None if value is None else pytest.approx(float(value)))
+                assert (row[time] and datetime.fromisoformat(row[time])) == measured_at
             assert (row["difference"] is None) == (key not in mine or key not in theirs)
 
 

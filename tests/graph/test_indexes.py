@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from db.attach import facts
@@ -109,6 +111,38 @@ def test_rows_of_a_view_without_a_value_of_their_table_are_read_by_themselves() 
     )
     assert [term.apart for term in few] == [False] * 3
     assert [term.apart for term in many] == [True, False, False]
+
+
+@pytest.mark.parametrize("nulls_first", [False, True], ids=["nulls last", "nulls first"])
+@pytest.mark.parametrize("descending", [False, True], ids=["ascending", "descending"])
+async def test_pages_by_an_index_with_the_nulls_at_the_other_end_meet_every_row_once(
+    demo_database: Database, *, descending: bool, nulls_first: bool
+) -> None:
+    """Behind the last row with a value, and behind each without one."""
+    rows = (
+        "(SELECT md5(n::text)::uuid AS id, CASE WHEN n % 3 > 0 THEN n % 4 END::numeric AS error_rate "
+        "FROM generate_series(1, 17) AS n)"
+    )
+    head, *rest = by("error_rate", descending=descending, nulls_first=nulls_first)
+    order = (replace(head, apart=True), *rest)
+    connection = await connect(demo_database.gateway_url)
+    way = "DESC" if descending else "ASC"
+    expected = await connection.fetch(
+        f"SELECT t.error_rate::text, t.id::text FROM {rows} t "
+        f"ORDER BY t.error_rate {way} NULLS {'FIRST' if nulls_first else 'LAST'}, t.id {way}"
+    )
+    for size in (1, 2, 5):
+        found: list[tuple[str | None, ...]] = []
+        more = True
+        while more:
+            bind = sql.Binds()
+            at = sql.Page(order, size, found[-1] if found else None)
+            text = sql.page(rows, ["t.error_rate::text AS f0", "t.id::text AS f1"], at, bind)
+            page = [tuple(row)[:2] for row in await connection.fetch(text, *bind.values)]
+            more = len(page) == size and len(found) <= len(expected)
+            found += page
+        assert found == [tuple(row) for row in expected], size
+    await connection.close()
 
 
 def test_what_an_index_serves_as_it_is_is_asked_as_before() -> None:

@@ -36,3 +36,24 @@ async def test_all_rows_but_itself_are_similar_to_a_row(
     edges = data[root]["edges"]
     assert {edge["node"]["id"] for edge in edges} == vectors.keys() - {id_}
     assert [edge["score"] for edge in edges] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("root", ["similarEpisodes", "similarKnowledge"])
+async def test_a_page_of_no_rows_is_no_error(demo: Client, root: str) -> None:
+    """It counts the rows, and says that there are more."""
+    argument, rows, vector = {
+        "similarEpisodes": ("episodeId", "composerEpisodes", "queryEmbedding"),
+        "similarKnowledge": ("knowledgeId", "experimentKnowledgeEntries", "embedding"),
+    }[root]
+    read = f"{{ {rows}(first: 1, where: {{ {vector}: {{ isNull: false }} }}) {{ nodes {{ id }} }} }}"
+    (one,) = (await demo.data(read))[rows]["nodes"]
+    data = await demo.data(
+        f"query($id: ID!) {{ none: {root}({argument}: $id, first: 0) {{ totalCount edges {{ score }} "
+        f"pageInfo {{ hasNextPage endCursor }} }} some: {root}({argument}: $id, first: 1) {{ totalCount }} }}",
+        id=one["id"],
+    )
+    assert data["none"] == {
+        "totalCount": data["some"]["totalCount"],
+        "edges": [],
+        "pageInfo": {"hasNextPage": True, "endCursor": None},
+    }

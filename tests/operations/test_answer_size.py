@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.operations.service import OperationService
+from schema.catalogue.value_sizes import Room
 from tests.support.client import Client, serving
-from tests.support.databases import Database
+from tests.support.databases import Database, connect
 from tests.support.executors import EXECUTORS
 from tests.support.plans import Statement
 
@@ -63,6 +64,31 @@ async def test_rows_by_their_ids_count_together(small: Client, demo: Client) -> 
     many = (ids * 10)[:100]
     assert (await small.error(query, ids=many))["code"] == "ANSWER_LIMIT"
     assert len((await small.data(query, ids=ids[:5]))["nodes"]) == 5
+
+
+@pytest.mark.parametrize("most", [1, 99, 100, 101])
+@pytest.mark.parametrize("size", [0, 1, 2, 50, 100, 101, 1000])
+def test_the_fewest_rows_that_are_too_large(most: int, size: int) -> None:
+    """One fewer still has room, as far as their keys say: a list that was cut there would look whole."""
+    found = Room(most).rows(size)
+    assert (found - 1) * max(size, 1) <= most < found * max(size, 1)
+
+
+async def test_no_more_rows_are_read_below_parents_than_are_too_large(
+    demo_database: Database, recorded: list[Statement]
+) -> None:
+    """By the loaders; a compiled statement measures the rows itself."""
+    async with serving(demo_database.gateway_url, max_answer_bytes=LIMIT, compiler=False) as small:
+        endpoint: OperationService = small.app.state.graphql
+        endpoint.planner.learn_facts(replace(endpoint.access.facts, rows={}))
+        error = await small.error("{ bentoServices(first: 50) { nodes { metrics(first: 990) { nodes { id } } } } }")
+    assert error["code"] == "ANSWER_LIMIT"
+    (statement,) = [one for one in recorded if "ml_bentoml_serving_metrics" in one.text]
+    connection = await connect(demo_database.gateway_url)
+    rows = await connection.fetch(statement.text, *statement.values)
+    total = await connection.fetchval("SELECT count(*) FROM ml_bentoml_serving_metrics")
+    await connection.close()
+    assert 0 < len(rows) <= LIMIT // len('"id":') + 1 < total
 
 
 SMALL = {

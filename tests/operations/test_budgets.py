@@ -271,10 +271,16 @@ async def test_redis_is_away_and_comes_back(
             await asyncio.sleep(0.06)
         assert caplog.text.count("Redis is away, each worker keeps budgets of its own: ConnectionError: ") == 1
         assert redis.url not in caplog.text
+        assert "Redis is back" not in caplog.text
         redis.start()
         await asyncio.sleep(0.06)
         assert (await budget(client))["remaining"] == 91  # the new Redis is empty
-        assert caplog.text.count("Redis is back") == 1
+        for _ in range(2):
+            assert caplog.text.count("Redis is back") == 1
+            await budget(client)
+        redis.stop()
+        assert (await budget(client))["limit"] == 100
+        assert caplog.text.count("Redis is away") == 2
 
 
 async def test_redis_that_hangs_is_not_waited_for(demo_database: Database, redis: RedisServer) -> None:
