@@ -47,6 +47,7 @@ _OUT_OF_SPACE = {"53100", "53200", "53400"}
 """A full disk, no more memory, and a limit of the server's settings, such as that of temporary files."""
 _LOGIN_REFUSED = ("28", "3D")
 OUT_OF_RANGE = "22003"
+INVALID_TEXT = "22P02"
 """A number that its type cannot have, such as the sum of numbers that are far from zero."""
 CARDINALITY = "21000"
 """Several rows where a key should have found one."""
@@ -64,7 +65,7 @@ _OF_DATA = ("21", "22", "38", "39", "58", "P0", "XX001", "XX002")
 """Classes of what is stored, and of functions over it: cardinality, values, routines, files, PL/pgSQL, damaged rows."""
 _FOREIGN = "HV"
 """The class of foreign data wrappers."""
-_UNREADABLE = {"22P02", "22007", "22008", OUT_OF_RANGE, "22021", "22P05", "2201B", "54001"}
+_UNREADABLE = {INVALID_TEXT, "22007", "22008", OUT_OF_RANGE, "22021", "22P05", "2201B", "54001"}
 """A text that is not a value of its type, or is nested too deeply to be parsed."""
 _UNPLANNABLE = ("42", "3F", "22", "55", "HV")
 """Classes: rights, and missing or different objects, schemas, values of enums; states of objects; foreign tables."""
@@ -228,9 +229,9 @@ def is_of_server(error: BaseException) -> bool:
     return diagnostics(error).severity == "ERROR"
 
 
-def is_out_of_range(error: BaseException) -> bool:
-    """Whether the result of a computation is no number of its type."""
-    return sqlstate(error) == OUT_OF_RANGE
+def is_no_value(error: BaseException) -> bool:
+    """Whether the result of a computation, or a text, is no value of its type."""
+    return sqlstate(error) in {OUT_OF_RANGE, INVALID_TEXT}
 
 
 def plan_is_stale(error: BaseException) -> bool:

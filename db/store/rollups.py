@@ -3,8 +3,9 @@
 `db.base.rollups` describes them. A refresh step is one transaction with one snapshot: it aggregates marked units and
 deletes their marks; marks of transactions that the snapshot does not see remain.
 
-A unit one of whose sums is out of the range of its type keeps a mark with the error: its rows are read. It is tried
-again when it, or another unit of the same longest unit, is written.
+A unit one of whose sums is out of the range of its type, or that has a key stored as a text that is no value of the
+key's type, keeps a mark with the error: its rows are read. It is tried again when it, or another unit of the same
+longest unit, is written.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Table, text
+from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,21 +25,23 @@ from db.base import sketches
 from db.base.quoting import identifier, literals
 from db.base.rollups import FIRST, LAST, Rollup, TimeUnit
 from db.base.sums import PARTS, TRIGGER, measures, rollups, sketch_columns, stored_measures, sums_table
-from db.base.vocabulary import OWN_SCHEMA
-from db.engine.errors import diagnostics, is_out_of_range
+from db.base.system_catalog import DOMAINS
+from db.base.vocabulary import OWN_SCHEMA, Entity
+from db.engine.errors import diagnostics, is_no_value
 
+_DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
 SETTLED = "1 minute"
 """Delay after the end of a unit before it is aggregated; until then its rows are read."""
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('e2i gateway rollups'))")
-_TABLE_STATE = text("""
+_TABLE_STATE = text(f"""
     SELECT s.stores IS NOT NULL AND NOT c.relispartition AS plain,
         EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = ANY (s.stores::regclass[])) AS subscribed,
         ARRAY(
             SELECT attname::text FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
         ) AS names,
         EXISTS (
-            SELECT FROM pg_attribute
-            WHERE attrelid = c.oid AND attname = :time AND atttypid = 'timestamptz'::regtype
+            SELECT FROM pg_attribute LEFT JOIN {DOMAINS} AS d ON d.oid = atttypid
+            WHERE attrelid = c.oid AND attname = :time AND coalesce(d.base, atttypid) = 'timestamptz'::regtype
         ) AS timed,
         EXISTS (
             SELECT FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
@@ -297,12 +301,12 @@ async def step(connection: AsyncConnection, table: Table, rollup: Rollup, most: 
 
 
 async def _sum_up_possible(connection: AsyncConnection, sums: _Sums, units: Sequence[datetime]) -> dict[datetime, str]:
-    """Sums up the units whose sums are in the range of their types. Returns the others, with the error."""
+    """Sums up the units whose keys and sums are values of their types. Returns the others, with the error."""
     try:
         async with connection.begin_nested():
             await _sum_up(connection, sums, units)
     except DBAPIError as error:
-        if not is_out_of_range(error):
+        if not is_no_value(error):
             raise
         if len(units) == 1:
             return {units[0]: diagnostics(error).words}
@@ -335,10 +339,11 @@ class _Sums:
             *(identifier(one.name) for one in counted),
         ]
         self._sketch_columns = [identifier(own) for name in self._sketched for own in sketch_columns(name)]
-        labels = (f"t.{identifier(key)}{'::text' if _is_label(table, key) else ''}" for key in rollup.keys)
+        kinds = Entity.metadata.tables[f"{OWN_SCHEMA}.{sums_table(table.name)}"].c
+        read = (f"t.{identifier(key)}::{kinds[key].type.compile(_DIALECT)}" for key in rollup.keys)
         needed = dict.fromkeys([*columns, *self._sketched, *(name for one in counted for name in one.columns)])
         self._read = [
-            *(f"{label} AS {key}" for label, key in zip(labels, self._keys, strict=True)),
+            *(f"{value} AS {key}" for value, key in zip(read, self._keys, strict=True)),
             *(f"t.{identifier(name)}" for name in needed if name not in rollup.keys),
         ]
         self._of_rows = [
@@ -414,7 +419,3 @@ class _Sums:
 def _combining(part: str) -> str:
     """The aggregate function that combines partial sums."""
     return part if part in {"min", "max"} else "sum"
-
-
-def _is_label(table: Table, key: str) -> bool:
-    return hasattr(table.c[key].type, "enums")

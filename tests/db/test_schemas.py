@@ -9,8 +9,10 @@ from pydantic import ValidationError
 
 from db.attach.attach import attach, check
 from db.attach.detach import detach
+from db.base.current_state import current_states
 from db.engine.url import database_url, with_schemas
 from db.migrations import setup
+from db.store import current_state
 from db.store.grants import role_sql
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import as_sql
@@ -20,6 +22,7 @@ from schema.execution.explain import explain
 from tests.support.changing import change
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connected, execute
+from tests.support.plans import recording
 from tests.support.rollups import make, sum_up
 
 pytestmark = pytest.mark.migrated("its tables are moved to other schemas")
@@ -198,6 +201,40 @@ async def test_rollups_are_kept_in_another_schema(written: Database) -> None:
         found = await kept.ask(query)
         assert found["extensions"].get("rollup") is (True if kept.compiles else None)
         assert found["data"] == await plain.data(query)
+
+
+async def test_current_state_is_stored_of_another_schema(written: Database) -> None:
+    url = there(written.gateway_url)
+    async with setup.connect(there(written.admin_url)) as connection, connection.begin():
+        (told,) = await current_state.make(connection)
+    assert "from now on" in told
+
+    async def refreshed() -> None:
+        async with setup.connect(url) as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            for state in current_states():
+                async with connection.begin():
+                    made = await current_state.step(connection, state, 10_000)
+                assert made is not None
+
+    query = "{ modelHealths(first: 50) { totalCount nodes { modelId healthStatus activeAlerts } } }"
+    async with connected(written.admin_url) as sql, serving(url) as plain:
+        await refreshed()
+        assert await sql.fetchval("SELECT state FROM gateway.current_states") == "ready"
+        async with serving(url, current_state=True) as kept:
+            for write in (
+                "UPDATE registry.ml_monitoring_alerts SET status = 'active'",
+                "DELETE FROM registry.ml_performance_metrics",
+            ):
+                for _ in range(2):  # with models marked, and without
+                    with recording() as sent:
+                        assert await kept.data(query) == await plain.data(query)
+                    assert any("gateway.current_ml_" in one.text for one in sent)
+                    await refreshed()
+                    assert await sql.fetchval("SELECT count(*) FROM gateway.state_marks") == 0
+                await sql.execute(write)
+                assert await sql.fetchval("SELECT count(*) FROM gateway.state_marks") > 0
+            assert await kept.data(query) == await plain.data(query)
 
 
 @pytest.mark.parametrize("names", ["", "ml,", "ml,ml", "gateway", 'a"b', "public,extensions"])

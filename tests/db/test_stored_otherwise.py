@@ -12,6 +12,8 @@ import pytest
 
 from db.attach.attach import check
 from db.base.lifecycles import lifecycles_of
+from db.migrations import setup
+from db.store import current_state
 from db.store.alerts import AlertsLook
 from schema.catalogue.catalogue import Type
 from schema.catalogue.from_models import catalogue
@@ -20,6 +22,7 @@ from tests.changes.test_offered_changes import OFFERED, ROWS, given, tried
 from tests.changes.test_offered_changes import TYPES as CHANGED
 from tests.graph.test_every_table import TYPES, everything
 from tests.graph.test_golden import QUERIES
+from tests.support import rollups
 from tests.support.changing import add, change
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connected
@@ -342,3 +345,66 @@ async def test_new_alerts_are_noticed(worlds: Worlds) -> None:
             await look.step(sql)
         seen = "SELECT count(*) FROM ml_monitoring_alerts AS a JOIN gateway.alerts_seen AS s ON s.alert_id = a.id::uuid"
         assert await sql.fetchval(seen) == await sql.fetchval("SELECT count(*) FROM ml_monitoring_alerts")
+
+
+@pytest.fixture
+async def changed(demo_template: Database, clone: Clone, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """The demo data stored otherwise, for a test that makes something."""
+    async with clone(demo_template) as copy:
+        async with connected(copy.admin_url) as sql:
+            await sql.execute(WORLDS[request.param])
+        yield copy
+
+
+@pytest.mark.parametrize("changed", WORLDS, indirect=True)
+async def test_rollups_are_those_of_the_rows(changed: Database) -> None:
+    """Keys and times of sums have the models' types, whatever the table has."""
+    assert all("from now on" in told for told in await rollups.make(changed.owner_url))
+    async with connected(changed.admin_url) as sql:
+        await sql.execute("UPDATE ml_bentoml_serving_metrics SET requests_total = requests_total + 1 "
+                          "WHERE id = (SELECT id FROM ml_bentoml_serving_metrics LIMIT 1)")  # fmt: skip
+        service = await sql.fetchval("SELECT service_id::text FROM ml_bentoml_serving_metrics LIMIT 1")
+    await rollups.sum_up(changed.gateway_url)
+    by_service = "groupBy: [{ field: SERVICE_ID }]) { count requestsTotal { sum } group { serviceId } }"
+    by_day = "groupBy: [{ field: RECORDED_AT, bucket: DAY }]) { count requestsTotal { sum } group { recordedAt } }"
+    queries = (
+        f"{{ servingMetrics {{ aggregate({by_service} }} }}",
+        f'{{ servingMetrics(where: {{ serviceId: {{ eq: "{service}" }} }}) {{ aggregate({by_day} }} }}',
+        "{ bentoServices { nodes { id metrics { aggregate { count requestsTotal { sum } } } } } }",
+        "{ observabilitySpans { aggregate(groupBy: [{ field: AGENT_NAME }]) { count group { agentName } } } }",
+    )
+    async with serving(changed.gateway_url, rollups=True) as kept, serving(changed.gateway_url) as plain:
+        for query in queries:
+            found = await kept.ask(query)
+            assert found.get("data") == await plain.data(query), (query, found)
+            assert bool(found["extensions"].get("rollup")) is kept.compiles, query
+
+
+@pytest.mark.parametrize("changed", ["text ids"], indirect=True)
+async def test_a_unit_with_a_text_that_is_no_key_stays_marked(changed: Database) -> None:
+    """The others are summed up, until it is corrected."""
+    await rollups.make(changed.owner_url)
+    async with connected(changed.admin_url) as sql:
+        of_one = "UPDATE ml_bentoml_serving_metrics SET service_id = $1 WHERE id = $2"
+        row = await sql.fetchrow("SELECT id, service_id FROM ml_bentoml_serving_metrics LIMIT 1")
+        await sql.execute(of_one, "no uuid", row["id"])
+        await rollups.sum_up(changed.gateway_url)
+        failed = "SELECT count(*), max(error) FROM gateway.rollup_marks WHERE error IS NOT NULL"
+        count, error = await sql.fetchrow(failed)
+        assert (count, "no uuid" in error) == (1, True)
+        assert await sql.fetchval("SELECT count(*) > 50 FROM gateway.rollup_ml_bentoml_serving_metrics")
+        await sql.execute(of_one, row["service_id"], row["id"])
+        await rollups.sum_up(changed.gateway_url)
+        assert (await sql.fetchrow(failed))[0] == 0
+
+
+@pytest.mark.parametrize("changed", WORLDS, indirect=True)
+async def test_no_state_is_stored_of_models_without_uuids(changed: Database) -> None:
+    """It is said why, and lists are answered as by the views."""
+    async with setup.connect(changed.admin_url) as connection, connection.begin():
+        (told,) = await current_state.make(connection)
+    assert "no state is stored: " in told
+    assert "no uuid" in told
+    query = "{ modelHealths(first: 50) { totalCount nodes { modelId healthStatus activeAlerts } } }"
+    async with serving(changed.gateway_url, current_state=True) as kept, serving(changed.gateway_url) as plain:
+        assert await kept.data(query) == await plain.data(query)

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,11 +16,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.base.current_state import CurrentState, current_states, stored_views
+from db.base.vocabulary import Entity
+from db.embedded.server import GATEWAY_ROLE
 from db.engine.engine import create_engine
 from db.engine.url import database_url
+from db.migrations.partition import partition
 from db.migrations.setup import connect
 from db.store import current_state as store
+from db.store.partitions import Month
 from gateway.operations import current_state as upkeep
+from tests.support.callers import JWT, calling, token
 from tests.support.client import Client, serving
 from tests.support.current_state import fill
 from tests.support.databases import Database
@@ -28,6 +34,7 @@ from tests.webhooks.receivers import became
 
 MODELS = 60
 STORED = "current_ml_"
+MEASURED = "ml_performance_metrics"
 
 
 @pytest.fixture(autouse=True)
@@ -228,6 +235,107 @@ async def test_rows_by_other_definitions_are_neither_read_nor_refreshed(
     query = "{ modelHealths(first: 20) { nodes { modelId healthStatus } } }"
     async with both(database) as (kept, plain):
         assert await kept.data(query) == await plain.data(query)
+    assert "from now on" in (await make(database))[0]
+
+
+async def answer(client: Client, query: str) -> Any:
+    """The data, in which a number that JSON lacks is null."""
+    return (await client.ask(query))["data"]
+
+
+@pytest.mark.parametrize(
+    "table", ["ml_model_registry", "ml_drift_history", "ml_monitoring_alerts", "ml_performance_metrics"]
+)
+async def test_rows_that_policies_hide_are_not_in_what_is_stored(
+    database: Database, sql: asyncpg.Connection, table: str
+) -> None:
+    """Policies that come later, also while a gateway has its statements planned: the view answers, under them."""
+    await fill(sql, 10, 2)
+    await sql.execute("UPDATE ml_monitoring_alerts SET status = 'active'")
+    await make(database)
+    await refreshed(database)
+    health, drift = (f"{{ {field}(first: 50) {{ totalCount nodes {{ {FIELDS[field]} }} }} }}" for field in FIELDS)
+    async with both(database) as (kept, plain):
+        before = [await answer(kept, query) for query in (health, drift)]
+        await sql.execute(f"CREATE POLICY hide ON {table} TO {GATEWAY_ROLE} USING (false)")
+        await sql.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        after = [await answer(kept, query) for query in (health, drift)]
+        assert after == [await answer(plain, query) for query in (health, drift)]
+        assert after != before, "the policy hides something"
+        await refreshed(database)
+        assert await sql.fetchval("SELECT state FROM gateway.current_states") == "broken"
+        assert [await answer(kept, query) for query in (health, drift)] == after
+    async with serving(database.gateway_url, current_state=True, rls=True, **JWT) as policed:
+        with recording() as sent:
+            await calling(policed, token("viewer")).ask(health)
+        assert not any(STORED in one.text for one in sent), "callers with roles of their own have no rights on it"
+
+
+async def test_why_no_state_is_stored(database: Database, sql: asyncpg.Connection) -> None:
+    """Each reason is said by the command, and nothing is left of the attempt; lists are answered off the views."""
+    await fill(sql, 10, 2)
+
+    async def refused(reason: str) -> None:
+        (sentence,) = await make(database)
+        assert sentence.startswith("ml_model_registry: no state is stored: ")
+        assert reason in sentence
+        assert await sql.fetchval("SELECT count(*) FROM pg_trigger WHERE starts_with(tgname, 'e2i_state')") == 0
+        assert await sql.fetchval("SELECT count(*) FROM gateway.current_states") == 0
+        async with both(database) as (kept, plain):
+            query = "{ modelHealths(first: 20) { totalCount nodes { modelId activeAlerts } } }"
+            assert (await kept.ask(query)).get("data") == (await plain.ask(query)).get("data")
+
+    await sql.execute("ALTER TABLE ml_performance_metrics RENAME TO elsewhere")
+    await refused("the database has no table ml_performance_metrics")
+    await sql.execute("ALTER TABLE elsewhere RENAME TO ml_performance_metrics")
+    await sql.execute("CREATE TABLE heir () INHERITS (ml_monitoring_alerts)")
+    await refused("its writes cannot be followed")
+
+
+@pytest.mark.migrated("it is partitioned by the migrations' command")
+async def test_partitions_are_followed(database: Database, sql: asyncpg.Connection) -> None:
+    """Whatever name a statement writes by, and whoever takes partitions away."""
+    await fill(sql, MODELS, 3)
+    await partition(database.owner_url, [MEASURED])
+    await make(database)
+    assert "are stored" in (await make(database))[0], "what is stored is not made again"
+    await refreshed(database)
+    newest = await sql.fetchval(f"SELECT max(measured_at) FROM {MEASURED}")
+    part = Month.of(newest).partition(Entity.metadata.tables[MEASURED])
+    assert await sql.fetchval(f"SELECT count(*) FROM {part}") > MODELS
+    health = f"{{ modelHealths(first: 100) {{ totalCount nodes {{ {FIELDS['modelHealths']} }} }} }}"
+    async with both(database) as (kept, plain):
+
+        async def compared(*, state: str) -> None:
+            for _ in range(2):
+                with recording() as sent:
+                    found = await answer(kept, health)
+                assert found == await answer(plain, health)
+                assert any(STORED in one.text for one in sent)
+                await refreshed(database)
+            assert await sql.fetchval("SELECT state FROM gateway.current_states") == state
+            if state == "ready":
+                assert await sql.fetchval("SELECT count(*) FROM gateway.state_marks") == 0
+
+        await compared(state="ready")
+        for name in (MEASURED, part):
+            await sql.execute(f"UPDATE {name} SET is_degraded = NOT is_degraded")
+            assert await sql.fetchval("SELECT count(DISTINCT key) FROM gateway.state_marks") > MODELS / 2
+            await compared(state="ready")
+            await sql.execute(
+                f"INSERT INTO {name} (model_id, metric_name, metric_value, measured_at, is_degraded) "
+                "SELECT id, 'roc_auc', 0.1, $1, true FROM ml_model_registry ORDER BY id LIMIT 5",
+                newest,
+            )
+            await compared(state="ready")
+            await sql.execute(f"DELETE FROM {name} WHERE metric_value = 0.1")
+            await compared(state="ready")
+        await partition(database.owner_url, [], 5)
+        await compared(state="ready")
+        await sql.execute(f"TRUNCATE {part}")
+        await compared(state="ready")
+        await sql.execute(f"ALTER TABLE {MEASURED} DETACH PARTITION {part}")
+        await compared(state="broken")
     assert "from now on" in (await make(database))[0]
 
 
