@@ -26,7 +26,7 @@ run: $(VENV)/run ## Serve the graph: the demo on an embedded Postgres, or the da
 test: $(VENV)/dev ## Run all tests, on a Postgres of their own
 	$(BIN)/python -m pytest $(AGAIN) $(SPREAD)
 
-test-quick: $(VENV)/dev ## Run the tests without browsers, drills and whatever else is slow: one to three minutes
+test-quick: $(VENV)/dev ## Run the tests without browsers, drills and whatever else is slow: about two minutes
 	$(BIN)/python -m pytest $(AGAIN) $(SPREAD) -m 'not slow'
 
 # The files of tests by the ends of their names, whichever room they stand in

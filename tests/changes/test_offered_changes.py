@@ -17,6 +17,8 @@ from tests.changes.test_lifecycles import sample
 from tests.support.changing import RESULT
 from tests.support.client import Client
 
+pytestmark = pytest.mark.slow
+
 TYPES = sorted(
     type_.name
     for type_ in catalogue()
@@ -56,7 +58,6 @@ async def tried(client: Client, one: Mutation, input_: dict[str, Any]) -> dict[s
     return result
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TYPES)
 async def test_what_nothing_blocks_changes_something_and_the_rest_is_refused(name: str, demo: Client) -> None:
     type_ = catalogue()[name]

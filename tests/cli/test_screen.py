@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from db.attach.report import attach_and_tell
 from db.engine.url import database_url
 from gateway.doctor.examine import examine
 from gateway.doctor.findings import as_text
 from gateway.settings import Settings
 from tests.support.databases import Clone, Database
+
+pytestmark = pytest.mark.slow
 
 ROWS, COLUMNS = 24, 80
 

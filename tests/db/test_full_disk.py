@@ -8,6 +8,8 @@ from tests.support.changing import add
 from tests.support.client import serving
 from tests.support.databases import Clone, Database, connected, execute
 
+pytestmark = pytest.mark.slow
+
 ROWS = "{ servingMetrics(first: 3) { nodes { id } } }"
 SORTED = (
     "{ servingMetrics(first: 1000, orderBy: [{ field: P99_LATENCY_MS }]) { nodes { id recordedAt p99LatencyMs } } }"

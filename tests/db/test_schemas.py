@@ -25,7 +25,7 @@ from tests.support.databases import Clone, Database, connected, execute
 from tests.support.plans import recording
 from tests.support.rollups import make, sum_up
 
-pytestmark = pytest.mark.migrated("its tables are moved to other schemas")
+pytestmark = [pytest.mark.slow, pytest.mark.migrated("its tables are moved to other schemas")]
 
 SCHEMAS = ("registry", "ml")
 MOVE = """

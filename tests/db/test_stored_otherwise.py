@@ -28,6 +28,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connected
 from tests.support.recording import record, write
 
+pytestmark = pytest.mark.slow
+
 ASKED = ("Experiment", "Model", "Feature", "Deployment", "ExpertReview", "ComposerEpisode")
 """Types whose columns have all kinds: keys, enums, numbers, times, dates, JSON, vectors, lists of texts and UUIDs."""
 
@@ -233,7 +235,6 @@ def literal(value: Any, kind: str) -> str:
     return str(value) if enums else '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-@pytest.mark.slow
 @THOROUGH
 @pytest.mark.parametrize("type_", TYPES, ids=lambda type_: type_.name)
 async def test_all_fields_relations_guards_and_states_are_read(worlds: Worlds, type_: Type) -> None:
@@ -241,14 +242,12 @@ async def test_all_fields_relations_guards_and_states_are_read(worlds: Worlds, t
     await same(worlds, f"{{ {type_.plural}(first: 8) {{ totalCount nodes {{ {every} }} }} }}")
 
 
-@pytest.mark.slow
 @THOROUGH
 @pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
 async def test_golden_queries(worlds: Worlds, path: Path) -> None:
     await same(worlds, path.read_text())
 
 
-@pytest.mark.slow
 @THOROUGH
 @pytest.mark.parametrize("name", CHANGED)
 async def test_every_change_is_tried(worlds: Worlds, name: str) -> None:

@@ -14,6 +14,8 @@ from schema.catalogue.from_models import catalogue
 from tests.support.client import Client, serving
 from tests.support.databases import MISSING_COLUMN, Clone, Database
 
+pytestmark = pytest.mark.slow
+
 
 def required(type_: Type) -> bool:
     """Whether its rows are reached by arguments only."""
@@ -63,7 +65,6 @@ def named(type_: Type) -> str:
     return type_.name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("type_", TYPES, ids=named)
 async def test_every_field_on_demo_data(type_: Type, demo: Client) -> None:
     data = await demo.data(f"{{ {type_.plural}(first: 20) {{ totalCount nodes {{ {everything(type_)} }} }} }}")
@@ -72,7 +73,6 @@ async def test_every_field_on_demo_data(type_: Type, demo: Client) -> None:
     assert all(node["id"].startswith(f"{type_.name}:") for node in nodes if type_.is_node)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("type_", TABLES, ids=named)
 async def test_every_column_and_relation_has_a_value_somewhere(type_: Type, demo: Client) -> None:
     """Demo data exercise what they can: a relation of which no row has anything shows nothing to anybody."""
@@ -84,7 +84,6 @@ async def test_every_column_and_relation_has_a_value_somewhere(type_: Type, demo
     assert empty - views == set()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("type_", NODES, ids=named)
 async def test_a_row_is_found_again_by_its_id_and_as_a_node(type_: Type, demo: Client) -> None:
     data = await demo.data(f"{{ {type_.plural}(first: 3) {{ nodes {{ id }} }} }}")
@@ -101,7 +100,6 @@ async def test_a_row_is_found_again_by_its_id_and_as_a_node(type_: Type, demo: C
         assert found["node"] == {"id": id_, "__typename": type_.name}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("type_", TYPES, ids=named)
 async def test_every_field_on_the_attached_database(type_: Type, attached: Client) -> None:
     """What the platform's database lacks answers with one named error a field; everything else answers."""

@@ -15,6 +15,8 @@ import pytest
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
 
+pytestmark = pytest.mark.slow
+
 EDGES: dict[str, list[str]] = {
     "LINKED_TO": [
         "TrainingRun ml_training_runs.id mlflow_run_id > Model ml_model_registry.id mlflow_run_id",
@@ -155,7 +157,6 @@ async def client(sql: tuple[Database, asyncpg.Connection]) -> AsyncIterator[Clie
         yield client
 
 
-@pytest.mark.slow
 async def test_walks_are_those_of_the_dictionary(client: Client, sql: tuple[Database, asyncpg.Connection]) -> None:
     rng, (_, connection) = random.Random(20), sql
     ends = "SELECT upstream FROM edge UNION SELECT downstream FROM edge"

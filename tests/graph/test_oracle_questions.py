@@ -20,6 +20,8 @@ from tests.support.databases import Clone, Database, connect
 from tests.support.executors import EXECUTORS
 from tests.support.oracle import percentile
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 AGENTS = [("causal_impact", "causal_analytics"), ("drift_monitor", "monitoring"), ("causal_impact", "monitoring")]
 SEVERITIES = ["none", "low", "medium", "high", "critical"]
@@ -165,7 +167,6 @@ def by_agent(nodes: list[Row]) -> dict[tuple[str, str], Row]:
     return {(node.pop("agentName"), node.pop("agentTier")): node for node in nodes}
 
 
-@pytest.mark.slow
 async def test_latency_in_windows_of_any_length(world: World) -> None:
     rng = random.Random(11)
     query = f"""query($hours: Int, $until: DateTime) {{
@@ -202,7 +203,6 @@ def trends(records: Iterable[Row]) -> dict[tuple[str, str, str], Row]:
     return found
 
 
-@pytest.mark.slow
 async def test_drift_in_windows_of_any_length(world: World) -> None:
     rng = random.Random(12)
     columns = "modelId driftType checkDate checkCount driftCount avgDriftScore maxSeverity"

@@ -8,26 +8,21 @@ from typing import Any
 
 import pytest
 
-from db.engine import clock as clocks
+from db.engine.clock import CLOCK
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connected
 from tests.support.executors import EXECUTORS
 
 
-class Clock(datetime):
+class Clock:
     """A clock that a test sets."""
 
     moment = datetime(2026, 1, 1, tzinfo=UTC)
 
-    @classmethod
-    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-        return cls.moment.astimezone(tz)
-
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
-    monkeypatch.setattr(clocks, "datetime", Clock)
-    monkeypatch.setattr(clocks.CLOCK, "ahead", 0.0)
+    monkeypatch.setattr(CLOCK, "now", lambda: Clock.moment)
     return Clock
 
 

@@ -18,6 +18,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connected
 from tests.support.embedding_service import EmbeddingServer, embed, embedding_server
 
+pytestmark = pytest.mark.slow
+
 EPISODES = {
     1: "which brands lose patients in oncology",
     2: "why did adherence of patients drop",

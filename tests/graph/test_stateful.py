@@ -16,6 +16,8 @@ from schema.scopes import read_scopes
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
 
+pytestmark = pytest.mark.slow
+
 STATEFUL = sorted({lifecycle.entity for lifecycle in lifecycles() if lifecycle.entity in catalogue().types})
 
 

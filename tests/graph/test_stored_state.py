@@ -32,6 +32,8 @@ from tests.support.databases import Database
 from tests.support.plans import explained, recording
 from tests.webhooks.receivers import became
 
+pytestmark = pytest.mark.slow
+
 MODELS = 60
 STORED = "current_ml_"
 MEASURED = "ml_performance_metrics"
@@ -141,7 +143,6 @@ def question(draw: random.Random) -> str:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("compiler", [True, False])
 async def test_any_question_after_any_writes(database: Database, sql: asyncpg.Connection, *, compiler: bool) -> None:
     """With some keys marked, in the middle of a refresh, and after one."""

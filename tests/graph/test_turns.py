@@ -18,6 +18,8 @@ from schema.execution.time_slices import MANY, PART, BatchLevel, Loader, TimeSli
 from tests.support.client import Client, serving
 from tests.support.databases import Database
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 async def loaders(demo_database: Database) -> AsyncIterator[Client]:

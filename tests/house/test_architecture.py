@@ -290,6 +290,15 @@ def test_quick_tests_are_left_in_every_room() -> None:
     assert lost == {"drills"}
 
 
+def test_files_without_quick_tests_say_so(pytestconfig: pytest.Config) -> None:
+    """At their top, so that quick runs need not import them; one in a file with quick tests would lose these."""
+    plugin = pytestconfig.pluginmanager.get_plugin(str(ROOT / "tests" / "conftest.py"))
+    assert plugin is not None
+    files = sorted((ROOT / "tests").glob("*/test_*.py"))
+    said = {path.relative_to(ROOT) for path in files if plugin.ALL_SLOW.search(path.read_text())}
+    assert said == {path.relative_to(ROOT) for path in files if not list(quick(path))}
+
+
 DECISIONS = ROOT / "gateway" / "docs" / "decisions"
 
 

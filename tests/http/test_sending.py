@@ -27,6 +27,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+pytestmark = pytest.mark.slow
+
 LARGE = "{ experiments(first: 100) { nodes { id experimentName description models { nodes { id modelName } } } } }"
 SMALL = "{ tools(first: 1) { nodes { name } } }"
 PAGE = "https://explorer.example"

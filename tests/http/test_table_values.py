@@ -28,6 +28,8 @@ from tests.support.databases import Clone, Database, connect
 from tests.support.extremes import make_extreme
 from tests.support.many_rows import tables
 
+pytestmark = pytest.mark.slow
+
 
 def covering() -> list[Type]:
     """Types of tables that have columns of all kinds together, those with the most kinds first."""
@@ -88,7 +90,6 @@ def in_arrow(there: Any, type_: pa.DataType) -> Any:
     return there
 
 
-@pytest.mark.slow
 async def test_the_extremes_of_every_type_are_those_of_its_pages(
     extreme: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

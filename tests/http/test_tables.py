@@ -24,6 +24,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
 from tests.support.sockets import Listening, listening, until
 
+pytestmark = pytest.mark.slow
+
 CSV = "text/csv"
 LINES = "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
@@ -79,7 +81,6 @@ TYPES = [
 ]
 
 
-@pytest.mark.slow
 async def test_every_list_has_the_values_of_its_pages(demo: Client) -> None:
     """All columns of all types, and of the rows that they lead to: no kind of column is said in another way."""
     compared = 0
@@ -438,7 +439,6 @@ async def test_a_client_that_leaves_ends_its_copy(many_database: Database) -> No
         await sql.close()
 
 
-@pytest.mark.slow
 async def test_who_reads_a_table_byte_by_byte_holds_a_connection_for_so_long(many_database: Database) -> None:
     """Its time ends however slowly it reads, and whoever waits behind it is answered."""
     wide = " ".join(f"a{n}: errorTypes b{n}: id c{n}: recordedAt" for n in range(60))

@@ -29,6 +29,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
 from tests.webhooks.receivers import became, receiving
 
+pytestmark = pytest.mark.slow
+
 URL = "https://e2i.example"
 MODEL = '{ model(modelName: "kisqali-nrx-propensity-model", modelVersion: "1.4.0") { id } }'
 WALK = """query($from: [ID!]!) { lineage(from: $from, maxDepth: 3, perNodeLimit: 1000, maxNodes: 5000) {
@@ -173,7 +175,6 @@ def pairs(events: list[dict[str, Any]]) -> set[tuple[str, str]]:
     return found
 
 
-@pytest.mark.slow
 def test_every_edge_is_in_an_event(
     demo_database: Database,
     capsys: pytest.CaptureFixture[str],

@@ -18,6 +18,8 @@ from tests.support.databases import Database, connect, execute
 from tests.support.recording import record
 from tests.support.sockets import Listening, listening, peer
 
+pytestmark = pytest.mark.slow
+
 RECORDINGS = """subscription($after: String, $types: [RecordedType!]) {
   recordings(after: $after, types: $types) {
     cursor

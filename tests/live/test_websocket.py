@@ -16,6 +16,8 @@ from tests.support.client import same
 from tests.support.databases import Database, connect
 from tests.support.sockets import Listening, listening, peer, until
 
+pytestmark = pytest.mark.slow
+
 QUERY = "{ models(first: 3) { nodes { id modelName } } }"
 DEEP = (
     "deployments(first: 1000) { nodes { services(first: 1000) { nodes { metrics(first: 1000) { nodes { id } } } } } }"

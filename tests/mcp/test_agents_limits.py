@@ -10,6 +10,8 @@ from tests.support.agents import LEGACY, MODERN, Agent
 from tests.support.client import serving
 from tests.support.databases import Clone, Database, execute
 
+pytestmark = pytest.mark.slow
+
 TEN = "{ tools(first: 9) { nodes { name } } }"
 """Costs ten points."""
 

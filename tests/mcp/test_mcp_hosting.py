@@ -20,6 +20,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Database
 from tests.support.sockets import listening
 
+pytestmark = pytest.mark.slow
+
 URL = "http://localhost/mcp"
 NODES = "query($ids: [ID!]!) { nodes(ids: $ids) { id } }"
 MODELS = "{ models(first: 1) { nodes { id } } }"

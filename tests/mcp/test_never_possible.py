@@ -15,6 +15,8 @@ from tests.support.callers import JWT, token
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 async def guarded(demo_database: Database) -> AsyncIterator[Client]:
@@ -113,7 +115,6 @@ async def test_no_url_is_opened(guarded: Client) -> None:
         assert opened
 
 
-@pytest.mark.slow
 async def test_sql_is_a_text_like_others(guarded: Client, sql: asyncpg.Connection) -> None:
     """In every text that a tool takes: it is answered or refused, and nothing runs it."""
     before = await sql.fetchval("SELECT count(*) FROM ml_model_registry")

@@ -25,6 +25,8 @@ from tests.support.databases import Clone, Database, connect, empty_database, ex
 from tests.support.proxy import proxied
 from tests.support.sockets import listening, peer
 
+pytestmark = pytest.mark.slow
+
 PORT = 9464
 PLAIN = "query Plain { experiments(first: 1) { nodes { id } } }"
 
@@ -107,7 +109,6 @@ async def test_fallbacks_by_reason(database: Database) -> None:
         assert (await scrape(client))["e2i_fallbacks_total{reason=MissingObjectError}"] == 1
 
 
-@pytest.mark.slow
 async def test_operations_have_fifty_names(client: Client) -> None:
     for n in range(NAMES + 5):
         await client.data(f"query Name{n} {{ __typename }}")
@@ -120,7 +121,6 @@ async def test_operations_have_fifty_names(client: Client) -> None:
     assert not any("Wrong" in name for name in names)
 
 
-@pytest.mark.slow
 async def test_pools_and_the_process(module_database: Database) -> None:
     async with serving(module_database.gateway_url, pool_size=1) as client, held(module_database, "ml_experiments"):
         waiting = [asyncio.create_task(client.ask(PLAIN)) for _ in range(3)]
@@ -155,7 +155,6 @@ class held:  # noqa: N801 - reads as a function
         await self._connection.close()
 
 
-@pytest.mark.slow
 async def test_sockets_and_subscriptions(module_database: Database, caplog: pytest.LogCaptureFixture) -> None:
     """A subscription is counted once it has ended; however long it lasted, it was no slow request."""
     async with listening(module_database.gateway_url, slow_ms=0.001) as gateway, peer(gateway) as one:
@@ -192,7 +191,6 @@ async def test_metrics_are_at_their_own_port_alone(client: Client) -> None:
         assert "e2i_requests" in {family.name for family in open_metrics(opened.text)}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("listens", ["127.0.0.2", "0.0.0.0"])
 async def test_metrics_are_not_at_the_graphs_address_with_their_port(client: Client, listens: str) -> None:
     """Two addresses of a machine may have the same port."""
@@ -223,7 +221,6 @@ async def test_metrics_are_asked_by_the_servers_names(client: Client) -> None:
             assert (await http.get("/metrics", headers={"host": host})).status_code == status, host
 
 
-@pytest.mark.slow
 async def test_workers_tell_each_other(client: Client, module_database: Database, tmp_path: Path) -> None:
     """A scrape of any of them has all, and says which one is silent."""
     async with serving(module_database.gateway_url) as other:
@@ -274,7 +271,6 @@ async def test_a_slow_request_is_logged_with_its_plan(
         await connection.close()
 
 
-@pytest.mark.slow
 async def test_what_is_quick_is_not_slow(
     client: Client, module_database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -312,7 +308,6 @@ async def readiness(client: Client) -> tuple[int, dict[str, Any]]:
     return response.status_code, response.json()
 
 
-@pytest.mark.slow
 async def test_ready_says_what_differs(platform_template: Database, clone: Clone) -> None:
     async with clone(platform_template) as copy, serving(copy.gateway_url) as client:
         status, body = await readiness(client)
@@ -328,7 +323,6 @@ async def test_an_empty_database_is_not_ready(server: Any) -> None:
         assert (await client.http.get("/healthz")).json() == {"status": "ok"}
 
 
-@pytest.mark.slow
 async def test_a_database_that_is_away_is_not_ready() -> None:
     async with serving("postgresql://nobody@127.0.0.1:1/nothing") as client:
         status, body = await readiness(client)
@@ -336,7 +330,6 @@ async def test_a_database_that_is_away_is_not_ready() -> None:
         assert (body["database"], body["schema"]) == ("cannot be reached", "not looked at yet")
 
 
-@pytest.mark.slow
 async def test_a_pool_may_be_busy_but_not_for_long(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.observability.health.TIMEOUT", 0.1)
     async with serving(module_database.gateway_url, pool_size=1) as client, held(module_database, "ml_experiments"):
@@ -353,7 +346,6 @@ async def test_a_pool_may_be_busy_but_not_for_long(module_database: Database, mo
         assert (await readiness(client))[0] == 200
 
 
-@pytest.mark.slow
 async def test_a_silent_database_is_not_ready(module_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer does not wait until the statement is given up: the database does not hear of that either."""
     monkeypatch.setattr("gateway.observability.health.TIMEOUT", 0.1)
@@ -365,7 +357,6 @@ async def test_a_silent_database_is_not_ready(module_database: Database, monkeyp
         assert not client.app.state.health._probe.done()
 
 
-@pytest.mark.slow
 async def test_other_parts_are_heard(client: Client) -> None:
     client.app.state.health.reports["listener"] = lambda: "connecting"
     assert await readiness(client) == (

@@ -15,6 +15,8 @@ from tests.support.databases import Database, connect
 from tests.support.executors import EXECUTORS
 from tests.support.plans import Statement
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 5_000
 
 

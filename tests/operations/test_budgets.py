@@ -20,6 +20,8 @@ from tests.support.databases import Database, connect
 from tests.support.redis_server import RedisServer
 from tests.support.sockets import listening
 
+pytestmark = pytest.mark.slow
+
 TEN = "{ tools(first: 9) { nodes { name } } }"
 """Costs ten points, and reads as many."""
 MANY = "{ experiments(first: 500) { nodes { id } } }"
@@ -233,7 +235,6 @@ def test_what_is_left_is_told_in_whole_points_with_the_time_at_which_the_bucket_
 # -- shared ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 async def test_workers_share_a_budget(
     demo_database: Database, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

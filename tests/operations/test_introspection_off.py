@@ -14,6 +14,8 @@ from schema.schema import build
 from tests.support.client import Client, serving
 from tests.support.databases import Database
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 async def closed(demo_database: Database) -> AsyncIterator[Client]:
@@ -140,7 +142,6 @@ async def test_beside_rows_little_of_the_schema_may_be_asked_for(demo: Client) -
     assert error["code"] == "INTROSPECTION_LIMIT"
 
 
-@pytest.mark.slow
 async def test_others_are_answered_while_the_schema_is_written_down(demo: Client) -> None:
     """The standard query takes a second or more of Python; nobody waits for it but who asked."""
     done: list[str] = []

@@ -19,6 +19,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Database
 from tests.support.process import run
 
+pytestmark = pytest.mark.slow
+
 TOOLS = "query Tools($n: Int) { tools(first: $n) { nodes { name } } }"
 COSTLY = "{ experiments(first: 1000) { nodes { models(first: 200) { nodes { id } } } } }"
 OTHER = "{ tools(first: 1) { nodes { name } } }"
@@ -167,7 +169,6 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, content: str | None, said: s
         load(path)
 
 
-@pytest.mark.slow
 async def test_what_cannot_be_read_is_said_at_the_start(module_database: Database, tmp_path: Path) -> None:
     settings = {
         "DATABASE_URL": module_database.gateway_url,

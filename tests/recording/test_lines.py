@@ -24,6 +24,8 @@ from tests.support.databases import Database
 from tests.support.recording import record
 from tests.support.sockets import until
 
+pytestmark = pytest.mark.slow
+
 AT = "2026-05-01T12:00:00Z"
 NDJSON = "application/x-ndjson"
 

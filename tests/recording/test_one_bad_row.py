@@ -13,6 +13,8 @@ from tests.support.changing import add
 from tests.support.client import Client
 from tests.support.databases import Database, connect
 
+pytestmark = pytest.mark.slow
+
 ROWS, BAD = 10_000, 7_777
 
 RULES = """
@@ -73,7 +75,6 @@ def good(study: str) -> list[bytes]:
     return [json.dumps(row | {"trialNumber": number}, separators=(",", ":")).encode() for number in range(ROWS)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 async def test_one_bad_row_of_ten_thousand(
     way: str, client: Client, sql: asyncpg.Connection, study: str, good: list[bytes]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from db.engine.clock import CLOCK
 from schema.recording import purging
 from schema.recording.record_types import purge_mutations
 
@@ -15,12 +16,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Any:
-            return NOW.astimezone(tz)
-
-    monkeypatch.setattr(purging, "datetime", Clock)
+    monkeypatch.setattr(CLOCK, "now", lambda: NOW)
 
 
 @pytest.mark.parametrize("name", purge_mutations())

@@ -17,6 +17,8 @@ from tests.support.changing import add
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect, execute, kill_backends
 
+pytestmark = pytest.mark.slow
+
 OLD = "2001-01-01T00:00:00.000000Z"
 """Before any row of the demo."""
 

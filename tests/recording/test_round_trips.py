@@ -13,6 +13,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Database
 from tests.support.recording import write
 
+pytestmark = pytest.mark.slow
+
 LATE = """
     CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'too late'; END $$;
     CREATE CONSTRAINT TRIGGER late AFTER INSERT ON ml_experiments DEFERRABLE INITIALLY DEFERRED

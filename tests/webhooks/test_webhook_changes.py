@@ -16,6 +16,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
 from tests.webhooks.receivers import Post, became, none_waits, receiving
 
+pytestmark = pytest.mark.slow
+
 SETTINGS: dict[str, Any] = {
     "webhooks": True, "webhook_private": True, "webhook_retry_seconds": 0.02, "live_poll": 0.1, "webhook_timeout": 2.0,
 }  # fmt: skip

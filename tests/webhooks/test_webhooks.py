@@ -31,6 +31,8 @@ from tests.support.client import serving
 from tests.support.databases import Database, connect
 from tests.webhooks.receivers import OK, Post, became, none_waits, receiving
 
+pytestmark = pytest.mark.slow
+
 FAST: dict[str, Any] = {
     "webhooks": True, "webhook_private": True, "webhook_retry_seconds": 0.02, "live_poll": 0.1, "webhook_timeout": 2.0,
 }  # fmt: skip
@@ -240,7 +242,6 @@ async def test_each_row_in_order_though_each_message_fails_once(database: Databa
         assert len({id_ for _, id_ in posts}) == 6, "both attempts of a message have its id"
 
 
-@pytest.mark.slow
 async def test_one_that_hangs_holds_up_nobody_else(database: Database, sql: asyncpg.Connection) -> None:
     async def hang(_post: Post) -> bytes:
         await asyncio.Event().wait()
