@@ -333,16 +333,19 @@ def scaled(vector: tuple[float, ...], by: float) -> tuple[float, ...]:
     return tuple(value * by for value in vector)
 
 
-@pytest.fixture(scope="module", params=["hnsw", "none"])
-async def lengths(
-    template: Database, clone: Clone, serve: Serve, request: pytest.FixtureRequest
-) -> AsyncIterator[World]:
+@pytest.fixture(
+    scope="module",
+    params=[("hnsw", True), ("hnsw", False), ("ivfflat", True), ("none", True)],
+    ids="{0[0]} {0[1]}".format,
+)
+async def lengths(template: Database, clone: Clone, request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """Thirty directions, of lengths from 1e-30 to 1e30, and two vectors of zeros."""
     rng = random.Random(3)
     vectors = {str(UUID(int=rng.getrandbits(128))): tuple(rng.gauss(0, 1) for _ in range(8)) for _ in range(30)}
     async with clone(template) as database:
         connection = await connect(database.admin_url)
-        await give_index(connection, HNSW if request.param == "hnsw" else None)
+        index, compiles = request.param
+        await give_index(connection, {"hnsw": HNSW, "ivfflat": IVFFLAT, "none": None}[index])
         sizes = (10.0 ** (2 * place - 29) for place in range(30))
         rows = [(UUID(key), text(scaled(vector, next(sizes)))) for key, vector in vectors.items()]
         rows += [(UUID(int=n), text(())) for n in (1, 2)]
@@ -353,7 +356,7 @@ async def lengths(
         )
         await connection.execute("ANALYZE composer_episodes")
         await connection.close()
-        async with serve(database) as client:
+        async with serving(database.gateway_url, compiler=compiles) as client:
             yield World(client, database, vectors, set())
 
 

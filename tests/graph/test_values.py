@@ -4,13 +4,23 @@ edges, labels that the database lacks. All of it over HTTP, with either executor
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import quote
 
 import asyncpg
 import pytest
+from graphql import (
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNonNull,
+    get_named_type,
+    is_leaf_type,
+    is_required_argument,
+)
 
+from schema.schema import build
 from tests.support.changing import add, deployed, model_in, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
@@ -198,6 +208,68 @@ async def test_mutations_store_and_tell_apart_all_digits(database: Database, sql
         other = await raw(client, query, asked("12345678901234567890124"))
         assert other["data"]["change"]["__typename"] == "InvalidInput"
 
+        def literal(number: str) -> str:
+            input_ = f'id: "{step}", to: EXECUTING, idempotencyKey: "k", outputResult: {{seed: {number}}}'
+            return query.replace("($input: MoveStepInput!)", "").replace("$input", f"{{{input_}}}")
+
+        assert (await client.data(literal(LONG_SEED)))["change"]["replayed"] is True, "the same input, as a literal"
+        other = await client.data(literal("12345678901234567890124"))
+        assert other["change"]["__typename"] == "InvalidInput"
+
+
+ROW = "mutation{asks} {{ change: recordServingMetrics(input: {{rows: [{row}]}}) {{ __typename }} }}"
+
+
+async def test_recorded_rows_store_all_digits(database: Database, sql: asyncpg.Connection) -> None:
+    service = await add(sql, "ml_bentoml_services")
+    async with serving(database.gateway_url) as client:
+        for number in (LONG_SEED, LONG_FRACTION):
+            await sql.execute("DELETE FROM ml_bentoml_serving_metrics")
+            row = f'{{service: {{id: "{service}"}}, errorTypes: %s}}'
+            await client.data(ROW.format(asks="", row=row % f"{{a: {number}}}"))
+            for asks, variables in (
+                ("($v: JSON)", f'{{"v": {{"a": {number}}}}}'),
+                ("($n: JSON)", f'{{"n": {number}}}'),
+            ):
+                value = "$v" if "$v" in asks else "{a: $n}"
+                answer = await raw(client, ROW.format(asks=asks, row=row % value), variables)
+                assert "errors" not in answer
+            stored = await sql.fetch("SELECT error_types::text FROM ml_bentoml_serving_metrics")
+            assert [one[0] for one in stored] == [f'{{"a": {number}}}'] * 3
+            shown = await client.post("{ servingMetrics(first: 3) { nodes { errorTypes } } }")
+            assert shown.text.count(number) == 3
+
+
+STEP = 'moveStep(input: {id: "00000000-0000-4000-8000-000000000000", to: EXECUTING, %s}) { __typename }'
+METRIC = 'recordServingMetrics(input: {rows: [{service: {id: "00000000-0000-4000-8000-000000000000"}, %s}]})'
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "9" * 400])
+@pytest.mark.parametrize(
+    ("change", "field", "type_", "argument"),
+    [
+        (STEP, "outputResult", "JSON", "input.outputResult"),
+        (STEP, "latencyMs", "Float", "input.latencyMs"),
+        (f"{METRIC} {{ __typename }}", "errorTypes", "JSON", "input.rows[0].errorTypes"),
+        (f"{METRIC} {{ __typename }}", "errorRate", "Float", "input.rows[0].errorRate"),
+    ],
+)
+async def test_changes_refuse_numbers_beyond_every_double(
+    graph: Client, text: str, change: str, field: str, type_: str, argument: str
+) -> None:
+    """As a literal, a variable, and inside JSON: none is stored as Infinity or null."""
+    (error,) = (await graph.ask(f"mutation {{ {change % f'{field}: {text}'} }}"))["errors"]
+    assert "is out of range" in error["message"]
+    assert (error["extensions"]["code"], error["extensions"]["argument"]) == ("GRAPHQL_VALIDATION_FAILED", argument)
+    query = f"mutation($v: {type_}) {{ {change % f'{field}: $v'} }}"
+    for value, at in ((text, "variables.v"), (f'{{"a": [{text}]}}', "variables.v.a[0]")):
+        (error,) = (await raw(graph, query, f'{{"v": {value}}}'))["errors"]
+        assert error["extensions"]["code"] == "BAD_REQUEST"
+        assert f"at {at} is out of range" in error["message"]
+    if type_ == "JSON":
+        (error,) = (await graph.ask(f"mutation {{ {change % f'{field}: {{a: [{text}]}}'} }}"))["errors"]
+        assert "is out of range" in error["message"]
+
 
 # -- null inside JSON --------------------------------------------------------------------------------------------------
 
@@ -324,6 +396,78 @@ async def test_times_that_are_refused(graph: Client, text: str) -> None:
         assert (error["code"], error["extensions"]["argument"]) == ("GRAPHQL_VALIDATION_FAILED", argument)
         assert REFUSED_TIMES[text] in error["message"]
         assert error["locations"]
+
+
+Path = list[str | int]
+
+
+def times_below(type_: Any, path: Path, seen: set[str]) -> Iterator[Path]:
+    """The paths of the times in a value; of each type of inputs once."""
+    if isinstance(type_, GraphQLNonNull):
+        yield from times_below(type_.of_type, path, seen)
+    elif isinstance(type_, GraphQLList):
+        yield from times_below(type_.of_type, [*path, 0], seen)
+    elif isinstance(type_, GraphQLInputObjectType) and type_.name not in seen:
+        seen.add(type_.name)
+        for name, field in type_.fields.items():
+            yield from times_below(field.type, [*path, name], seen)
+    elif getattr(type_, "name", "") == "DateTime":
+        yield path
+
+
+def places_of_times() -> Iterator[tuple[str, str, Path]]:
+    """Each argument and field of an input that takes a time: the operation with ``#`` for the value of its argument,
+    the argument's type and the variables for what else the field needs, and the path of the time."""
+    schema = build().graphql
+    interface = schema.type_map["Node"]
+    assert schema.query_type
+    assert schema.mutation_type
+    assert isinstance(interface, GraphQLInterfaceType)
+    roots = [(schema.query_type, "query#{ %s }"), (schema.mutation_type, "mutation#{ %s }")]
+    rows = schema.get_possible_types(interface)
+    roots += [(row, f'query#{{ node(id: "x") {{ ... on {row.name} {{ %s }} }} }}') for row in rows]
+    seen: set[str] = set()
+    for type_, document in roots:
+        for field_name, field in type_.fields.items():
+            below = "" if is_leaf_type(get_named_type(field.type)) else "{ __typename }"
+            needed = {one: argument.type for one, argument in field.args.items() if is_required_argument(argument)}
+            for name, argument in field.args.items():
+                others = "".join(f", {other}: ${other}" for other in needed if other != name)
+                asks = "".join(f", ${other}: {type_}" for other, type_ in needed.items() if other != name)
+                for path in times_below(argument.type, [name], seen):
+                    operation = document % f"{field_name}({name}: #{others}) {below}"
+                    yield operation, f"{argument.type}{asks}", path
+
+
+def as_literal(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {as_literal(one)}" for name, one in value.items()) + "}"
+    return "[" + as_literal(value[0]) + "]" if isinstance(value, list) else json.dumps(value)
+
+
+async def test_every_argument_that_takes_a_time_reads_and_refuses_alike(demo: Client) -> None:
+    refused = {text: said for text, said in REFUSED_TIMES.items() if "outside" in said or "precise" in said}
+    read = ["2026-01-31t12:00:00z", "0001-01-01T00:00:00-14:00", "2026-01-31T12:00:00.1234560z"]
+    places = list(places_of_times())
+    assert len(places) > 90
+    for place, (document, type_, path) in enumerate(places):
+        shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+        (kind, _, rest), asks = document.partition("#"), type_.partition(", ")[2]
+        for text in (list(refused)[place % len(refused)], read[place % len(read)]):
+            if kind == "mutation" and text in read:
+                continue  # the change would be made
+            value: Any = text
+            for step in reversed(path[1:]):
+                value = [value] if isinstance(step, int) else {step: value}
+            literal = await demo.ask(f"{kind}{f'({asks})' if asks else ''} {rest.replace('#', as_literal(value))}")
+            variable = await demo.ask(f"{kind}($v: {type_}) {rest.replace('#', '$v')}", v=value)
+            for answer, argument in ((literal, shown), (variable, shown.replace(str(path[0]), "$v", 1))):
+                told = {one["extensions"].get("argument"): one["message"] for one in answer.get("errors", [])}
+                if text in refused:  # fields that may be of a patient are not quoted
+                    assert argument in told, (document, path, text, answer)
+                    assert refused[text] in told[argument] or "type 'DateTime'." in told[argument]
+                else:
+                    assert argument not in told, (document, path, text, answer)
 
 
 @pytest.mark.parametrize("text", ["20260131", "2026-W05-6", "2026-02-30", "0000-01-01", "10000-01-01", "infinity", "1"])
