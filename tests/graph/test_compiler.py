@@ -360,15 +360,14 @@ async def test_what_a_change_answers_is_compiled_in_its_transaction(on: Client, 
 
 
 @pytest.mark.parametrize("below", ["deployments(first: 50) { nodes { id } }", "experiment { id }"])
-async def test_rows_that_are_found_by_their_ids_count_once(on: Client, off: Client, below: str) -> None:
-    """With all rows below them, as those that the loaders read."""
-    some = "{ models(first: 3, where: { deployments: { some: {} } }) { nodes { id } } }"
-    ids = [one["id"] for one in (await off.data(some))["models"]["nodes"]]
-    query = f"query($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Model {{ id {below} }} }} }}"
-    found = await asks_the_same(on, off, query, ids=ids)
-    cost = found["extensions"]["cost"]
-    assert cost["statements"] == 1
-    assert cost["rows"] == (await off.cost(query, ids=ids))["rows"] > len(ids)
+async def test_rows_below_a_hit_count_as_those_that_the_loaders_read(on: Client, off: Client, below: str) -> None:
+    some = "{ models(first: 1, where: { deployments: { some: {} } }) { nodes { id } } }"
+    (model,) = (await off.data(some))["models"]["nodes"]
+    query = f"query($text: String!) {{ search(text: $text) {{ hits {{ node {{ ... on Model {{ id {below} }} }} }} }} }}"
+    found = await asks_the_same(on, off, query, text=model["id"])
+    costs = [found["extensions"]["cost"], await off.cost(query, text=model["id"])]
+    assert costs[0]["statements"] < costs[1]["statements"]
+    assert costs[0]["rows"] == costs[1]["rows"] > 1
 
 
 async def test_rows_of_a_search_are_compiled_and_fall_back_to_the_loaders(

@@ -203,6 +203,7 @@ async def walk(client: Client, root: str, size: int, *, backward: bool = False) 
         assert (info["startCursor"], info["endCursor"]) == ((cursors[0], cursors[-1]) if ids else (None, None))
         behind, ahead = ("hasNextPage", "hasPreviousPage") if backward else ("hasPreviousPage", "hasNextPage")
         assert info[behind] is bool(pages)
+        assert not {id_ for page in pages for id_ in page} & {*ids}, "a row comes again, and the walk may not end"
         pages.append(ids)
         if not info[ahead]:
             return pages

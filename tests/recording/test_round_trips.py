@@ -33,7 +33,9 @@ def experiment(name: str = "round trips") -> dict[str, Any]:
     return {"experimentName": name, "predictionTarget": "churned", "mlflowExperimentId": uuid.uuid4().hex}
 
 
-async def messages_of(monkeypatch: pytest.MonkeyPatch, client: Client, marker: str, **given: Any) -> list[str]:
+async def messages_of(
+    monkeypatch: pytest.MonkeyPatch, client: Client, marker: str, mutation: str = "createExperiment", **given: Any
+) -> list[str]:
     """What is sent on the connection that a row is made on, in which a text occurs."""
     sent: list[tuple[int, str]] = []
     for name in ("execute", "fetch", "fetchval", "fetchrow"):
@@ -44,7 +46,7 @@ async def messages_of(monkeypatch: pytest.MonkeyPatch, client: Client, marker: s
             return await plain(self, query, *args, **options)
 
         monkeypatch.setattr(asyncpg.Connection, name, noted)
-    assert (await write(client, "createExperiment", **given))["__typename"] == "Recorded"
+    assert (await write(client, mutation, **given))["__typename"] == "Recorded"
     (process,) = {process for process, text in sent if marker in text}
     return [text for one, text in sent if one == process]
 
@@ -62,6 +64,23 @@ async def test_a_row_is_made_in_as_many_messages_as_by_hand(client: Client, monk
     assert event.startswith("INSERT INTO gateway.lifecycle_events")
     assert "gateway.standing()" in event
     assert commit == "COMMIT;"
+
+
+async def test_a_row_that_names_another_costs_a_message_and_a_savepoint(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That which looks for it; looking leaves nothing to be checked at the end."""
+    named = experiment()
+    await write(client, "createExperiment", **named)
+
+    def run() -> dict[str, Any]:
+        by = {"mlflowExperimentId": named["mlflowExperimentId"]}
+        return {"experiment": by, "algorithm": "a", "trainingSamples": 1}
+
+    await write(client, "createTrainingRun", **run())
+    sent = await messages_of(monkeypatch, client, "INSERT INTO ml_training_runs", "createTrainingRun", **run())
+    assert [text.split(" ")[0] for text in sent] == ["BEGIN", "SELECT", "SAVEPOINT", "WITH", "INSERT", "COMMIT;"]
+    assert "ml_experiments" in sent[1]
 
 
 async def test_a_key_costs_two_messages_and_a_savepoint(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
