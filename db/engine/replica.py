@@ -198,7 +198,7 @@ class Reads:
             standby.failed("is an address of several servers; name each of them in GATEWAY_REPLICA_URL")
         elif not is_standby and position is None:
             standby.failed("is no standby of the primary")
-        elif self._known.cluster is not None and await self._is_of_another_cluster(standby, engine):
+        elif await self._is_of_another_cluster(standby, engine):
             standby.failed("is of another cluster than the primary")
         else:
             lag = 0.0 if position is not None else self._known.seconds_since(replayed, time.monotonic())
@@ -210,11 +210,13 @@ class Reads:
                 self._changes.replayed(min(one.replayed for one in self.standbys if one.usable))
 
     async def _is_of_another_cluster(self, standby: Standby, engine: AsyncEngine) -> bool:
-        """Compares cluster identifiers; called before a replica is used again."""
-        if standby.usable:
+        """Compares cluster identifiers, where the primary's is known: before a replica is used again, and of one that
+        was used while the primary's was not known yet."""
+        cluster = self._known.cluster
+        if cluster is None or (standby.usable and standby.cluster == cluster):
             return False
-        cluster = await _cluster(engine)
-        return cluster is not None and cluster != self._known.cluster
+        standby.cluster = await _cluster(engine) or cluster  # which a service may not tell
+        return standby.cluster != cluster
 
 
 def _use(standby: Standby) -> tuple[int, int]:

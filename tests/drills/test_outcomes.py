@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.embedded.server import ADMIN_ROLE
+from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE
 from db.engine.connector import connector_of
 from tests.drills.fixtures import CHANGES, Pair
 from tests.drills.load import RETRYABLE
@@ -198,6 +198,41 @@ async def test_an_old_primary_that_wakes_up_is_not_the_database(pair: Pair) -> N
         old = await connect(pair.first.url(CHANGES, ADMIN_ROLE))
         assert await state(old, model) == ("development", False)
         await old.close()
+
+
+async def test_of_two_promotions_the_last_one_counts(pair: Pair) -> None:
+    """The successor of the successor is the database, also when both former primaries wake up, first in the list."""
+    sql = await connect(pair.first.url(CHANGES, ADMIN_ROLE))
+    with await asyncio.to_thread(pair.second.standby) as third:
+        servers = [pair.first, pair.second, third]
+        hosts = "&".join(f"host=127.0.0.1:{server.port}" for server in servers)
+        url = f"postgresql://{GATEWAY_ROLE}@/{CHANGES}?{hosts}&target_session_attrs=primary"
+        next_ = Pair(pair.second, third)
+        model = await model_in(sql, "development")
+        await pair.replayed(sql)
+        async with serving(url, pool_size=2) as client:
+            timelines = connector_of(client.app.state.reads.primary).timelines
+            for failovers, (now, to) in enumerate(((pair, "STAGING"), (next_, "SHADOW")), start=1):
+                await now.replayed(sql)
+                await sql.close()
+                await asyncio.to_thread(now.first.kill)
+                sql = await now.promote()
+                async with asyncio.timeout(30):
+                    while "errors" in (answer := await client.ask(QUERY, i={"id": model, "to": to})):
+                        assert code(answer) == "DATABASE_UNAVAILABLE", answer
+                assert answer["data"]["promoteModel"]["__typename"] == "TransitionApplied", answer
+                assert timelines.failovers == failovers
+            for server in servers[:2]:
+                await asyncio.to_thread(server.start)
+            await sql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {MINE}")
+            asked = f'{{ model(id: "{model}") {{ stage }} }}'
+            async with asyncio.timeout(30):
+                while "errors" in (answer := await client.ask(asked)):
+                    assert code(answer) == "DATABASE_UNAVAILABLE", answer
+            for _ in range(5):
+                assert (await client.data(asked))["model"]["stage"] == "SHADOW"
+            assert [len(await events_of(sql, model)), timelines.failovers] == [2, 2]
+        await sql.close()
 
 
 async def test_connections_to_an_old_primary_end_when_the_new_one_is_seen(pair: Pair) -> None:

@@ -181,17 +181,33 @@ async def test_what_hangs_at_a_silent_primary_is_asked_of_a_standby(
         assert reads_of(client).sent["replica: primary failed"] == 3
 
 
-async def test_one_of_another_cluster_is_not_read(primary: Postgres) -> None:
+async def test_one_of_another_cluster_is_not_read(primary: Postgres, sql: asyncpg.Connection) -> None:
+    """Nor one that was met before the primary's cluster was known, and whose log is longer than the primary's."""
+    identifier = "EXECUTE ON FUNCTION pg_control_system()"
     with await asyncio.to_thread(Postgres.make) as other:
         maintenance = await connect(other.url("postgres", ADMIN_ROLE))
         await maintenance.execute("CREATE ROLE e2i_gateway LOGIN")
         await maintenance.execute(f"CREATE DATABASE {CHANGES}")
+        ahead = await sql.fetchval("SELECT (pg_current_wal_flush_lsn() + 268435456)::text")
+        while await maintenance.fetchval("SELECT pg_switch_wal() < $1::text::pg_lsn", ahead):
+            await maintenance.execute("SELECT txid_current()")
         await maintenance.close()
         with await asyncio.to_thread(other.standby) as stranger:
+            await sql.execute(f"REVOKE {identifier} FROM PUBLIC")
+            try:
+                async with serving(primary.url(CHANGES), replica_url=stranger.url(CHANGES)) as client:
+                    alone = reads_of(client).standbys[0]
+                    await until(lambda: alone.usable)
+                    await sql.execute(f"GRANT {identifier} TO PUBLIC")
+                    await until(lambda: alone.why == "is of another cluster than the primary")
+                    assert (await sent(client, MODELS))[0] == "primary: no replica"
+            finally:
+                await sql.execute(f"GRANT {identifier} TO PUBLIC")
             async with serving(primary.url(CHANGES), replica_url=stranger.url(CHANGES)) as client:
                 alone = reads_of(client).standbys[0]
                 await until(lambda: alone.why == "is of another cluster than the primary")
                 assert (await sent(client, MODELS))[0] == "primary: no replica"
+                assert alone.reads == 0
 
 
 async def test_a_gateway_that_can_only_read_is_ready_for_reads(primary: Postgres, standby: Postgres) -> None:
