@@ -353,7 +353,7 @@ START_DEPLOYMENT = {
     "deployment_name": Given(VARCHAR(255), "Deployment label; by default the model's name, version and environment."),
     "environment": Given(VARCHAR(50), "Target environment: development, staging, or production.", required=True),
     "endpoint_name": Given(VARCHAR(255), "Name of the endpoint that answers requests."),
-    "endpoint_url": Given(VARCHAR(500), "URL of the endpoint."),
+    "endpoint_url": Given(TEXT(), "URL of the endpoint."),
     "deployment_config": Given(JSONB(), "Resource and scaling configuration of the deployment."),
 }
 """Inputs of a new deployment."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from graphql import GraphQLInputObjectType, is_required_input_field
 
 from db.base.entity import camel
 from db.base.lifecycles import lifecycles_of
 from schema.catalogue.from_models import catalogue
 from schema.changes.mutations import Mutation, mutations_of
-from schema.recording.record_fields import row_changes
-from schema.schema import build
 from tests.changes.test_lifecycles import sample
 from tests.support.changing import RESULT
 from tests.support.client import Client
@@ -35,21 +32,6 @@ def given(one: Mutation, to: str | None) -> dict[str, Any]:
     if (one.name, to) == ("approveReview", "APPROVED"):
         needed += ["checklist_json", "valid_until"]
     return {camel(name): sample(one.given[name], name) for name in needed}
-
-
-@pytest.mark.parametrize("name", sorted(type_.name for type_ in catalogue()))
-def test_the_inputs_of_a_change_are_those_of_its_input_type(name: str) -> None:
-    """Each field of it once, required where the schema demands it or the state does."""
-    types = build().graphql.type_map
-    offered = [(one, to, *one.inputs(to)) for one, _ in mutations_of(name) for to in (None, *one.needs)]
-    for one, to, required, optional in [
-        *offered, *((one, None, one.required, one.optional) for one in row_changes(name)),
-    ]:  # fmt: skip
-        input_ = types[one.input_type]
-        assert isinstance(input_, GraphQLInputObjectType)
-        assert sorted([*required, *optional]) == sorted(input_.fields), (one, to)
-        demanded = {field for field, given in input_.fields.items() if is_required_input_field(given)}
-        assert demanded <= set(required), (one, to)
 
 
 async def tried(client: Client, one: Mutation, input_: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client
+from tests.support.client import Client, serving
 from tests.support.databases import Database, execute
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
@@ -183,6 +183,19 @@ async def test_limits_refuse_before_any_sql(demo: Client, query: str, code: str,
     assert error["extensions"]["code"] == code
     assert error["extensions"]["limit"] == limit
     assert f"{limit:,}" in error["message"]
+
+
+async def test_as_many_fields_as_the_limit_allows_are_answered(demo_database: Database) -> None:
+    """`nodes` and what is selected of a row; by a fragment each counts where it is spread."""
+    async with serving(demo_database.gateway_url, max_fields=20) as client:
+        for text in (
+            "{{ models(first: 1) {{ nodes {{ {} }} }} }}",
+            "{{ models(first: 1) {{ nodes {{ ...F }} }} }} fragment F on Model {{ {} }}",
+        ):
+            fields = [f"f{place}: modelName" for place in range(20)]
+            assert (await client.data(text.format(" ".join(fields[:19]))))["models"]["nodes"]
+            error = await client.error(text.format(" ".join(fields)))
+            assert (error["code"], error["extensions"]["limit"]) == ("FIELD_LIMIT", 20)
 
 
 async def test_a_fragment_bomb_is_refused_quickly(demo: Client) -> None:

@@ -13,6 +13,7 @@ from db.engine.url import database_url
 from schema.catalogue.catalogue import OrderTerm, Type
 from schema.catalogue.from_models import catalogue
 from schema.sql import builder as sql
+from schema.sql.conditions import equal_columns
 from schema.sql.indexes import Indexes, Served
 from tests.support.client import serving
 from tests.support.databases import Clone, Database, connect
@@ -65,6 +66,19 @@ def test_equal_columns_lead_to_the_index_that_begins_with_them() -> None:
     assert serves(NEWEST, {"error_rate"}, OF_SERVICE) is None
     without_order = index("of a service alone", "service_id")
     assert serves(NEWEST, {"service_id"}, without_order) is None
+
+
+def test_a_filter_by_one_value_of_a_column_leads_to_its_index() -> None:
+    """Wherever it stands among conditions that all must hold; an id is no value of its column."""
+    one = {"eq": "x"}
+    where = {
+        "serviceId": one,
+        "and": [{"errorRate": {"eq": 1}}, {"and": [{"recordedAt": one}]}],
+        "cpuPercent": {"gt": 1},
+    }
+    assert list(equal_columns(METRICS, where)) == ["service_id", "error_rate", "recorded_at"]
+    for none in ({"id": one}, {"rowVersion": one}, {"or": [{"serviceId": one}]}, {"serviceId": {"eq": None}}, None):
+        assert list(equal_columns(METRICS, none)) == [], none
 
 
 def test_no_other_index_serves_an_order() -> None:
