@@ -9,6 +9,8 @@ from graphql import GraphQLError
 
 from schema.error_codes import ErrorCode
 
+NUL = "contains NUL, which text in Postgres cannot hold"
+
 
 class GatewayError(GraphQLError):
     """An error whose message is for clients; other exceptions are masked as ``INTERNAL``.

@@ -19,12 +19,13 @@ from schema.changes.attempts import Attempt
 from schema.changes.engine import Request, Work
 from schema.changes.mutations import Actor, Mutation
 from schema.changes.operation_transaction import OperationTransaction
-from schema.changes.refusals import NUL, Refused, check_text, invalid
+from schema.changes.refusals import Refused, check_text, invalid
 from schema.changes.registry import CHECKS
 from schema.changes.results import Forbidden, TransitionPreview
 from schema.changes.rows import MAX_ITEMS, Key, Subject
 from schema.changes.transactions import ChangeOptions, ChangeStep, checked_key, make
 from schema.error_codes import ProblemCode
+from schema.errors import NUL
 from schema.scopes import FORCE, PREVIEW
 from schema.sql.operators import text_of
 

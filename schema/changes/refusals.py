@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from schema.changes.results import Blocker, InvalidInput, Problem, TransitionBlocked
 from schema.error_codes import ProblemCode
-
-NUL = "contains NUL, which text in Postgres cannot hold"
+from schema.errors import NUL
 
 
 class Refused(Exception):  # noqa: N818 - not a failure: the result for the client

@@ -16,7 +16,7 @@ from schema.catalogue.catalogue import Catalogue, Type
 from schema.catalogue.column_types import kind_of
 from schema.catalogue.records import Record
 from schema.catalogue.scalars import DateTime
-from schema.errors import Withheld, bad_argument
+from schema.errors import NUL, Withheld, bad_argument
 from schema.execution.loaders import Loaders
 from schema.graph.root_field import RootField
 from schema.graph.types import Info, Node, Types, selection_of, taking
@@ -79,7 +79,7 @@ async def _search(info: Info) -> Record:
 def _text(asked: str) -> Text:
     text = Text(asked.strip())
     if "\x00" in asked:
-        raise bad_argument("text", "contains NUL, which text in Postgres cannot hold")
+        raise bad_argument("text", NUL)
     if len(text.raw) > MAX_TEXT:
         raise bad_argument("text", f"has {len(text.raw)} characters; pass at most {MAX_TEXT}")
     if not text.words:

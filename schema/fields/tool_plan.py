@@ -17,7 +17,7 @@ from schema.catalogue import ids
 from schema.catalogue.catalogue import Type
 from schema.catalogue.records import Record
 from schema.error_codes import ErrorCode
-from schema.errors import GatewayError, bad_argument, missing_object
+from schema.errors import NUL, GatewayError, bad_argument, missing_object
 from schema.execution.loaders import Loaders
 from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
@@ -94,7 +94,7 @@ def _check(asked: Sequence[str]) -> None:
         raise bad_argument("tools", f"{len(asked)} tools are too many; pass at most {MAX_TOOLS}")
     for place, text in enumerate(asked):
         if "\x00" in text:
-            raise bad_argument(f"tools[{place}]", "contains NUL, which text in Postgres cannot hold")
+            raise bad_argument(f"tools[{place}]", NUL)
 
 
 async def _tools(loaders: Loaders, asked: Sequence[str]) -> list[PlannedTool]:

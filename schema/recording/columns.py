@@ -17,9 +17,8 @@ from db.base.system_catalog import enum_name
 from schema.catalogue import exact_json
 from schema.catalogue.catalogue import Type
 from schema.catalogue.column_types import ColumnKind
+from schema.errors import NUL
 from schema.sql.operators import text_of
-
-NUL = "contains NUL, which text in Postgres cannot hold"
 
 _NATIVE = {
     "boolean": "boolean", "integer": "integer", "bigint": "bigint", "double": "double precision", "uuid": "uuid",

@@ -8,7 +8,7 @@ from typing import Any
 
 from schema.catalogue import ids
 from schema.catalogue.catalogue import ArgumentField, Arguments, Catalogue, Type
-from schema.errors import bad_argument
+from schema.errors import NUL, bad_argument
 from schema.sql.builder import Binds
 from schema.sql.operators import text_of
 from schema.sql.parameters import Parameter, applied
@@ -51,7 +51,7 @@ def _text(catalogue: Catalogue, field: ArgumentField, value: Any) -> str:
     if (least is not None and value < least) or (most is not None and value > most):
         raise bad_argument(field.name, f"{value} is out of range; pass {least:g} to {most:g}")
     if isinstance(value, str) and "\x00" in value:
-        raise bad_argument(field.name, "contains NUL, which text in Postgres cannot hold")
+        raise bad_argument(field.name, NUL)
     return text_of(value)
 
 

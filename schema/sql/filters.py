@@ -15,7 +15,7 @@ from schema.catalogue import exact_json
 from schema.catalogue.catalogue import Catalogue, ColumnField, RelationField, Type
 from schema.catalogue.column_types import ColumnKind
 from schema.error_codes import ErrorCode
-from schema.errors import GatewayError, bad_argument
+from schema.errors import NUL, GatewayError, bad_argument
 from schema.names.words import closest
 from schema.sql.builder import Binds, first
 from schema.sql.operators import CLOSED, MAX_LIST, Bind, Operator, operators, path_variable, text_of
@@ -26,8 +26,6 @@ MAX_DEPTH = 10
 MAX_JOINED = 6
 """Relations that Postgres may plan as joins of one query: the time to find their order grows with the fourth power of
 their number."""
-
-NUL = "contains NUL, which text in Postgres cannot hold"
 
 
 class FilterTerm(NamedTuple):
