@@ -179,7 +179,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             *await follow_table(engine, registry, service.documents, health.reports),
             *service.embeddings.prove(health.reports),
             asyncio.create_task(Housekeeping(databases.writer, settings).run()),
-            *([asyncio.create_task(StateUpkeep(databases.writer).run())] if settings.current_state else []),
+            *([asyncio.create_task(StateUpkeep(databases.writer).run())] if settings.uses_current_state else []),
             *_rollups(RollupUpkeep(databases.writer), settings, request_log.metrics),
         ]
         try:
@@ -233,7 +233,7 @@ def _webhooks(sender: WebhookSender, settings: Settings, metrics: Metrics) -> li
 def _rollups(upkeep: RollupUpkeep, settings: Settings, metrics: Metrics) -> list[asyncio.Task[None]]:
     """The task that sums up rollups, if this gateway does."""
     metrics.ask(rollup_units(upkeep))
-    return [asyncio.create_task(upkeep.run())] if settings.rollups else []
+    return [asyncio.create_task(upkeep.run())] if settings.uses_rollups else []
 
 
 def _routes(settings: Settings) -> list[BaseRoute]:

@@ -44,6 +44,16 @@ class Settings(
         return self
 
     @property
+    def uses_rollups(self) -> bool:
+        """Whether rollups are read and kept up: policies may hide rows that are in their sums."""
+        return self.rollups and not self.rls
+
+    @property
+    def uses_current_state(self) -> bool:
+        """Whether stored states are read and kept up: policies may hide rows that they are computed of."""
+        return self.current_state and not self.rls
+
+    @property
     def is_exposed(self) -> bool:
         """Whether other machines can reach a server without authentication."""
         return "none" in self.auth and not is_loopback(self.host)

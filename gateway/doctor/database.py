@@ -300,11 +300,12 @@ def _rollups(settings: Settings, found: Checkup) -> Iterator[Finding]:
                 name, f"the sums of {one.table} are of an earlier version, without those of {listed(one.lacks)}: "
                 "`e2i-gateway db rollups`, run as the owner of the tables, makes them, and long windows faster",
             )  # fmt: skip
-    if not settings.rollups:
+    if not settings.uses_rollups:
         well = False
+        used = "serve without GATEWAY_RLS, whose policies may hide rows" if settings.rls else "set GATEWAY_ROLLUPS=true"
         yield warning(
             name, "sums are kept and not used: writes mark units that this gateway does not sum up",
-            "set GATEWAY_ROLLUPS=true, or run `e2i-gateway db rollups --drop`",
+            f"{used}, or run `e2i-gateway db rollups --drop`",
         )  # fmt: skip
     if well:
         yield ok(

@@ -71,9 +71,11 @@ class Planner:
     def _usable(self, facts: Facts) -> Facts:
         """The facts, without rollups and stored state if the settings exclude them; callers' own roles have no rights
         on them either."""
-        settings = self._settings
-        rollups = facts.rollups if settings.rollups and not settings.rls else {}
-        return replace(facts, rollups=rollups, kept=facts.kept if settings.current_state and not settings.rls else {})
+        return replace(
+            facts,
+            rollups=facts.rollups if self._settings.uses_rollups else {},
+            kept=facts.kept if self._settings.uses_current_state else {},
+        )
 
     def learn_facts(self, facts: Facts) -> None:
         """Updates the size of the database."""

@@ -323,6 +323,8 @@ async def test_rollups_that_are_not_used_or_not_whole(database: Database) -> Non
     assert (await said(rollups=True))[0] is Level.OK
     level, words = await said()
     assert (level, "set GATEWAY_ROLLUPS=true" in words) == (Level.WARNING, True)
+    level, words = await said(rollups=True, rls=True, rls_roles="anon", rls_token_role="anon")
+    assert (level, "serve without GATEWAY_RLS" in words) == (Level.WARNING, True)
     sql = await connect(database.admin_url)
     service = await add(sql, "ml_bentoml_services")
     for _ in range(2):
