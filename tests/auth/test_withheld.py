@@ -18,6 +18,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
 from tests.support.executors import EXECUTORS
 
+pytestmark = pytest.mark.slow
+
 MONITORING = reading("model_monitoring")
 WITHOUT_MONITORING = sorted(read_scopes() - {MONITORING})
 TYPES_OF_MONITORING = {"DriftRecord", "MonitoringAlert", "Retraining", "PerformanceMetric", "MonitoringRun"}

@@ -17,6 +17,8 @@ from tests.support.client import Client
 from tests.support.databases import Database, connected, waiting_backends
 from tests.support.platform_shaped import IS_PLATFORM
 
+pytestmark = pytest.mark.slow
+
 NAN = float("nan")
 
 
@@ -190,7 +192,6 @@ async def test_the_newest_of_several_that_are_replaced_is_rolled_back_to(
         assert await previous(sql, new) == both[1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("experiment", [True, False])
 async def test_of_deployments_that_become_active_at_once_one_stays_so(
     client: Client, sql: asyncpg.Connection, *, experiment: bool
@@ -264,7 +265,6 @@ async def test_a_service_and_its_deployment_move_at_once(client: Client, sql: as
         assert "active" not in {await status(sql, service) for service in services}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("origin", list(HealthStatus))
 @pytest.mark.parametrize("to", list(HealthStatus))
 async def test_every_report_of_health(
@@ -281,7 +281,6 @@ async def test_every_report_of_health(
     assert row["last_health_check"] is not None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metrics", "health"),
     [

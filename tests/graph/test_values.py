@@ -26,6 +26,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database, connect
 from tests.support.executors import EXECUTORS
 
+pytestmark = pytest.mark.slow
+
 LONG_SEED = "12345678901234567890123"
 LONG_FRACTION = "0.1234567890123456789"
 

@@ -27,6 +27,8 @@ from tests.support.client import Client
 from tests.support.databases import Clone, Database, connect, connected, execute
 from tests.support.plans import Statement, plan
 
+pytestmark = pytest.mark.slow
+
 Serve = Callable[[Database], AbstractAsyncContextManager[Client]]
 
 LINEAGE = """
@@ -271,7 +273,6 @@ async def test_an_answer_is_of_one_moment(
         assert first["lineage"]["asOf"] < second["lineage"]["asOf"]
 
 
-@pytest.mark.slow
 async def test_no_more_is_read_of_a_hot_node_than_is_answered(template: Database, clone: Clone, serve: Serve) -> None:
     """However many children there are: a page of them is read, and none of the others."""
     async with clone(template) as database:

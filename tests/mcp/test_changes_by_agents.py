@@ -33,6 +33,8 @@ from tests.support.changing import add, events_of, model_in, rivals, shadowed, s
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 async def client(own: Database) -> AsyncIterator[Client]:

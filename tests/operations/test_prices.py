@@ -22,6 +22,8 @@ from tests.support.databases import Database, connect, connected
 from tests.support.plans import plan, recording
 from tests.support.platform_shaped import IS_PLATFORM
 
+pytestmark = pytest.mark.slow
+
 MILLION = "ml_bentoml_serving_metrics"
 
 
@@ -508,7 +510,6 @@ async def test_the_spread_of_times_is_read_off_the_statistics(demo: Client, demo
 LONG_AGO = 'recordedAt: { gte: "2020-01-01T00:00:00Z", lt: "2020-02-01T00:00:00Z" }'
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lasted", "written", "charged"),
     [

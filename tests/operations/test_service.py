@@ -34,6 +34,8 @@ from tests.live.test_live import record
 from tests.support.changing import model_in, state
 from tests.support.databases import Clone, Database, connect, execute
 
+pytestmark = pytest.mark.slow
+
 MODELS = "query Models($first: Int) { models(first: $first) { totalCount nodes { id stage } } }"
 PROMOTE = """
     mutation Promote($input: PromoteModelInput!) {
@@ -274,7 +276,6 @@ async def test_who_is_behind_receives_several_changes_together(database: Databas
         assert lists["slow"][-2:] == lists["slower"][-2:]
 
 
-@pytest.mark.slow
 async def test_many_that_are_told_the_same_go_on_a_few_at_a_time(database: Database, sql: asyncpg.Connection) -> None:
     """Others have their turn of the event loop between them, however many follow."""
     model, many = await model_in(sql, "development"), 400

@@ -20,6 +20,8 @@ from tests.support.client import Client, serving
 from tests.support.databases import Clone, Database
 from tests.support.recording import record
 
+pytestmark = pytest.mark.slow
+
 AT = "2026-05-01T12:00:00Z"
 
 
