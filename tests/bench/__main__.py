@@ -5,6 +5,7 @@ statements, with callers, budgets, logs and metrics on; the latter with all of t
 application (the limit); and PostGraphile 5 if `make bench-peers` has installed it, asked for orders that its indexes
 serve. All of it twice: with the indexes of our own migrations, and with those of the platform's database. Prints
 medians and writes ``bench.json`` and ``bench.svg`` into ``gateway/docs``. The databases stay in ``.e2i/bench``.
+``--before DIRECTORY`` measures another checkout's gateway in the same rounds too, everything on, for the printed table.
 ``--memory SECONDS`` measures what a mixed load does to the memory of a worker instead.
 """
 
@@ -21,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -187,14 +189,18 @@ async def facts_of(url: str) -> Facts:
         await engine.dispose()
 
 
-def subjects(stack: ExitStack, found: Postmaster, asked: list[Case], world: World) -> dict[str, Subject]:
-    """Every server that is measured."""
+def subjects(
+    stack: ExitStack, found: Postmaster, asked: list[Case], world: World, before: Path | None
+) -> dict[str, Subject]:
+    """Every server that is measured; ``before`` is a checkout whose gateway is one of them."""
     here = address(found, "e2i_gateway", world.database)
     url = setting(found, world.database)
     measured = asyncio.run(facts_of(url))
 
-    def gateway(name: str, switches: dict[str, str], *, compiler: bool = True) -> servers.Server:
-        return stack.enter_context(servers.gateway(name, switches, compiler=compiler, database=url))
+    def gateway(
+        name: str, switches: dict[str, str], *, compiler: bool = True, checkout: Path = servers.ROOT
+    ) -> servers.Server:
+        return stack.enter_context(servers.gateway(name, switches, compiler=compiler, database=url, checkout=checkout))
 
     graph = {
         case.name: ("/graphql", [load.body(_query(case.query, case), variables) for variables in case.variables])
@@ -211,6 +217,8 @@ def subjects(stack: ExitStack, found: Postmaster, asked: list[Case], world: Worl
         "all off": Subject(gateway("all off", servers.OFF), graph),
         "limit": Subject(stack.enter_context(servers.limit(here, orjson.dumps(statements).decode())), hard),
     }
+    if before:
+        made["before"] = Subject(gateway("before", servers.ON, checkout=before), graph)
     if not servers.has_peers():
         print("PostGraphile is left out: `make bench-peers` has not installed it")
     else:
@@ -246,7 +254,7 @@ def check(name: str, subject: Subject, case: Case) -> tuple[float, float]:
     return float(told), len(answer.content) / 1000
 
 
-def measure(rounds: int, seconds: int, only: list[str]) -> None:
+def measure(rounds: int, seconds: int, only: list[str], before: Path | None) -> None:
     with servers.gateway("data", servers.OFF), database() as found:
         asyncio.run(prepare(address(found, "e2i_admin")))
     results: dict[str, report.Results] = {}
@@ -254,7 +262,7 @@ def measure(rounds: int, seconds: int, only: list[str]) -> None:
     with embedded.start(servers.DATA / "postgres"), database() as found:
         asyncio.run(copy_for_platform(found))
         for world in WORLDS:
-            results[world.title], rss[world.title] = _measured(found, world, rounds, seconds, only)
+            results[world.title], rss[world.title] = _measured(found, world, rounds, seconds, only, before)
     about = {
         "taken": datetime.now(UTC).date().isoformat(),
         "connections": CONNECTIONS,
@@ -267,17 +275,21 @@ def measure(rounds: int, seconds: int, only: list[str]) -> None:
         print("\n".join([f"\nWith {title}:", *report.table(medians)]))
         print(f"memory of a worker, MB: {rss[title]}")
     if not only:
-        report.write(DOCS, results, about)
+        report.write(DOCS, {title: _without_before(medians) for title, medians in results.items()}, about)
+
+
+def _without_before(medians: report.Results) -> report.Results:
+    return {case: {name: one for name, one in by.items() if name != "before"} for case, by in medians.items()}
 
 
 def _measured(
-    found: Postmaster, world: World, rounds: int, seconds: int, only: list[str]
+    found: Postmaster, world: World, rounds: int, seconds: int, only: list[str], before: Path | None
 ) -> tuple[report.Results, dict[str, int]]:
     """Medians of one database, and the megabytes that each server holds."""
     with ExitStack() as stack:
         sampled = asyncio.run(prepare(address(found, "e2i_admin", world.database)))
         asked = [case for case in cases(*sampled, world.orders) if not only or case.name[:2] in only]
-        measured = subjects(stack, found, asked, world)
+        measured = subjects(stack, found, asked, world, before)
         taken: dict[str, dict[str, list[dict[str, float]]]] = {case.name: {} for case in asked}
         for case in asked:  # nobody is measured while its caches fill
             for subject in (one for one in measured.values() if case.name in one.asked):
@@ -350,13 +362,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=3, help="whole seconds of each measurement (3)")
     parser.add_argument("--only", nargs="*", default=[], metavar="Q", help="some questions (Q1 Q5), and no files")
     parser.add_argument(
+        "--before", type=Path, metavar="DIRECTORY", help="another checkout, whose gateway is measured too"
+    )
+    parser.add_argument(
         "--memory", type=float, metavar="SECONDS", help="a mixed load for so long, for the memory alone"
     )
     asked = parser.parse_args()
     if asked.memory:
         memory(asked.memory)
     else:
-        measure(asked.rounds, asked.seconds, asked.only)
+        measure(asked.rounds, asked.seconds, asked.only, asked.before and asked.before.resolve())
 
 
 if __name__ == "__main__":

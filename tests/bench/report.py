@@ -23,7 +23,7 @@ Results = dict[str, dict[str, dict[str, float]]]
 
 def table(results: Results) -> Iterator[str]:
     """Lines of medians, a case at a time."""
-    names = ("req/s", 10), ("median ms", 11), ("of limit", 10), ("of off", 8), ("x peer", 8)
+    names = ("req/s", 10), ("median ms", 11), ("of limit", 10), ("of off", 8), ("x peer", 8), ("x before", 10)
     names += ("server ms", 11), ("database ms", 13), ("stmts", 7)
     head = "".join(f"{name:>{width}}" for name, width in names)
     yield f"{'':22}{head}"
@@ -32,8 +32,10 @@ def table(results: Results) -> Iterator[str]:
         limit = servers.get("limit", {}).get("rate", math.nan)
         off = servers.get("all off", {}).get("rate", math.nan)
         peer = servers.get("PostGraphile 5", {}).get("rate", math.nan)
+        before = servers.get("before", {}).get("rate", math.nan)
         for name, one in servers.items():
             ratios = f"{one['rate'] / limit:10.2f}{one['rate'] / off:8.2f}{one['rate'] / peer:8.2f}"
+            ratios += f"{one['rate'] / before:10.2f}"
             costs = f"{one['server_ms']:11.2f}{one['database_ms']:13.2f}{one['statements']:7.0f}"
             yield f"  {name:20}{one['rate']:10.1f}{one['latency']:11.2f}{ratios}{costs}"
 

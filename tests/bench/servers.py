@@ -71,12 +71,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running(name: str, command: list[str], port: int, ready: str, **environment: str) -> Iterator[Server]:
+def _running(
+    name: str, command: list[str], port: int, ready: str, folder: Path = ROOT, **environment: str
+) -> Iterator[Server]:
     DATA.mkdir(parents=True, exist_ok=True)
     log = DATA / f"{name.replace(' ', '-')}.log"
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "GATEWAY_", "DATABASE_URL"))}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, env=clean | environment, stdout=output, stderr=output, cwd=ROOT)
+        process = subprocess.Popen(command, env=clean | environment, stdout=output, stderr=output, cwd=folder)
         try:
             base = f"http://127.0.0.1:{port}"
             deadline = time.monotonic() + TIMEOUT
@@ -115,9 +117,15 @@ OFF = {"GATEWAY_LOG": "warning", "GATEWAY_AUTH": "none", "GATEWAY_SLOW_MS": "0"}
 
 @contextmanager
 def gateway(
-    name: str, switches: dict[str, str], *, compiler: bool = True, database: str | None = None
+    name: str,
+    switches: dict[str, str],
+    *,
+    compiler: bool = True,
+    database: str | None = None,
+    checkout: Path = ROOT,
 ) -> Iterator[Server]:
-    """A gateway of one worker, with its limits as they are by default; without a ``database`` it makes the data."""
+    """A gateway of one worker, with its limits as they are by default; without a ``database`` it makes the data.
+    Its code is that of the ``checkout``, its libraries are those of this process."""
     port = free_port()
     command = [sys.executable, "-m", "gateway.cli", "serve", *([] if database else ["--demo", "large"])]
     settings = {
@@ -126,7 +134,7 @@ def gateway(
         "GATEWAY_COMPILER": "on" if compiler else "off",
         **({"DATABASE_URL": database} if database else {}),
     }
-    with _running(name, command, port, "/readyz", **settings, **switches) as server:
+    with _running(name, command, port, "/readyz", checkout, **settings, **switches) as server:
         if "GATEWAY_JWT_SECRET" in switches:
             who = {"sub": "bench", "aud": "authenticated", "app_metadata": {"roles": ["analyst"]}}
             made = jwt.encode(who | {"exp": int(time.time()) + 86_400}, SECRET, "HS256")
