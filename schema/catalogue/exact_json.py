@@ -135,9 +135,10 @@ def _close(text: bytes) -> bytes:
 def _infinite_in(raw: bytes | str) -> str | None:
     """The error for a number that exceeds the doubles, if a text that is otherwise valid has one."""
     try:
-        return infinite(_exactly(raw))
+        number = infinite(_exactly(raw))
     except (ValueError, RecursionError):
         return None
+    return f"{number} {OUT_OF_RANGE}" if number else None
 
 
 def _is_telling(raw: bytes | str) -> bool:
@@ -204,14 +205,17 @@ def shown(value: Any, most: int = 120) -> str:
     return text if len(text) <= most else f"{text[:most]}\u2026"
 
 
+OUT_OF_RANGE = "is out of range: numbers go up to about 1.8e308"
+
+
 def infinite(value: Any) -> str | None:
-    """The message for the first number in a value that exceeds the doubles, with its path."""
+    """The first number in a value that exceeds the doubles, with its path: ``the number 1e400 at a.b``."""
     pending = [("", value)]
     while pending:
         path, one = pending.pop()
         if isinstance(one, float) and not math.isfinite(one):
             place = f" at {path.lstrip('.')}" if path else ""
-            return f"the number {repr(one)[:40]}{place} is out of range: they go up to about 1.8e308"
+            return f"the number {repr(one)[:40]}{place}"
         if isinstance(one, dict):
             pending.extend((f"{path}.{key}", item) for key, item in one.items())
         elif isinstance(one, list):

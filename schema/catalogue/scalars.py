@@ -34,6 +34,15 @@ from schema.catalogue import exact_json, ids
 from schema.catalogue.exact_json import Digits, shown
 from schema.catalogue.relative_times import is_relative, relative_date, relative_time
 
+
+class WrongValueError(GraphQLError):
+    """A value that a scalar does not have. The message quotes it; ``reason`` is the rest of the sentence."""
+
+    def __init__(self, quoted: str, reason: str) -> None:
+        super().__init__(f"{quoted} {reason}.")
+        self.reason = reason
+
+
 UUID = NewType("UUID", str)
 DateTime = NewType("DateTime", str)
 Date = NewType("Date", str)
@@ -46,7 +55,7 @@ def _parse_uuid(value: Any) -> str:
     try:
         return ids.read_uuid(value)
     except (ValueError, TypeError, AttributeError):
-        raise GraphQLError(f"{shown(value)} is not a UUID such as 123e4567-e89b-12d3-a456-426614174000.") from None
+        raise WrongValueError(shown(value), "is not a UUID such as 123e4567-e89b-12d3-a456-426614174000") from None
 
 
 _RFC3339 = re.compile(
@@ -71,28 +80,28 @@ def _parse_datetime(value: Any) -> datetime:
         try:
             return relative_time(value)
         except ValueError as error:
-            raise GraphQLError(f"{shown(value)} {error}.") from None
+            raise WrongValueError(shown(value), str(error)) from None
     found = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise GraphQLError(
-            f"{shown(value)} is not an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z, or one such as now-7d."
+        raise WrongValueError(
+            shown(value), "is not an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z, or one such as now-7d"
         )
     day, time, fraction, zone = found.groups()
     if time.endswith(":60"):
-        raise GraphQLError(f"{shown(value)} is within a leap second, which Postgres cannot store.")
+        raise WrongValueError(shown(value), "is within a leap second, which Postgres cannot store")
     if fraction and fraction[6:].strip("0"):
-        raise GraphQLError(
-            f"{shown(value)} is more precise than a microsecond, the precision of stored times; round it."
+        raise WrongValueError(
+            shown(value), "is more precise than a microsecond, the precision of stored times; round it"
         )
     try:
         read = datetime.fromisoformat(f"{day}T{time}.{fraction or '0':.6}{zone.upper()}")
     except ValueError:
         what = "its date, its time of day or its offset does not exist"
-        raise GraphQLError(f"{shown(value)} is not a valid time: {what}.") from None
+        raise WrongValueError(shown(value), f"is not a valid time: {what}") from None
     try:
         return read.astimezone(UTC)
     except OverflowError:
-        raise GraphQLError(f"{shown(value)} is outside the years 1 to 9999 in UTC.") from None
+        raise WrongValueError(shown(value), "is outside the years 1 to 9999 in UTC") from None
 
 
 def _parse_date(value: Any) -> date:
@@ -101,18 +110,18 @@ def _parse_date(value: Any) -> date:
         try:
             return relative_date(value)
         except ValueError as error:
-            raise GraphQLError(f"{shown(value)} {error}.") from None
+            raise WrongValueError(shown(value), str(error)) from None
     try:
         if isinstance(value, str) and _ISO_DATE.fullmatch(value):
             return date.fromisoformat(value)
     except ValueError:
         pass
-    raise GraphQLError(f"{shown(value)} is not a date such as 2026-01-31, or one such as now-7d.") from None
+    raise WrongValueError(shown(value), "is not a date such as 2026-01-31, or one such as now-7d") from None
 
 
 def _parse_bigint(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
-        raise GraphQLError(f"{shown(value)} is not a 64-bit integer.")
+        raise WrongValueError(shown(value), "is not a 64-bit integer")
     return value
 
 
@@ -122,7 +131,7 @@ _EXACT_INTEGERS = 2**53
 def _parse_float(value: Any) -> float:
     """A number within the range of doubles; digits beyond a double's precision are kept for NUMERIC columns."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise GraphQLError(f"{shown(value)} is not a number.")
+        raise WrongValueError(shown(value), "is not a number")
     if isinstance(value, int):
         value = float(value) if -_EXACT_INTEGERS <= value <= _EXACT_INTEGERS else Digits(str(value))
     return _in_range(value)
@@ -132,7 +141,7 @@ def _parse_int(value: Any) -> int:
     if type(value) is int and -(2**31) <= value < 2**31:  # the common case; rows have many
         return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**31) <= value < 2**31 or value % 1:
-        raise GraphQLError(f"{shown(value)} is not a 32-bit integer.")
+        raise WrongValueError(shown(value), "is not a 32-bit integer")
     return int(value)
 
 
@@ -140,33 +149,33 @@ def _parse_id(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int):
-        raise GraphQLError(f"{shown(value)} is not an id, which is a text or an integer.")
+        raise WrongValueError(shown(value), "is not an id, which is a text or an integer")
     return str(value)
 
 
 def _in_range(value: float) -> float:
     if not math.isfinite(value):
-        raise GraphQLError(f"{exact_json.infinite(value)}.")
+        raise WrongValueError(f"the number {repr(value)[:40]}", exact_json.OUT_OF_RANGE)
     if value == 0 and isinstance(value, Digits) and re.match(r"[^eE]*[1-9]", value.text):
-        raise GraphQLError(f"the number {value.text[:40]} is out of range: they go down to about 4.9e-324.")
+        raise WrongValueError(f"the number {value.text[:40]}", "is out of range: numbers go down to about 4.9e-324")
     return value
 
 
 def _float_literal(node: ValueNode, _variables: Mapping[str, Any] | None = None) -> float:
     if not isinstance(node, FloatValueNode | IntValueNode):
-        raise GraphQLError(f"{print_ast(node)[:120]} is not a number.")
+        raise WrongValueError(print_ast(node)[:120], "is not a number")
     return _in_range(exact_json.number(node.value) if isinstance(node, FloatValueNode) else _whole(node.value))
 
 
 def _int_literal(node: ValueNode, _variables: Mapping[str, Any] | None = None) -> int:
     if not isinstance(node, IntValueNode):
-        raise GraphQLError(f"{print_ast(node)[:120]} is not a 32-bit integer.")
+        raise WrongValueError(print_ast(node)[:120], "is not a 32-bit integer")
     return _parse_int(exact_json.integer(node.value))
 
 
 def _id_literal(node: ValueNode, _variables: Mapping[str, Any] | None = None) -> str:
     if not isinstance(node, StringValueNode | IntValueNode):
-        raise GraphQLError(f"{print_ast(node)[:120]} is not an id, which is a text or an integer.")
+        raise WrongValueError(print_ast(node)[:120], "is not an id, which is a text or an integer")
     return node.value
 
 
@@ -175,8 +184,8 @@ def _whole(text: str) -> float:
 
 
 def _json_value(value: Any) -> Any:
-    if wrong := exact_json.infinite(value):
-        raise GraphQLError(f"{wrong}.")
+    if number := exact_json.infinite(value):
+        raise WrongValueError(number, exact_json.OUT_OF_RANGE)
     return value
 
 

@@ -33,6 +33,7 @@ from graphql.utilities.validate_input_value import validate_input_literal
 
 from schema.adapters.graphql_core import GraphQLVariableSignature
 from schema.catalogue.exact_json import shown
+from schema.catalogue.scalars import WrongValueError
 from schema.execution.coercions import CONFIDENTIAL, ROWS, SERVER
 from schema.names.suggestions import Suggestion, Suggestions
 
@@ -82,7 +83,9 @@ def wrong_values(type_: GraphQLInputType, value: Any, suggestions: Suggestions |
     return _wrong(type_, value, (), suggestions)
 
 
-def _wrong(type_: GraphQLInputType, value: Any, path: Path, suggest: Suggestions | None) -> Iterator[tuple[Path, str]]:
+def _wrong(
+    type_: GraphQLInputType, value: Any, path: Path, suggest: Suggestions | None, *, quotes: bool = True
+) -> Iterator[tuple[Path, str]]:
     if isinstance(type_, GraphQLNonNull):
         if value is None or value is Undefined:
             said = "is null" if value is None else "is missing"
@@ -94,10 +97,11 @@ def _wrong(type_: GraphQLInputType, value: Any, path: Path, suggest: Suggestions
     if isinstance(type_, GraphQLList):
         items = value if isinstance(value, list) else [value]
         for place, item in enumerate(items):
-            yield from _wrong(type_.of_type, item, (*path, place) if isinstance(value, list) else path, suggest)
+            at = (*path, place) if isinstance(value, list) else path
+            yield from _wrong(type_.of_type, item, at, suggest, quotes=quotes)
     elif isinstance(type_, GraphQLInputObjectType):
         yield from _wrong_object(type_, value, path, suggest)
-    elif message := _wrong_leaf(type_, value, suggest):
+    elif message := _wrong_leaf(type_, value, suggest, quotes=quotes):
         yield path, message
 
 
@@ -111,9 +115,8 @@ def _wrong_object(
         return
     for name, field in type_.fields.items():
         if name in value or (isinstance(field.type, GraphQLNonNull) and field.default is None):
-            wrong = _wrong(field.type, value.get(name, Undefined), (*path, name), suggest)
             quotes = not field.extensions.get(CONFIDENTIAL)
-            yield from wrong if quotes else (_unquoted(field.type, one, message) for one, message in wrong)
+            yield from _wrong(field.type, value.get(name, Undefined), (*path, name), suggest, quotes=quotes)
     if type_.is_one_of and (len(value) != 1 or None in value.values()):
         yield path, f"exactly one field of the type '{type_}' is needed, with a value: {', '.join(type_.fields)}."
     for name in value:
@@ -130,26 +133,26 @@ def _hint(found: Suggestion | None) -> str:
     return f" {found.text}" if found else ""
 
 
-def _unquoted(type_: GraphQLInputType, path: Path, message: str) -> tuple[Path, str]:
-    """The same without the value, which may be data of a patient."""
-    known = ("it is ", "exactly one field", NO_FIELD)
-    return path, message if message.startswith(known) else f"it is no value of the type '{get_named_type(type_)}'."
-
-
-def _wrong_leaf(type_: Any, value: Any, suggest: Suggestions | None) -> str | None:
+def _wrong_leaf(type_: Any, value: Any, suggest: Suggestions | None, *, quotes: bool) -> str | None:
+    """The message for a value; it does not quote one that may be data of a patient (``quotes``)."""
     if isinstance(type_, GraphQLEnumType):
         if isinstance(value, str) and value in type_.values:
             return None
-        hint = _hint(suggest.value(type_.name, str(value)) if suggest else None)
-        return f"{shown(value)} is not a member of the enum '{type_}'.{hint}"
+        hint = _hint(suggest.value(type_.name, str(value)) if suggest and quotes else None)
+        return f"{shown(value) if quotes else 'it'} is not a member of the enum '{type_}'.{hint}"
     if type_.name in _STANDARD:
         kind, words = _STANDARD[type_.name]
-        return None if isinstance(value, kind) else f"{shown(value)} is not {words}."
+        return None if isinstance(value, kind) else f"{shown(value) if quotes else 'it'} is not {words}."
     try:
         type_.coerce_input_value(value)
     except GraphQLError as error:
-        return error.message
+        return error.message if quotes else f"it {_reason(type_, error)}."
     return None
+
+
+def _reason(type_: object, error: GraphQLError) -> str:
+    """What is wrong with a value of a scalar, without the value: ``is not a 32-bit integer``."""
+    return error.reason if isinstance(error, WrongValueError) else f"is no value of the type '{type_}'"
 
 
 _STANDARD = {"String": (str, "a text"), "Boolean": (bool, "true or false")}
@@ -181,7 +184,7 @@ class PlacedValuesRule(ValuesOfCorrectTypeRule):
                 if message.endswith(_NONE):
                     message = f"{message.removesuffix(_NONE)}not to be null."
                 else:
-                    message = _told(input_type, path, message)
+                    message = _told(input_type, path, error)
                 places = error.nodes if error.locations else [_at(node, path)]
                 where = path_text((self._owner, *path))
                 self.report_error(GraphQLError(message, places, extensions={"argument": where}))
@@ -190,7 +193,7 @@ class PlacedValuesRule(ValuesOfCorrectTypeRule):
         return SKIP
 
 
-def _told(type_: GraphQLInputType, path: Path, message: str) -> str:
+def _told(type_: GraphQLInputType, path: Path, error: GraphQLError) -> str:
     """graphql-core's message for a value at a path within this type, without protected values."""
     for part in path:
         named = get_named_type(type_)
@@ -199,10 +202,11 @@ def _told(type_: GraphQLInputType, path: Path, message: str) -> str:
             continue
         type_ = field.type
         if field.extensions.get(CONFIDENTIAL) and not is_input_object_type(get_named_type(type_)):
-            return f"Expected value of type '{type_}'."
+            why = f": it {error.reason}" if isinstance(error, WrongValueError) else ""
+            return f"Expected value of type '{type_}'{why}."
     if not is_input_object_type(get_named_type(type_)):
-        return message
-    said = _FOUND.sub("", message, count=1)
+        return error.message
+    said = _FOUND.sub("", error.message, count=1)
     return said if said.endswith((".", "?")) else f"{said}."
 
 

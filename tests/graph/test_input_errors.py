@@ -50,7 +50,7 @@ ONE = "exactly one field of the type 'One' is needed, with a value: id, name."
         ("Row", {"name": "a", "count": None}, {"count": "it is null, and the type 'Int!' needs a value."}),
         ("Row", {"name": "a", "nested": {"name": 1}}, {"nested.name": "1 is not a text."}),
         ("Row", {"name": "a", "tags": ["b", 1]}, {"tags[1]": "1 is not a text."}),
-        ("Row", {"name": "a", "patient": 77}, {"patient": "it is no value of the type 'String'."}),
+        ("Row", {"name": "a", "patient": 77}, {"patient": "it is not a text."}),
         ("Row", {"name": "a", "patient": None}, {}),
         ("Row", [], {"": "[] is not an object of the type 'Row'."}),
         ("Row", "x", {"": "\"x\" is not an object of the type 'Row'."}),
