@@ -13,6 +13,7 @@ LABELS = {
     ("Retraining", "status"): (
         "pending approved training completed cancelled failed rolled_back", "cancelled failed rolled_back"
     ),
+    ("TrainingRun", "status"): ("running finished failed", "finished failed"),
     ("PromptAbTest", "status"): ("draft running stopped completed", "stopped completed"),
     ("MonitoringRun", "status"): ("running completed failed", "completed failed"),
     ("MaterializationJob", "status"): ("pending running success completed failed", "success completed failed"),

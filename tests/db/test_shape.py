@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
+from gateway.operations import shape
 from gateway.operations.shape import ShapeWatch
 from tests.live.test_live import alert
 from tests.support.client import Client, serving
@@ -29,10 +30,16 @@ async def changing(demo_template: Database, clone: Clone) -> AsyncIterator[Datab
 
 @asynccontextmanager
 async def both(database: Database) -> AsyncIterator[list[Client]]:
-    """Two gateways over a database: one that compiles, and one that answers by loaders alone."""
-    url = database.gateway_url
-    async with serving(url, pool_size=2) as compiling, serving(url, pool_size=2, compiler=False) as loading:
-        yield [compiling, loading]
+    """Gateways over a database: ones that compile and ones that answer by loaders alone, each directly, with prepared
+    statements, and as through a pooler."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                serving(database.gateway_url, pool_size=2, compiler=compiler, prepared_statements=prepared)
+            )
+            for compiler in (True, False)
+            for prepared in (True, False)
+        ]
 
 
 def nodes(answer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -95,9 +102,10 @@ ACKNOWLEDGE = """
 """
 
 
-async def test_changes_go_on_when_their_table_was_altered(changing: Database) -> None:
+@pytest.mark.parametrize("prepared", [True, False], ids=["direct", "as through a pooler"])
+async def test_changes_go_on_when_their_table_was_altered(changing: Database, *, prepared: bool) -> None:
     alerts = "{ monitoringAlerts(first: 9, where: {status: {eq: ACTIVE}}) { nodes { id } } }"
-    async with serving(changing.gateway_url, pool_size=1) as client:
+    async with serving(changing.gateway_url, pool_size=1, prepared_statements=prepared) as client:
         await execute(changing.owner_url, "UPDATE ml_monitoring_alerts SET status = 'active'")
         ids = [node["id"] for node in nodes(await client.ask(alerts))]
         for ddl in (
@@ -200,6 +208,51 @@ async def test_each_kind_of_change_is_noticed(changing: Database, kind: str) -> 
                 assert watch.changes == number, ddl
                 assert sum(value is not None for value in answer["data"].values()) >= len(answer["data"]) - 1
             lacking = bool(codes)
+
+
+async def test_what_fails_no_statement_is_noticed_from_time_to_time(
+    changing: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a request, and within a minute."""
+    assert shape.LOOK_SECONDS < 60
+    monkeypatch.setattr(shape, "LOOK_SECONDS", 0.05)
+    await execute(changing.owner_url, "ALTER TABLE ml_deployments DROP COLUMN latency_p50_ms CASCADE")
+    async with both(changing) as clients:
+        await execute(changing.owner_url, "ALTER TABLE ml_deployments ADD COLUMN latency_p50_ms integer DEFAULT 7")
+        for client in clients:
+            async with asyncio.timeout(60):
+                while not client.app.state.graphql.shape.changes:  # noqa: ASYNC110 - it is told to nobody
+                    await asyncio.sleep(0.05)
+            assert {node["latencyP50Ms"] for node in nodes(await client.ask(DEPLOYMENTS % "latencyP50Ms"))} == {7}
+
+
+async def test_rows_with_a_label_that_was_added_are_answered_without_a_restart(changing: Database) -> None:
+    """As a text where the enum is open, else with an error of its field alone."""
+    alerts = "{ monitoringAlerts(first: 2, orderBy: [{field: TITLE}]) { nodes { title status } } }"
+    spans = "{ observabilitySpans(first: 3%s) { totalCount nodes { agentName } } }"
+    named = ', where: {agentName: {eq: "newcomer"}}'
+    async with both(changing) as clients:
+        before = [nodes(await client.ask(alerts)) for client in clients]
+        assert all(
+            [(await client.data(spans % each))["observabilitySpans"] for client in clients for each in ("", named)]
+        )
+        await execute(
+            changing.owner_url,
+            "ALTER TYPE alert_status_enum ADD VALUE 'snoozed'",
+            "UPDATE ml_monitoring_alerts SET status = 'snoozed'",
+            "ALTER TYPE agent_name_enum ADD VALUE 'newcomer'",
+            "UPDATE ml_observability_spans SET agent_name = 'newcomer'",
+        )
+        for client, seen in zip(clients, before, strict=True):
+            answer = await client.ask(alerts)
+            assert nodes(answer) == [node | {"status": None} for node in seen]
+            assert [error["path"] for error in answer["errors"]] == [
+                ["monitoringAlerts", "nodes", place, "status"] for place in range(2)
+            ]
+            assert {error["extensions"]["code"] for error in answer["errors"]} == {"UNREPRESENTABLE_VALUE"}
+            found = (await client.data(spans % named))["observabilitySpans"]
+            assert found["nodes"] == [{"agentName": "newcomer"}] * 3
+            assert found["totalCount"] == (await client.data(spans % ""))["observabilitySpans"]["totalCount"]
 
 
 async def look(watch: ShapeWatch) -> None:
