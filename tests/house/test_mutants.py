@@ -17,6 +17,8 @@ import pytest
 from tests.mutants import sql_text, watch
 from tests.mutants.again import Patch, diff, survivors
 from tests.mutants.lines import Lines
+from tests.mutants.names import Naming, declared, names
+from tests.mutants.names import read as read_names
 from tests.mutants.order import Order
 from tests.mutants.places import held_by, mutated, stale
 from tests.mutants.quiet import quiet
@@ -106,7 +108,7 @@ def test_the_tests_that_run_a_line_come_first() -> None:
     assert lines.chosen("m.py", source, 3, meant, 100) == ["b.py::x", *far, *meant]
     assert lines.chosen("m.py", source, 3, meant, 12) == ["b.py::x", *far]
     assert lines.chosen("m.py", source, 3, meant, 1) == ["b.py::x"]
-    assert lines.chosen("m.py", source, 5, meant, 100) == [*meant, "far.py::quick"]  # as well before any test
+    assert lines.chosen("m.py", source, 5, meant, 100) == ["far.py::quick", *meant]  # as well before any test
     assert lines.chosen("m.py", source, 1, meant, 1) == meant
     assert lines.chosen("m.py", f"# new\n\n{source}", 5, meant, 1) == ["b.py::x"]
     assert lines.chosen("new.py", source, 3, meant, 1) == meant
@@ -122,6 +124,66 @@ def test_the_tests_of_a_line_have_a_bound() -> None:
         ["a.py::y", "far.py::x"],
         ["a.py::y", "a.py::x"],
     ]
+
+
+def test_a_name_is_one_in_each_of_its_forms() -> None:
+    assert names("calibrationErrors: calibration_error CALIBRATION_ERROR a") == {"calibration_error"}
+
+
+def test_what_a_line_declares() -> None:
+    """A private name is followed to what is made of it."""
+    source = (
+        "_LIMITS = (\n    1,\n)\n_SQL = f'{_LIMITS}'\nGUARD = guard(_SQL)\n"
+        "class Health:\n    measured: int = 1\n    @property\n    def worst(self, most=1):\n        return most\n"
+    )
+    assert {line: declared("m.py", source, line) for line in (2, 5, 7, 8, 10)} == {
+        2: ["_LIMITS", "_SQL", "GUARD"],
+        5: ["GUARD"],
+        7: ["Health", "measured"],
+        8: ["Health", "worst"],
+        10: ["Health", "worst"],
+    }
+    sql = "CREATE FUNCTION gateway.one() AS $$\n1\n$$;\nCREATE OR REPLACE VIEW public.two AS\nSELECT 2;\n"
+    assert [declared("m.sql", sql, line) for line in (2, 5)] == [["one"], ["two"]]
+
+
+def test_what_tests_name_is_in_what_they_use_too(tmp_path: Path) -> None:
+    """Constants, helpers and fixtures of their file; the test that says the rarest names comes first."""
+    (tmp_path / "test_it.py").write_text(
+        "QUERY = '{ health { measured } }'\n\n"
+        "def asks(world):\n    return QUERY\n\n"
+        "@fixture\ndef asked(world):\n    return asks(world)\n\n"
+        "def test_health(asked): pass\n\n"
+        "def test_limits(asked, limits): pass\n\n"
+        "def test_nothing(world): pass\n"
+    )
+    found = read_names(tmp_path, ["test_it.py"])
+    assert found.rank(["Health", "LIMIT"]) == ["test_it.py::test_limits", "test_it.py::test_health"]
+    assert found.rank(["other"]) == []
+
+
+def test_a_line_that_runs_before_any_test_has_tests_by_its_names() -> None:
+    """Those that name what it declares, of a matrix the parameter that does, and those that run what uses it."""
+    source = "class Health:\n    LIMIT = 2\ndef f():\n    return LIMIT\n"
+    contexts = {1: [""], 2: [""], 3: [""], 4: ["far.py::quick", "far.py::late"]}
+    matrix = [f"a.py::every[{name}]" for name in ("Drift", "Health", "Model")]
+    seconds = {**dict.fromkeys(matrix, 4.0), "meant.py::x": 50.0, "far.py::quick": 1.0, "far.py::late": 30.0}
+    said = {"a.py::every": frozenset({"health"}), "b.py::unknown": frozenset({"limit", "health"})}
+    lines = Lines({"m.py": contexts}, {"m.py": source}, seconds, Naming(said))
+    chosen = ["b.py::unknown", "a.py::every[Health]", "far.py::quick", "meant.py"]
+    assert lines.chosen("m.py", source, 2, ["meant.py"], 100) == chosen
+    assert lines.chosen("m.py", source, 2, ["meant.py"], 8) == ["b.py::unknown", "far.py::quick", "meant.py"]
+    assert lines.chosen("m.py", source, 4, ["meant.py"], 8) == ["far.py::quick"]
+    of_class = lines.chosen("m.sql", "CREATE VIEW health AS\nSELECT 1", 2, ["meant.py"], 100)
+    assert of_class == ["a.py::every[Health]", "b.py::unknown", "meant.py"]
+
+
+def test_the_seconds_of_a_fault_begin_with_its_tests(tmp_path: Path) -> None:
+    """Not with the import of our own code, which a process that reads it anew needs some of."""
+    order = Order(["test_it.py"], {}, frozenset(), tmp_path / "told.json", most=0.0)
+    assert not order.is_over
+    order.pytest_collection_modifyitems([])
+    assert order.is_over
 
 
 @pytest.mark.slow

@@ -4,11 +4,11 @@
         [--lines build/mutants/lines.sqlite] [--report build/mutants/1] [--again build/mutants/1/results.jsonl]
 
 Each fault is put into a copy of the tree and meets its tests until one fails: those that run its line, by what
-`contexts` knows (``--lines``, measured first where there is no such file), and those that are meant for its file
-(`places`); the share is of what they notice in ``--tests`` seconds of the processor. The sample is drawn by place: of
-several faults of one kind at one place only one can be in it, and none that does not parse. Survivors are given to
-mypy, and then listed as patches; those that `equivalents.json` names with a reason are not counted. ``--again`` tries
-the survivors of another run, after the tests were mended.
+`contexts` knows (``--lines``, measured first where there is no such file), or name what it declares (`names`), and
+those that are meant for its file (`places`); the share is of what they notice in ``--tests`` seconds of the processor.
+The sample is drawn by place: of several faults of one kind at one place only one can be in it, and none that does not
+parse. Survivors are given to mypy, and then listed as patches; those that `equivalents.json` names with a reason are
+not counted. ``--again`` tries the survivors of another run, after the tests were mended.
 
 The time limit is in seconds of the processor, so that a busy machine changes no result. A fault that reaches it is
 killed, as is usual, if the same tests end without it in a third of that; where they take longer, it is tried again with
@@ -183,8 +183,10 @@ def main() -> None:
         print(f"runs every test once, to know which lines each runs: {asked.lines}", flush=True)
         subprocess.run([sys.executable, "-m", "tests.mutants.contexts", str(asked.lines)], cwd=ROOT, check=False)
     meant = dict.fromkeys(test for one in sample.faults for test in held_by(ROOT, one.path))
-    tests = contexts.read(asked.lines).seconds
-    known = dict.fromkeys(file for test in tests if (ROOT / (file := test.split("::")[0])).exists())
+    lines = contexts.read(asked.lines)
+    known = dict.fromkeys(
+        file for test in (*lines.seconds, *lines.naming.said) if (ROOT / (file := test.split("::")[0])).exists()
+    )  # fmt: skip
     files = list(meant | known | {str(find(ROOT, "aggregates")): None})
     folder = asked.report or (asked.again.parent / "again" if asked.again else ROOT / "build/mutants" / str(asked.seed))
     campaign = Campaign(sample, found, folder)

@@ -21,6 +21,7 @@ from pathlib import Path
 import coverage
 import pytest
 
+from tests.mutants import names
 from tests.mutants.lines import Lines
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,13 +72,15 @@ class ByFile(Mapping[str, Mapping[int, Sequence[str]]]):
 
 
 def read(file: Path) -> Lines:
-    """What is known by a file of ours; nothing, where there is none."""
+    """What is known by a file of ours, and by the names that tests say; those alone, where there is no file."""
+    paths = (path for room in ROOMS for path in sorted((ROOT / "tests" / room).glob("test_*.py")))
+    naming = names.read(ROOT, [str(path.relative_to(ROOT)) for path in paths])
     if not file.exists():
-        return Lines()
+        return Lines(naming=naming)
     data = coverage.CoverageData(str(file))
     data.read()
     sources, seconds = (json.loads(file.with_suffix(name).read_text()) for name in (SOURCES, SECONDS))
-    return Lines(ByFile(data), sources, seconds)
+    return Lines(ByFile(data), sources, seconds, naming)
 
 
 def measure(data: Path, room: str) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 
 class Order:
-    """Runs ``tests`` (files, or tests of files), by ``scores``, greatest first, then as they are named, slow ones last,
-    until one fails or ``most`` seconds of the processor are over; says what came of it.
+    """Runs ``tests`` (files, tests of files, or one with these parameters), by ``scores``, greatest first, then as they
+    are named, slow ones last, until one fails or ``most`` seconds of the processor are over; says what came of it.
 
     ``quick`` leaves out those that are slow, unless all are: a fault that meets no test is noticed by none.
     """
@@ -34,7 +34,8 @@ class Order:
         self._skipped = skipped
         self._told = told
         self._quick = quick
-        self._ends = time.process_time() + most
+        self._most = most
+        self._ends = math.inf
         self.durations: dict[str, float] = {}
         self.failed: list[str] = []
         self.refused = False
@@ -44,9 +45,16 @@ class Order:
         chosen = [one for one in items if self._place(one) < math.inf and one.nodeid not in self._skipped]
         items[:] = (self._quick and [one for one in chosen if not _is_slow(one)]) or chosen
         items.sort(key=lambda one: (-self._scores.get(one.nodeid, 0.0), _is_slow(one), self._place(one)))
+        self._ends = time.process_time() + self._most  # what is imported for them is no time of theirs
 
     def _place(self, item: pytest.Item) -> float:
-        return self._places.get(item.nodeid, self._places.get(item.nodeid.split("::")[0], math.inf))
+        names = (item.nodeid, item.nodeid.split("[")[0], item.nodeid.split("::")[0])
+        return min(self._places.get(name, math.inf) for name in names)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the seconds are over."""
+        return time.process_time() > self._ends
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.refused = self.refused or report.failed
@@ -58,7 +66,7 @@ class Order:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        if time.process_time() > self._ends:
+        if self.is_over:
             item.session.shouldstop = "the seconds of the processor are over"
 
     def pytest_sessionfinish(self) -> None:

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
+BUILT = ("migrations", "attach")
+"""What builds databases of models, and compares them."""
 READS = ("selection", "paging", "bad_input", "values")
 CHANGES = (
     "special_changes", "boundaries", "changes", "stamps", "lifecycles", "offered_changes", "declarations",
@@ -140,7 +142,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/sql/rollups": ("rollups", "aggregates", "oracle", "differential"),
     "schema/subscriptions": ("live", "scopes", "websocket"),
     "schema/webhooks/": ("webhook_changes", "webhooks"),
-    "db/models/": (*QUESTIONS, "migrations"),
+    "db/models/": QUESTIONS,
     "db/models/g01_mlops_core": (
         "oracle_relations",
         "oracle_questions",
@@ -205,10 +207,11 @@ def is_data(path: str) -> bool:
 
 
 def held_by(root: Path, path: str) -> list[str]:
-    """The test files that are meant for a file, in order: those of the longest entry that its path begins with, and
-    those that import it, unless many do."""
+    """The test files that are meant for a file, in order: those of the longest entry that its path begins with, of
+    models those of what is built of them, and those that import it, unless many do."""
     importing = _importing(root).get(path.removesuffix(".py").replace("/", "."), ())
-    named = [str(found) for name in TESTS[_entry(path)] if (found := find(root, name))]
+    names = (*TESTS[_entry(path)], *(BUILT if path.startswith("db/models/") and is_data(path) else ()))
+    named = [str(found) for name in names if (found := find(root, name))]
     return list(dict.fromkeys([*named, *(importing if len(importing) <= FEW else ())]))
 
 
