@@ -16,9 +16,10 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.base.current_state import TRIGGER, CurrentState, StoredView, current_states
-from db.base.quoting import identifier, literals
+from db.base.quoting import identifier
 from db.base.vocabulary import OWN_SCHEMA
 from db.engine.errors import diagnostics
+from db.store.marking_triggers import MarkingTriggers
 
 _RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
 """The rights on stored rows of whoever may delete marks."""
@@ -48,12 +49,7 @@ _GRANTEES = text(f"""
     WHERE c.oid = '{OWN_SCHEMA}.state_marks'::regclass AND a.privilege_type = 'DELETE'
     UNION SELECT relowner::regrole::text FROM pg_class WHERE oid = '{OWN_SCHEMA}.state_marks'::regclass
 """)
-_EVENTS: Mapping[str, str] = {
-    "INSERT": "REFERENCING NEW TABLE AS new_rows",
-    "UPDATE": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
-    "DELETE": "REFERENCING OLD TABLE AS old_rows",
-    "TRUNCATE": "",
-}
+_MARKS = MarkingTriggers("mark_state", TRIGGER)
 
 
 async def make(connection: AsyncConnection) -> list[str]:
@@ -156,18 +152,8 @@ async def drop(connection: AsyncConnection) -> list[str]:
     return sorted(stored)
 
 
-_MARKED_STORES = text(f"""
-    SELECT t.tgrelid::regclass::text FROM pg_trigger AS t
-    WHERE t.tgfoid = '{OWN_SCHEMA}.mark_state'::regproc AND starts_with(t.tgname, '{TRIGGER}_')
-        AND starts_with(encode(t.tgargs, 'escape'), :name || chr(92) || '000')
-    GROUP BY 1
-""")
-
-
 async def _drop(connection: AsyncConnection, state: CurrentState) -> None:
-    for store in list(await connection.scalars(_MARKED_STORES, {"name": state.of})):
-        for event in _EVENTS:
-            await connection.execute(text(f"DROP TRIGGER IF EXISTS {TRIGGER}_{event.lower()} ON {store}"))
+    await _MARKS.drop(connection, state.of)
     for one in state.views:
         await connection.execute(text(f"DROP TABLE IF EXISTS {one.table}"))
     for own in ("current_states", "state_marks"):
@@ -175,15 +161,10 @@ async def _drop(connection: AsyncConnection, state: CurrentState) -> None:
 
 
 async def _mark_writes(connection: AsyncConnection, state: CurrentState, key: str, store: str) -> None:
-    """Creates the triggers on a table or partition; waits for concurrent writers, so that every later write is marked.
-    They are enabled ALWAYS, so that they also fire with ``session_replication_role`` set to replica."""
+    """Creates the triggers on a table or partition; waits for concurrent writers, so that every later write is
+    marked."""
     stored = (name for one in state.views for name in (one.name, one.key[0]))
-    given = literals([state.of, key, *stored])
-    for event, rows in _EVENTS.items():
-        name = f"{TRIGGER}_{event.lower()}"
-        marks = f"FOR EACH STATEMENT EXECUTE FUNCTION {OWN_SCHEMA}.mark_state({given})"
-        await connection.execute(text(f"CREATE TRIGGER {name} AFTER {event} ON {store} {rows} {marks}"))
-        await connection.execute(text(f"ALTER TABLE {store} ENABLE ALWAYS TRIGGER {name}"))
+    await _MARKS.create(connection, store, (state.of, key, *stored))
 
 
 # where other partitions than these have come or gone unnoticed, what is stored is not read any more

@@ -22,12 +22,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.base import sketches
-from db.base.quoting import identifier, literals
+from db.base.quoting import identifier
 from db.base.rollups import FIRST, LAST, Rollup, TimeUnit
 from db.base.sums import PARTS, TRIGGER, measures, rollups, sketch_columns, stored_measures, sums_table
 from db.base.system_catalog import DOMAINS
 from db.base.vocabulary import OWN_SCHEMA, Entity
 from db.engine.errors import diagnostics, is_no_value
+from db.store.marking_triggers import MarkingTriggers
 
 _DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
 SETTLED = "1 minute"
@@ -50,6 +51,9 @@ _TABLE_STATE = text(f"""
         row_security_active(c.oid) AS hidden
     FROM pg_class AS c CROSS JOIN LATERAL gateway.stores_of(c.oid) AS s (stores) WHERE c.oid = to_regclass(:name)
 """)
+
+
+_MARKS = MarkingTriggers("mark_rollup", TRIGGER)
 
 
 async def make(connection: AsyncConnection) -> list[str]:
@@ -131,9 +135,7 @@ async def drop(connection: AsyncConnection) -> list[str]:
 
 
 async def _drop(connection: AsyncConnection, table: Table) -> None:
-    for store in await connection.scalars(_MARKED_STORES, {"name": table.fullname}):
-        for event in _EVENTS:
-            await connection.execute(text(f"DROP TRIGGER IF EXISTS {TRIGGER}_{event.lower()} ON {store}"))
+    await _MARKS.drop(connection, table.fullname)
     await connection.execute(text(f"TRUNCATE {_sums(table)}"))
     for own in ("rollups", "rollup_marks"):
         await connection.execute(text(f"DELETE FROM {OWN_SCHEMA}.{own} WHERE name = :name"), {"name": table.fullname})
@@ -178,18 +180,6 @@ _FOLLOW = text(f"""
     )
     RETURNING true
 """)
-_MARKED_STORES = text(f"""
-    SELECT t.tgrelid::regclass::text FROM pg_trigger AS t
-    WHERE t.tgfoid = '{OWN_SCHEMA}.mark_rollup'::regproc AND starts_with(t.tgname, '{TRIGGER}_')
-        AND starts_with(encode(t.tgargs, 'escape'), :name || chr(92) || '000')
-    GROUP BY 1
-""")
-_EVENTS: Mapping[str, str] = {
-    "INSERT": "REFERENCING NEW TABLE AS new_rows",
-    "UPDATE": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
-    "DELETE": "REFERENCING OLD TABLE AS old_rows",
-    "TRUNCATE": "",
-}
 
 
 async def _mark_writes(connection: AsyncConnection, table: Table, rollup: Rollup, *stores: str) -> None:
@@ -197,22 +187,8 @@ async def _mark_writes(connection: AsyncConnection, table: Table, rollup: Rollup
     every later write is marked. What a statement writes by its parent's name, the parent's triggers alone see."""
     all_stores = text(f"SELECT unnest({OWN_SCHEMA}.stores_of(to_regclass(:name)))")
     for store in stores or await connection.scalars(all_stores, {"name": table.fullname}):
-        for sql in _triggers(table, rollup, store):
-            await connection.execute(text(sql))
-
-
-def _triggers(table: Table, rollup: Rollup, store: str) -> Sequence[str]:
-    """The statements that create the triggers on ``store``, the table or one of its partitions; enabled ALWAYS, so that
-    they also fire with ``session_replication_role`` set to replica, as a restore sets it.
-    """
-    given = literals([table.fullname, rollup.time, rollup.unit.interval, sums_table(table.name)])
-    made = []
-    for event, rows in _EVENTS.items():
-        name = f"{TRIGGER}_{event.lower()}"
-        marks = f"FOR EACH STATEMENT EXECUTE FUNCTION {OWN_SCHEMA}.mark_rollup({given})"
-        made.append(f"CREATE TRIGGER {name} AFTER {event} ON {store} {rows} {marks}")
-        made.append(f"ALTER TABLE {store} ENABLE ALWAYS TRIGGER {name}")
-    return made
+        given = (table.fullname, rollup.time, rollup.unit.interval, sums_table(table.name))
+        await _MARKS.create(connection, store, given)
 
 
 def _sums(table: Table) -> str:
