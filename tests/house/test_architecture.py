@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -347,6 +347,58 @@ def test_what_the_gateway_tells_live_is_marked_on_the_models() -> None:
     for room, path in MODULES:
         if room != "db" and path not in allowed:
             assert not told & set(strings(nodes(path))), path.relative_to(ROOT)
+
+
+SECONDS_OF_A_PAUSE = 0.3
+"""The longest that a test lets pass for nothing to happen; from `NEVER` seconds on it waits until it is cancelled."""
+NEVER = 30
+OVER_TIME = {"bench", "cluster", "drills", "mutants"}
+"""Rooms that measure, or that watch a load for some seconds."""
+
+
+def pauses(source: Iterable[ast.AST]) -> Iterator[ast.Call]:
+    """Calls that let a time pass whatever happens; those in loops look again."""
+    tree = list(source)
+    looped = {
+        id(inner) for one in tree if isinstance(one, ast.While | ast.For | ast.AsyncFor) for inner in ast.walk(one)
+    }
+    numbers = {
+        one.targets[0].id: one.value.value
+        for one in tree
+        if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name) and isinstance(one.value, ast.Constant)
+    }
+    for one in tree:
+        if (
+            isinstance(one, ast.Call)
+            and id(one) not in looped
+            and ast.unparse(one.func) in {"asyncio.sleep", "time.sleep"}
+        ):
+            time = one.args[0]
+            seconds = numbers.get(time.id) if isinstance(time, ast.Name) else getattr(time, "value", 0)
+            if isinstance(seconds, int | float) and SECONDS_OF_A_PAUSE < seconds < NEVER:
+                yield one
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("await asyncio.sleep(1)", 1),
+        ("LONG = 2\nawait asyncio.sleep(LONG)", 1),
+        ("time.sleep(0.5)", 1),
+        ("while not there:\n    await asyncio.sleep(1)", 0),
+        ("await asyncio.sleep(60)", 0),
+        ("await asyncio.sleep(0.1)", 0),
+    ],
+)
+def test_a_pause_is_found(source: str, found: int) -> None:
+    assert len(list(pauses(ast.walk(ast.parse(source))))) == found
+
+
+def test_tests_wait_for_what_happens() -> None:
+    """Not for a time in which it should have happened."""
+    tests = ROOT / "tests"
+    files = [path for path in sorted(tests.glob("*/*.py")) if path.parent.name not in OVER_TIME]
+    assert [f"{path}:{one.lineno}" for path in files for one in pauses(nodes(path))] == []
 
 
 def test_what_benches_and_helpers_import_is_there() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shlex
 from collections import Counter
 from contextlib import suppress
 from functools import cache
@@ -14,13 +13,10 @@ from typing import Any
 
 import asyncpg
 import pytest
-from graphql import parse, validate
 
-from gateway.cli.command_line import _parser
 from gateway.mcp.tools.registry import TOOLS
 from gateway.settings import Settings
 from schema.recording.retention import Policy
-from schema.schema import build
 from tests.support.client import Client
 from tests.support.databases import Clone, Database, connect
 from tests.support.sockets import listening, until
@@ -130,14 +126,6 @@ def test_changelog_is_grouped_and_wrapped() -> None:
     assert len(entries) == len(set(entries))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
-def test_commands_that_are_named_exist(page: Path) -> None:
-    for line in "".join(blocks(page, "console")).splitlines():
-        command, _, _ = line.partition(" # ")
-        if found := re.match(r"[$#] (?:\S*/)?e2i-gateway (.+)", command.replace("small|large", "small")):
-            _parser().parse_args(shlex.split(re.split(r"[|>;&]", found[1])[0]))
-
-
 def test_targets_that_are_named_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     found = re.findall(r"(?:`|^\$ )make ([a-z-]+)", "\n".join(TEXTS.values()), re.MULTILINE)
@@ -186,13 +174,13 @@ async def test_examples(page: Path, demo: Client, subjects: dict[str, Any]) -> N
 
 
 EVERYWHERE = {"console", "graphql", "json", "sql", "toml"}
-"""Languages whose examples run below, on whichever page they stand; of ``console``, commands and operations by curl."""
+"""Languages whose examples run below, on whichever page they stand; ``console`` in `test_docs_commands`."""
 HERE = {
     ("python", "pipelines.md"): "test_pipelines_write",
     ("python", "subscribe.md"): "test_the_client",
     ("python", "tables.md"): "test_libraries_read_tables",
     ("js", "subscribe.md"): "test_the_script_of_the_documentation_follows_changes",
-    ("sh", "deploy.md"): "test_settings_that_are_named_exist",
+    ("sh", "deploy.md"): "test_the_environment_of_a_deployment_makes_settings",
 }
 """The tests that run examples of other languages."""
 PICTURED = {"mermaid", "text"}
@@ -207,18 +195,6 @@ def test_every_example_is_run() -> None:
         for language in re.findall(r"^```(\w+)", text, re.MULTILINE)
     }
     assert {one for one in found if one[0] not in EVERYWHERE | PICTURED} == set(HERE)
-
-
-def by_curl() -> list[str]:
-    """The operations that examples send by curl."""
-    sent = [body for page in PAGES for block in blocks(page, "console") for body in re.findall(r"-d '(.+?)'\n", block)]
-    return [json.loads(body)["query"] for body in sent]
-
-
-@pytest.mark.parametrize("operation", by_curl())
-async def test_examples_by_curl(operation: str, demo: Client) -> None:
-    assert operation.startswith("subscription") or leaves(await demo.data(operation))
-    assert validate(build().graphql, parse(operation)) == []
 
 
 async def test_the_answer_to_agents(demo: Client) -> None:

@@ -29,9 +29,9 @@ TIMEOUT = 30.0
 """Seconds after which something that should happen soon never will."""
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition: Callable[[], object], seconds: float = TIMEOUT) -> None:
     """Waits for something that comes soon or never."""
-    async with asyncio.timeout(TIMEOUT):
+    async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - nobody tells a test
             await asyncio.sleep(0.01)
 
@@ -92,7 +92,7 @@ async def listening(url: str, port: int = 0, **settings: Any) -> AsyncIterator[L
         bound = listener.getsockname()[1]
         running = asyncio.create_task(server.serve([listener]))
         try:
-            await until(lambda: server.started)
+            await until(lambda: server.started, 4 * TIMEOUT)  # the first in a process builds the schema
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound}", trust_env=False, timeout=60) as http:
                 yield Listening(app, bound, Client(http, app), server)
         finally:
