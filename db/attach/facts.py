@@ -25,8 +25,8 @@ BYTES_PER_ROW = 200
 
 @dataclass(frozen=True)
 class IndexColumn:
-    """A key column of an index. The name is empty for an expression, and for a column with another operator class or
-    collation than its type's."""
+    """A key column of an index. The name is empty for an expression and, except in GIN indexes, for a column with
+    another operator class or collation than its type's."""
 
     name: str
     descending: bool = False
@@ -152,7 +152,8 @@ _FACTS = text(f"""
 _INDEXES = text(f"""
     SELECT {_NAME}, x.relname, m.amname, i.indisunique, pg_get_expr(i.indpred, i.indrelid),
         ARRAY(
-            SELECT CASE WHEN o.opcdefault AND i.indcollation[k.place] IN (0, a.attcollation) THEN a.attname END::text
+            SELECT CASE WHEN m.amname = 'gin' OR o.opcdefault AND i.indcollation[k.place] IN (0, a.attcollation)
+                THEN a.attname END::text
             FROM generate_series(0, i.indnkeyatts - 1) AS k (place)
             JOIN pg_opclass AS o ON o.oid = i.indclass[k.place]
             LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[k.place]

@@ -27,8 +27,9 @@ class Relation:
 
     ``on`` maps columns of this table to columns of the target. A relation that is more than equality gives ``sql``
     instead: a predicate over the row aliases ``{this}`` and ``{that}`` (NULL means no match), with the columns of each
-    side that it reads. ``lineage`` is its edge, or why it is none. ``aliases`` and ``inverse_aliases`` are what people
-    call the two fields, beside the names for rows of that type.
+    side that it reads; ``elements`` is the column of this side, an array or a JSON list, whose elements name rows of
+    the other one. ``lineage`` is its edge, or why it is none. ``aliases`` and ``inverse_aliases`` are what people call
+    the two fields, beside the names for rows of that type.
     """
 
     target: str
@@ -42,6 +43,7 @@ class Relation:
     latest: str | None = None
     sql: str | None = None
     inverse_sql: str | None = None
+    elements: str | None = None
     this_columns: Sequence[str] = ()
     that_columns: Sequence[str] = ()
     lineage: EdgeSpec | str = ""
@@ -94,6 +96,7 @@ def linked_by(
     inverse_doc: str = "",
     inverse_many: bool = True,
     inverse_sql: str | None = None,
+    elements: str | None = None,
     lineage: EdgeSpec | str = "",
     aliases: Sequence[str] = (),
     inverse_aliases: Sequence[str] = (),
@@ -101,7 +104,8 @@ def linked_by(
     """A relation by a predicate over ``{this}`` and ``{that}``.
 
     ``inverse_sql`` is the same predicate in a form that is fast in the other direction; the aliases keep their meaning
-    (``{this}`` is always the declaring side).
+    (``{this}`` is always the declaring side). With ``elements``, that column contains what names the other row: a GIN
+    index finds the rows, in no order.
     """
     return Relation(
         target,
@@ -113,6 +117,7 @@ def linked_by(
         inverse_doc=inverse_doc,
         inverse_many=inverse_many,
         inverse_sql=inverse_sql,
+        elements=elements,
         this_columns=this_columns,
         that_columns=that_columns,
         lineage=lineage,

@@ -381,5 +381,6 @@ class TrainingRun(Entity):
         inverse="training_runs",
         inverse_doc="Training runs that used a feature of this name.",
         inverse_sql="{that}.feature_name <> '' AND {this}.feature_names @> jsonb_build_array({that}.feature_name)",
+        elements="feature_names",
         lineage=comes_from(LineageKind.CONSUMES),
     )

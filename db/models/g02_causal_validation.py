@@ -297,5 +297,6 @@ class ExpertReview(Entity):
         inverse="related_reviews",
         inverse_doc="Expert reviews that are about the validation.",
         inverse_sql="{this}.related_validation_ids @> ARRAY[{that}.validation_id]",
+        elements="related_validation_ids",
         lineage=comes_from(LineageKind.REVIEWED_BY),
     )

@@ -243,7 +243,10 @@ class DriftRecord(Entity):
         inverse_doc="Drift tests of the deployment whose current period contains the measurement.",
         inverse_sql="{this}.deployment_id = (SELECT s.deployment_id FROM ml_bentoml_services AS s "
         "WHERE s.id = {that}.service_id) "
-        "AND {this}.current_start <= {that}.recorded_at AND {this}.current_end >= {that}.recorded_at",
+        "AND {this}.current_start <= {that}.recorded_at AND {this}.current_end >= {that}.recorded_at "
+        # as above: an index of a deployment and the time, rather than the tests of all deployments in the order of time
+        "AND coalesce({this}.deployment_id, {this}.id) = CASE WHEN {this}.deployment_id IS NULL THEN {this}.id "
+        "ELSE {this}.deployment_id END",
         lineage=comes_from(LineageKind.FEEDS),
     )
     features = Relation(

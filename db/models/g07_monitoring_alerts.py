@@ -207,6 +207,7 @@ class MonitoringAlert(Entity):
         inverse="alerts",
         inverse_doc="Alerts that a feature of this name is involved in.",
         inverse_sql="{that}.feature_name <> '' AND {this}.affected_features @> ARRAY[{that}.feature_name::text]",
+        elements="affected_features",
         lineage=comes_from(LineageKind.ALERTS_ON),
     )
     drift_record = belongs_to(
@@ -314,6 +315,7 @@ class MonitoringRun(Entity):
         inverse="monitoring_runs",
         inverse_doc="Monitoring runs that checked the model, newest first.",
         inverse_sql="{this}.model_ids @> ARRAY[{that}.id]",
+        elements="model_ids",
         lineage=comes_from(LineageKind.MONITORED_BY),
     )
     deployments = linked_by(
@@ -325,6 +327,7 @@ class MonitoringRun(Entity):
         inverse="monitoring_runs",
         inverse_doc="Monitoring runs that checked the deployment, newest first.",
         inverse_sql="{this}.deployment_ids @> ARRAY[{that}.id]",
+        elements="deployment_ids",
         lineage=comes_from(LineageKind.MONITORED_BY),
     )
 
@@ -449,8 +452,10 @@ class Retraining(Entity):
         many=False,
         inverse="produced_by_retrainings",
         inverse_doc="Retrainings that produced this model version.",
-        inverse_sql="{this}.new_model_version = {that}.model_version AND {this}.model_id IN "
-        "(SELECT old.id FROM ml_model_registry old WHERE old.model_name = {that}.model_name)",
+        # an array, of which the planner expects few values: it looks for the rows of each, rather than for those of a
+        # version among all, in the order of time
+        inverse_sql="{this}.new_model_version = {that}.model_version AND {this}.model_id = ANY (ARRAY("
+        "SELECT old.id FROM ml_model_registry old WHERE old.model_name = {that}.model_name))",
         lineage=leads_to(LineageKind.PRODUCES, closes_loop=True),
         aliases=("retrained model", "resulting model", "candidate"),
         inverse_aliases=("retrained from", "created by retraining"),

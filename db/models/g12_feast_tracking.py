@@ -89,6 +89,7 @@ class FeatureView(Entity):
         inverse_sql="{that}.feature_name <> '' AND "
         "({this}.features @> jsonb_build_array(jsonb_build_object('name', {that}.feature_name)) "
         "OR {this}.features @> jsonb_build_array({that}.feature_name))",
+        elements="features",
         lineage=leads_to(LineageKind.CONTAINS),
     )
 

@@ -37,7 +37,7 @@ from schema.recording.record_types import child_rows, purge_mutations, recording
 from schema.search.texts import TEXT
 from schema.sql.aggregates import MAX_GROUPS
 from schema.sql.entities import ENTITIES, REPRESENTATIONS
-from schema.sql.lists import MAX_PAGE, NESTED_PAGE, ROOT_PAGE
+from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, page_size
 
 BYTES_OF_ROW = 500
 """Bytes of a row in a response that its point covers."""
@@ -257,9 +257,7 @@ class Meter:
         walk: _Walk,
         relation: RelationField | None = None,
     ) -> int:
-        asked = selection.arguments.get("first")
-        asked = selection.arguments.get("last") if asked is None else asked
-        first = default if asked is None else min(max(asked, 0), MAX_PAGE)
+        first = page_size(selection, default)
         rows = parents * first
         listed = walk.scans.estimates.below(type_, parent, parents)
         if (sums := walk.scans.groups(type_, selection)) is not None:

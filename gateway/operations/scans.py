@@ -18,10 +18,11 @@ from gateway.operations.row_estimates import NARROWED, RowEstimates
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
+from schema.sql.builder import NEARBY
 from schema.sql.conditions import compared_with_usual, joins, named, only_rare
 from schema.sql.filters import MAX_JOINED
 from schema.sql.indexes import Served
-from schema.sql.lists import TOTALS
+from schema.sql.lists import NESTED_PAGE, TOTALS, page_size
 from schema.sql.operators import DOCUMENTS, TEXT
 from schema.sql.orders import LEAF, of_field
 from schema.sql.rollups import RollupReading, groups_reading, reading
@@ -91,6 +92,10 @@ SORT = ScanKind(
     "sorts about {rows:,} rows, which no index serves",
     "Narrow the rows by an equality or a range that an index serves, or leave the order to the type's own.",
 )
+ELEMENTS = ScanKind(
+    "looks through about {rows:,} rows for those whose elements refer to another row",
+    "Ask for the relation of fewer rows, or from its other end; a GIN index finds rows by elements.",
+)
 SUM = ScanKind(
     "sums up about {rows:,} rows",
     "Filter the rows, or request fewer functions; each percentile sorts them.",
@@ -139,6 +144,8 @@ class Scans:
             ):
                 points = left // NARROWED // FILTERED if rare else self._read_points(type_, left, FILTERED)
                 yield Scan(FILTER, path, left, points)
+        if relation and relation.join.elements:
+            yield from self._elements(type_, selection, relation.join.elements, lists, copies, paged=pages)
         if pages:
             yield from self._order(type_, selection, relation, left, branches)
         for child in selection.fields.values():
@@ -150,6 +157,19 @@ class Scans:
                 read = min(left, sums.get(child.key, left))
                 points = self._read_points(type_, read, COUNTED) + self._sums(type_, child, read)
                 yield Scan(SUM, f"{selection.key}.{child.key}", read, points)
+
+    def _elements(
+        self, type_: Type, selection: Selection, column: str, lists: int, copies: int, *, paged: bool
+    ) -> Iterator[Scan]:
+        """What ``lists`` lists by elements of a column read beside their rows: those nearby, and all of them ``copies``
+        times where no index finds them."""
+        there = self.estimates.rows(type_)
+        looked = lists * min(NEARBY * page_size(selection, NESTED_PAGE), there) if paged else 0
+        points = looked // COUNTED
+        if not self.estimates.indexes.finds_elements(type_, column):
+            looked += copies * lists * there
+            points += copies * lists * there // COUNTED  # pages of frequent elements are full before the last row
+        yield Scan(ELEMENTS, selection.key, looked, points)
 
     def _reads_whole(
         self, type_: Type, selection: Selection, where: Mapping[str, Any], left: int, sums: Mapping[str, int]

@@ -123,12 +123,14 @@ class Join:
     """The join of a relation: a predicate over ``{local}`` and ``{remote}``, and the columns of each side.
 
     ``equality``: the predicate is an equality of columns, so that a NULL in the local ones means that there is no row.
+    ``elements``: the remote column, an array or a JSON list, that contains what names the local row.
     """
 
     predicate: str
     local_columns: tuple[str, ...]
     remote_columns: tuple[str, ...]
     equality: bool = True
+    elements: str | None = None
 
     @property
     def equal(self) -> tuple[str, ...]:

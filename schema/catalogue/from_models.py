@@ -121,7 +121,8 @@ def joins(entity: RowClass, relation: Relation) -> tuple[Join, Join]:
         this, that = tuple(relation.this_columns), tuple(relation.that_columns)
         forward = relation.sql.replace("{this}", "{local}").replace("{that}", "{remote}")
         backward = (relation.inverse_sql or relation.sql).replace("{this}", "{remote}").replace("{that}", "{local}")
-        return Join(forward, this, that, equality=False), Join(backward, that, this, equality=False)
+        back = Join(backward, that, this, equality=False, elements=relation.elements)
+        return Join(forward, this, that, equality=False), back
     here, there = tuple(relation.on), tuple(relation.on.values())
 
     texts = {

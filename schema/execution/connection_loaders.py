@@ -63,7 +63,7 @@ class ConnectionLoaders(BatchReader):
     ) -> list[Record]:
         """A connection per parent key; the keys are ``[()]`` at a root."""
         self.lists.refuse_missing(type_, below)
-        slice_ = self.lists.slice(type_, selection.arguments, default, equal=below[1].join.equal if below else ())
+        slice_ = self.lists.slice(type_, selection.arguments, default, below=below[1] if below else None)
         children = selection.fields.values()  # aliases can select one field several times
         fields = {child.name for child in children}
         wants_rows = bool(fields & {"nodes", "edges", "pageInfo"})

@@ -208,7 +208,8 @@ class Statements:
             # the page has the columns alone: what is sorted, and not kept, is neither labelled nor written as text
             columns, shown = _of_columns([*self._shown(target), f"ARRAY[{position_}]"], "r")
             source, position = self._source(branch, bind, arrays)
-            asked = sql.Page(order, limit + 1, position)
+            nearby = self._lists.looks_nearby(target, order, branch.end.join)
+            asked = sql.Page(order, limit + 1, position, nearby)
             ways = [[branch.end.join.on("k", "t"), *way] for way in window.predicates(target, order, bind, ended)]
             page = _merged(target.source({}), columns, asked, bind, ways)
             select = ", ".join([f"{number} AS branch", "q.ord", *shown])

@@ -31,12 +31,14 @@ class Page:
     """A slice of an ordered list: ``limit`` rows after (or before) a position.
 
     ``position`` holds the texts of the order's values at the cursor, None for a NULL; ``order`` is already reversed if
-    the page is read backward.
+    the page is read backward. ``nearby``: rows are first looked for among those that come next in the order, whatever
+    the conditions, and then among all others.
     """
 
     order: tuple[OrderTerm, ...]
     limit: int
     position: tuple[str | None, ...] | None = None
+    nearby: bool = False
 
 
 def order_by(order: Sequence[OrderTerm], row: str) -> str:
@@ -127,14 +129,13 @@ def first(
 def _page(
     source: str, select: Sequence[str], page_: Page, limit: str, bind: Binds, where: Sequence[str], row: str
 ) -> str:
-    parts = _parts(page_, row)
+    parts = _parts(page_, source, limit, bind, where, row)
     if len(parts) > 1:
         # Append executes its children in sequence, since a LIMIT excludes parallel workers, and the outer LIMIT stops
         # before children that are not needed
-        made = [_page(source, select, part, limit, bind, [*where, *more], row) for part, more in parts]
+        made = [_page(source, select, part, limit, bind, of_part, row) for part, of_part in parts]
         return f"SELECT * FROM (({') UNION ALL ('.join(made)})) u LIMIT {limit}"
-    ((page_, more),) = parts
-    where = [*where, *more]
+    ((page_, where),) = parts
     order = f" ORDER BY {order_by(page_.order, row)}" if page_.order else ""
     if page_.position is None:
         return f"SELECT {', '.join(select)} {source}{conditions(where)}{order} LIMIT {limit}"
@@ -152,10 +153,56 @@ def _page(
     return f"SELECT {names} FROM ({union}) u ORDER BY {by} LIMIT {limit}"
 
 
-def _parts(page_: Page, row: str) -> list[tuple[Page, list[str]]]:
-    """The page itself; or, if an index has the nulls of the first term at the other end, a page of the rows with a
-    value and one of those without, in their order. Each with its additional conditions."""
-    if not (page_.order[1:] and page_.order[0].apart and page_.order[0].may_be_null):
+NEARBY = 50
+"""Rows, for each row of a page, that are looked through in its order before all others are."""
+
+
+def _parts(
+    page_: Page, source: str, limit: str, bind: Binds, where: Sequence[str], row: str
+) -> list[tuple[Page, list[str]]]:
+    """The parts of a page in their order, each with its conditions: see `_by_nulls` and `_nearby`."""
+    head = page_.order[0].name if page_.nearby else None
+    parts: list[tuple[Page, list[str]]] = []
+    for part, more in _by_nulls(page_, row):
+        if part.order and part.order[0].name == head:
+            parts += _nearby(replace(part, nearby=False), source, limit, bind, [*where, *more], row)
+        else:
+            parts.append((replace(part, nearby=False), [*where, *more]))
+    return parts
+
+
+def _nearby(
+    page_: Page, source: str, limit: str, bind: Binds, where: Sequence[str], row: str
+) -> list[tuple[Page, list[str]]]:
+    """A page of the rows up to a value of the order's first term, `NEARBY` rows for each row of the page further on,
+    and one of those behind it.
+
+    Where conditions hold for many rows, some of these are among the first, which the order's index has; where they hold
+    for few, an index of the conditions finds these, and the order's index would be read to its end. The planner cannot
+    tell: it takes every element to be as frequent as others.
+    """
+    head = replace(page_.order[0], never_null=True)
+    value, descending, order = head.over(row), head.descending, order_by([head], row)
+    begun = [f"{value} IS NOT NULL"]
+    if page_.position is not None and page_.position[0] is not None:
+        begun = [f"{value} {'<=' if descending else '>='} {_value(head, page_.position[0], bind)}"]
+    walked = f"SELECT {value} AS v {source}{conditions(begun)} ORDER BY {order} LIMIT {NEARBY} * {limit}"
+    last = f"(SELECT {'min' if descending else 'max'}(b.v) FROM ({walked}) b)"
+    # in this form no index is used for the conditions, and these rows are read in their order: the last one, which is
+    # always true, makes the planner expect few between the two values
+    nearby = [f"({condition}) IS TRUE" for condition in where]
+    nearby.append(f"{value} >= {last}" if descending else f"{value} <= {last}")
+    nearby.append(f"{value} <= 'infinity'" if descending else f"{value} >= '-infinity'")
+    # the last condition is always true; it lowers the planner's estimate of rows, which it then looks for by the
+    # conditions rather than in the order
+    others = [*where, f"{value} {'<' if descending else '>'} {last}", f"{value} = coalesce({value}, {value})"]
+    return [(page_, nearby), (page_, others)]
+
+
+def _by_nulls(page_: Page, row: str) -> list[tuple[Page, list[str]]]:
+    """The page itself; or, if an index has the nulls of the first term at the other end, or rows nearby come first, a
+    page of the rows with a value and one of those without, in their order. Each with its additional conditions."""
+    if not (page_.order[1:] and (page_.order[0].apart or page_.nearby) and page_.order[0].may_be_null):
         return [(page_, [])]
     head, rest, position = page_.order[0], page_.order[1:], page_.position
     valued = replace(page_, order=(replace(head, never_null=True), *rest))

@@ -98,6 +98,13 @@ class Indexes:
         )
         return [tuple(takewhile(bool, (column.name for column in index.columns))) for index in full]
 
+    def finds_elements(self, type_: Type, column: str) -> bool:
+        """Whether an index finds rows by elements of a column."""
+        return any(
+            index.method == "gin" and index.predicate is None and any(one.name == column for one in index.columns)
+            for index in self._indexes.get(type_.sql_name, ())
+        )
+
     def first_column(self, type_: Type, name: str) -> str | None:
         """The first column of the index with a name."""
         named = (index for index in self._indexes.get(type_.sql_name, ()) if index.name == name)

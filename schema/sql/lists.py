@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from db.base import current_state
-from schema.catalogue.catalogue import Catalogue, OrderTerm, RelationField, Root, Type
+from schema.catalogue.catalogue import Catalogue, Join, OrderTerm, RelationField, Root, Type
 from schema.catalogue.records import Missing
 from schema.catalogue.selection import Selection
 from schema.errors import GatewayError, bad_argument, missing_object
@@ -26,8 +26,18 @@ NESTED_PAGE = 10
 MAX_IDS = 1000
 
 
+TIMES = {"timestamptz", "timestamp", "date"}
+
 TOTALS = {"totalCount", "totalCountIsExact"}
 """The fields of a list that count its rows."""
+
+
+def page_size(selection: Selection, default: int) -> int:
+    """The number of rows that a connection asks for, at most `MAX_PAGE`."""
+    asked = selection.arguments.get("first")
+    asked = selection.arguments.get("last") if asked is None else asked
+    return default if asked is None else min(max(asked, 0), MAX_PAGE)
+
 
 Position = tuple[Any, ...]
 """The texts of an order's values at a cursor, None for a NULL."""
@@ -58,6 +68,8 @@ class Slice:
     """Whether any row of the type can be in it: there is no parent, and no filter on the key."""
     walked: bool = False
     """Whether its pages are read from the table that the type's rows are walked in."""
+    nearby: bool = False
+    """Whether its pages are first looked for among the next rows of their order: see `Lists.looks_nearby`."""
 
     @property
     def position(self) -> Position | None:
@@ -73,7 +85,7 @@ class Slice:
     def page(self) -> sql.Page:
         """The page to read: one row more than requested, to detect more."""
         order = tuple(term.reversed() for term in self.order) if self.backward else self.order
-        return sql.Page(order, self.limit + 1, self.position)
+        return sql.Page(order, self.limit + 1, self.position, self.nearby)
 
     def before_end(self, bind: sql.Binds) -> list[str]:
         """The conditions on rows of the page, beside those of the list, over the alias ``t``."""
@@ -126,11 +138,9 @@ class Lists:
         arguments: Mapping[str, Any],
         default: int,
         decode: Decode = cursors.decode,
-        *,
-        equal: Collection[str] = (),
+        below: RelationField | None = None,
     ) -> Slice:
-        """Validates a connection's arguments before any SQL; ``equal`` are columns that its rows share with their
-        parent.
+        """Validates a connection's arguments before any SQL; ``below`` is the relation that leads to its rows.
 
         Raises:
             GatewayError: ``BAD_USER_INPUT`` or ``INVALID_CURSOR``, naming the argument.
@@ -141,7 +151,7 @@ class Lists:
         for name, value in (("first", first), ("last", last)):
             if value is not None and not 0 <= value <= MAX_PAGE:
                 raise bad_argument(name, f"{value} is out of range; pass 0 to {MAX_PAGE} and page on with a cursor")
-        where = arguments.get("where")
+        where, equal = arguments.get("where"), below.join.equal if below else ()
         order = self._asked_order(type_, arguments.get("orderBy"), {*equal, *equal_columns(type_, where)})
         cursors_ = {name: arguments[name] for name in ("after", "before") if arguments.get(name) is not None}
         positions = {name: decode(name, cursor, type_, order) for name, cursor in cursors_.items()}
@@ -150,11 +160,22 @@ class Lists:
         values = given(self.catalogue, type_.arguments, arguments)
         limit = default if asked is None else asked
         by_key = any(type_.leaf(type_.key[0]).name == name for name, _ in compared(type_, where))
-        found = Slice(limit, backward, order, positions, where, values, of_all=not (equal or by_key))
+        nearby = below is not None and self.looks_nearby(type_, order, below.join)
+        found = Slice(limit, backward, order, positions, where, values, of_all=not (equal or by_key), nearby=nearby)
         if type_.sql_name in self.indexes.kept or not self._walks(type_, found):
             return found
         followed = self.indexes.follow(type_, found.page.order, walked=True)
         return replace(found, order=tuple(term.reversed() for term in followed) if backward else followed, walked=True)
+
+    def looks_nearby(self, type_: Type, order: Sequence[OrderTerm], join: Join) -> bool:
+        """Whether pages of a relation are first looked for among the next rows of their order: an index has the order,
+        by time, and none has it for the rows of one parent, which are few or many."""
+        return (
+            join.elements is not None
+            and bool(order)
+            and order[0].pg_type in TIMES
+            and self.indexes.serves(type_, order) is not None
+        )
 
     def _walks(self, type_: Type, slice_: Slice) -> bool:
         """Whether the greatest of all rows are first, and an index has that order."""

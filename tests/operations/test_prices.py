@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from db.attach.facts import Index, IndexColumn
 from db.attach.frequencies import Frequencies
 from db.attach.spreads import Spread, Spreads
 from db.models.g07_monitoring_alerts import AlertStatus
@@ -286,6 +287,25 @@ async def test_the_length_of_a_list_is_part_of_a_price(large: Client) -> None:
     ids = [f"{n:032x}" for n in range(1000)]
     prices = [(await large.cost(query, ids=ids[:length]))["requested"] for length in (1, 1000, 1)]
     assert prices[0] == prices[2] < prices[1] / 5
+
+
+async def test_a_list_by_elements_costs_the_rows_nearby_and_all_where_no_index_finds_them(
+    demo_database: Database,
+) -> None:
+    async with serving(demo_database.gateway_url) as client:
+        endpoint: OperationService = client.app.state.graphql
+        facts, table = endpoint.access.facts, "ml_monitoring_runs"
+        others = tuple(one for one in facts.indexes.get(table, ()) if one.method != "gin")
+        elements = tuple(Index(f"gin_{name}", (IndexColumn(name),), "gin") for name in ("model_ids", "deployment_ids"))
+        prices = []
+        for indexes in ((*others, *elements), others):
+            known = {**facts.indexes, table: indexes}
+            endpoint.planner.learn_facts(replace(facts, rows={**facts.rows, table: 300_000}, indexes=known))
+            query = "{ models(first: 3) { nodes { monitoringRuns(first: 10) { nodes { id } } } } }"
+            prices.append(await cost(client, query))
+    by_index, whole = prices
+    assert by_index < 200
+    assert whole == by_index + 3 * 300_000 // 20
 
 
 YEARS = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=7.3 * part) for part in range(101)]

@@ -275,7 +275,7 @@ class Compiler:
         target = self.catalogue[relation.target]
         on = relation.join.on(row, "t")
         if relation.many:
-            return self._connection(target, selection, NESTED_PAGE, [on], relation.join.equal)
+            return self._connection(target, selection, NESTED_PAGE, [on], relation)
         values = self._given(target.arguments, selection)
         if relation.join.remote_columns == target.key:
             values["keys"] = f"ARRAY[{row}.{relation.join.local_columns[0]}::text]"
@@ -304,13 +304,13 @@ class Compiler:
         selection: Selection,
         default: int,
         on: Sequence[str] = (),
-        equal: Collection[str] = (),
+        below: RelationField | None = None,
     ) -> Query:
-        """The connection of a list, of all rows or of those that match ``on``, which are equal in the columns
-        ``equal``."""
+        """The connection of a list, of all rows or of those that match ``on``, to which the relation ``below``
+        leads."""
         self.lists.refuse_missing(type_)
-        slice_ = self.lists.slice(type_, self._sized(selection), default, self._position, equal=equal)
-        return ListPage(self, type_, selection, slice_, on, equal).query()
+        slice_ = self.lists.slice(type_, self._sized(selection), default, self._position, below)
+        return ListPage(self, type_, selection, slice_, on, below.join.equal if below else ()).query()
 
     def _similar(self, root: Root, selection: Selection) -> Query:
         """The connection of a similarity search, which runs with settings of its own."""
