@@ -103,7 +103,7 @@ def columns_of(entity: type[Entity], there: FoundTable, role: str) -> Iterator[D
             yield Difference(
                 Severity.COSTS, "UUID as text", name,
                 f"{name} is {found}, not {wanted}: it is compared as {wanted}, which indexes of the text do not "
-                f"serve, and a text that is no UUID makes its field answer with an error",
+                f"serve; a text that is no UUID is shown as it is and equals no id",
                 "" if wanted.endswith("[]") else f"CREATE INDEX ON {table.fullname} (({column.name}::uuid))",
             )  # fmt: skip
         elif wanted != found:

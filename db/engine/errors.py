@@ -234,6 +234,11 @@ def is_no_value(error: BaseException) -> bool:
     return sqlstate(error) in {OUT_OF_RANGE, INVALID_TEXT}
 
 
+def is_no_text_of_its_type(error: BaseException) -> bool:
+    """Whether a text cannot be read as a value of the type it is cast to."""
+    return sqlstate(error) == INVALID_TEXT
+
+
 def plan_is_stale(error: BaseException) -> bool:
     """Whether a prepared statement no longer fits its tables."""
     return isinstance(_cause(error), asyncpg.InvalidCachedStatementError) or sqlstate(error) == FEATURE_NOT_SUPPORTED

@@ -88,19 +88,10 @@ class EngineReader(ABC):
         """Executes a statement within the limit of concurrency; see `Reader.fetch`. It only reads, and is repeated
         with a stale plan, whose table was altered, and with casts where the database's types differ."""
         self.statements += 1
-        stored = stored_types_of(self._engine)
-        sent, again = stored.sent(sql), None
         async with self._slots:
             try:
                 with translated():
-                    try:
-                        rows = await self._run(sent, values, settings)
-                    except DRIVER_ERRORS as error:
-                        again = sent if plan_is_stale(error) else stored.after(sql, sent, error)
-                        if again is None:
-                            raise
-                    if again is not None:
-                        rows = await self._run(again, values, settings)
+                    rows = await self._repeated(sql, values, settings)
             except LockedError as error:
                 raise await locked(error, self._engine, sql) from error
             except asyncio.CancelledError:
@@ -108,6 +99,21 @@ class EngineReader(ABC):
                 raise
         self.rows += len(rows)
         return rows
+
+    async def _repeated(self, sql: str, values: Sequence[Any], settings: Mapping[str, str]) -> Sequence[Sequence[Any]]:
+        """Runs a statement, up to twice more in another form; errors are the driver's."""
+        stored = stored_types_of(self._engine)
+        sent = stored.sent(sql)
+        for _ in range(2):
+            try:
+                return await self._run(sent, values, settings)
+            except DRIVER_ERRORS as error:
+                cast = stored.after(sql, sent, error) or stored.after_text(sql, sent, error)
+                again = sent if plan_is_stale(error) else cast
+                if again is None:
+                    raise
+            sent = again
+        return await self._run(sent, values, settings)
 
     @property
     def engine(self) -> AsyncEngine:

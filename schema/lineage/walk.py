@@ -253,9 +253,10 @@ class Walk:
 
 def _expansions(branches: Sequence[Branch], rows: Sequence[Sequence[Any]], limit: int, depth: int) -> list[Expansion]:
     """The expansions of a level, in the order of the nodes, and of the edges of each."""
-    answers: dict[tuple[int, int], list[Neighbour]] = {}
-    for branch, place, id_, label, state, position in rows:
-        answers.setdefault((branch, place), []).append(Neighbour(id_, label, state, tuple(position)))
+    answers: dict[tuple[int, int], list[Neighbour | None]] = {}
+    for branch, place, id_, label, state, position in rows:  # a stored key that is none of its type is no id
+        neighbour = None if id_ is None else Neighbour(id_, label, state, tuple(position))
+        answers.setdefault((branch, place), []).append(neighbour)
     places: dict[str, int] = {}
     for one in branches:
         for spot in one.spots:
@@ -266,7 +267,7 @@ def _expansions(branches: Sequence[Branch], rows: Sequence[Sequence[Any]], limit
             branches[branch].end,
             branches[branch].spots[place - 1],
             depth,
-            answers[branch, place][:limit],
+            [one for one in answers[branch, place][:limit] if one is not None],
             len(answers[branch, place]) > limit,
         )
         for branch, place in ordered

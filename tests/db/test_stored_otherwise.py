@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -407,3 +408,64 @@ async def test_no_state_is_stored_of_models_without_uuids(changed: Database) -> 
     query = "{ modelHealths(first: 50) { totalCount nodes { modelId healthStatus activeAlerts } } }"
     async with serving(changed.gateway_url, current_state=True) as kept, serving(changed.gateway_url) as plain:
         assert await kept.data(query) == await plain.data(query)
+
+
+@pytest.fixture(scope="module")
+async def no_uuids(demo_template: Database, clone: Clone) -> AsyncIterator[tuple[list[Client], str]]:
+    """Both executors on text ids, where the newest deployment has no UUID of its model, and the oldest none itself."""
+    async with clone(demo_template) as copy, AsyncExitStack() as stack:
+        async with connected(copy.admin_url) as sql:
+            await sql.execute(TEXT_IDS)
+            newest = await sql.fetchval("SELECT id FROM ml_deployments ORDER BY created_at DESC NULLS LAST LIMIT 1")
+            await sql.execute("UPDATE ml_deployments SET model_registry_id = 'no uuid' WHERE id = $1", newest)
+            await sql.execute(
+                "UPDATE ml_deployments SET id = 'nor this' WHERE id = (SELECT d.id FROM ml_deployments AS d "
+                "JOIN ml_model_registry AS m ON m.id = d.model_registry_id ORDER BY d.created_at, d.id LIMIT 1)"
+            )
+        clients = [
+            await stack.enter_async_context(serving(copy.gateway_url, compiler=compiler)) for compiler in (True, False)
+        ]
+        yield clients, f"Deployment:{newest}"
+
+
+async def test_a_text_that_is_no_uuid_is_shown_and_equals_nothing(no_uuids: tuple[list[Client], str]) -> None:
+    """Lists, relations either way, filters and orders of all other rows are answered as if it were null."""
+    clients, newest = no_uuids
+    own = "modelRegistryId model { id }"
+    queries = {
+        "page": f"{{ deployments(first: 3) {{ totalCount nodes {{ id {own} }} pageInfo {{ endCursor }} }} }}",
+        "one": f'{{ deployment(id: "{newest}") {{ {own} }} }}',
+        "below": "{ models(first: 100) { nodes { id deployments(first: 20) { totalCount nodes { id } } } } }",
+        "where": f'{{ deployments(where: {{modelRegistryId: {{ne: "{uuid.UUID(int=1)}"}}}}) {{ totalCount }} }}',
+        "through": "{ deployments(first: 100, where: {model: {stage: {isNull: false}}}) { totalCount nodes { id } } }",
+        "ordered": "{ deployments(first: 99, orderBy: [{field: MODEL_REGISTRY_ID}]) { nodes { id modelRegistryId } } }",
+        "groups": "{ deployments { aggregate(groupBy: [{field: MODEL_REGISTRY_ID}]) { count } } }",
+        "lineage": f'{{ lineage(from: ["{newest}"], maxDepth: 1) {{ complete nodes {{ nodeId }} }} }}',
+        "oldest": "{ deployments(last: 1) { nodes { id rowId model { id } } } }",
+    }
+    found = [{name: await client.data(query) for name, query in queries.items()} for client in clients]
+    assert found[0] == found[1]
+    told = found[0]
+    count = told["page"]["deployments"]["totalCount"]
+    assert told["page"]["deployments"]["nodes"][0] == {"id": newest, "modelRegistryId": "no uuid", "model": None}
+    assert all(row["model"] for row in told["page"]["deployments"]["nodes"][1:])
+    assert told["one"]["deployment"] == {"modelRegistryId": "no uuid", "model": None}
+    below = [row["id"] for model in told["below"]["models"]["nodes"] for row in model["deployments"]["nodes"]]
+    through = [row["id"] for row in told["through"]["deployments"]["nodes"]]
+    assert sorted(below) == sorted(through)
+    assert newest not in below
+    assert len(below) == told["through"]["deployments"]["totalCount"] == count - 1
+    assert told["where"]["deployments"]["totalCount"] == count
+    ordered = told["ordered"]["deployments"]["nodes"]
+    assert [row["modelRegistryId"] for row in ordered if row["id"] == newest] == ["no uuid"]
+    assert len(ordered) == count
+    assert sum(group["count"] for group in told["groups"]["deployments"]["aggregate"]) == count
+    (oldest,) = told["oldest"]["deployments"]["nodes"]
+    assert (oldest["id"], oldest["rowId"]) == ("Deployment:nor this", "nor this")
+    assert oldest["id"] in below
+    around = "query($of: [ID!]!) { lineage(from: $of, maxDepth: 2, maxNodes: 200) { complete nodes { nodeId } } }"
+    walked = [await client.data(around, of=[oldest["model"]["id"]]) for client in clients]
+    assert walked[0] == walked[1]
+    ids = [node["nodeId"] for node in walked[0]["lineage"]["nodes"]]
+    assert None not in ids
+    assert len(ids) > 1

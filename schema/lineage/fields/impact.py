@@ -141,7 +141,7 @@ class Impact:
                 return []
             spots = [Spot(id_, key_of(self._loaders.catalogue, id_)[1]) for id_ in ids]
             rows = await self._reader.fetch(*self._statements.neighbours([Branch((end,), spots)], NEIGHBOURS, Window()))
-            ids = list(dict.fromkeys(row[2] for row in rows))
+            ids = list(dict.fromkeys(row[2] for row in rows if row[2] is not None))
         return list(ids)
 
     async def _chain(self, ids: Sequence[str], name: str) -> list[str]:
