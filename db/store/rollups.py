@@ -1,7 +1,8 @@
 """Maintenance of rollups: created and dropped by the owner of the tables, refreshed by one gateway process at a time.
 
 `db.base.rollups` describes them. A refresh step is one transaction with one snapshot: it aggregates marked units and
-deletes their marks; marks of transactions that the snapshot does not see remain.
+deletes their marks; marks of transactions that the snapshot does not see remain. A longer unit is aggregated with the
+last of its marks: as long as there is one, its shorter units are read.
 
 A unit one of whose sums is out of the range of its type, or that has a key stored as a text that is no value of the
 key's type, keeps a mark with the error: its rows are read. It is tried again when it, or another unit of the same
@@ -16,7 +17,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import Table, text
+from sqlalchemy import Table, TextClause, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -103,6 +104,7 @@ async def _make(connection: AsyncConnection, table: Table, rollup: Rollup) -> st
         ),
         {"name": name},
     )
+    await connection.execute(text(f"ANALYZE {OWN_SCHEMA}.rollup_marks"))  # else each step would read them all
     return f"{name}: sums are kept {by} from now on, and of what is there once gateways have summed it up"
 
 
@@ -204,6 +206,8 @@ _MARKED_UNITS = f"""
     WHERE name = :name AND error IS NULL AND at < now() - interval '{SETTLED}' - CAST(:unit AS interval)
     ORDER BY at DESC LIMIT :most
 """
+_BEGIN_STEP = text(f"UPDATE {OWN_SCHEMA}.rollups SET state = state WHERE name = :name")
+"""Fails if another step has ended since this one's snapshot."""
 _DELETE_MARKS = text(f"DELETE FROM {OWN_SCHEMA}.rollup_marks WHERE name = :name AND at = ANY (:units)")
 _KEEP_MARKS = text(f"""
     INSERT INTO {OWN_SCHEMA}.rollup_marks (name, at, error)
@@ -212,10 +216,21 @@ _KEEP_MARKS = text(f"""
 _TRY_AGAIN = f"""
     WITH gone AS (
         DELETE FROM {OWN_SCHEMA}.rollup_marks AS m WHERE m.name = :name AND m.error IS NOT NULL
+            AND m.at > CAST(:first AS timestamptz) - interval '{{longest}}'
+            AND m.at < CAST(:last AS timestamptz) + interval '{{longest}}'
             AND {{of_mark}} IN (SELECT {{of_unit}} FROM unnest(CAST(:units AS timestamptz[])) AS u (at))
         RETURNING m.at
     )
     INSERT INTO {OWN_SCHEMA}.rollup_marks (name, at) SELECT DISTINCT :name, at FROM gone
+"""
+# a scalar subquery is run for each unit, along the index, whatever is known of the table
+_UNMARKED = f"""
+    SELECT w.at FROM (SELECT DISTINCT {{start}} AS at FROM {{units}}) AS w WHERE (
+        SELECT m.at FROM {OWN_SCHEMA}.rollup_marks AS m
+        WHERE m.name = :name AND m.at >= w.at AND m.at < w.at + interval '{{interval}}'
+            AND m.at <> ALL (CAST(:taken AS timestamptz[]))
+        ORDER BY m.at LIMIT 1
+    ) IS NULL
 """
 MANY_MARKS = 100
 """Number of marks of one unit above which they are merged into one."""
@@ -260,19 +275,23 @@ async def step(connection: AsyncConnection, table: Table, rollup: Rollup, most: 
     units = list(await connection.scalars(text(_MARKED_UNITS.replace(":unit", f"'{rollup.unit.interval}'")), asked))
     failed: dict[datetime, str] = {}
     if units:
-        sums = _Sums(table, rollup, stored)
+        await connection.execute(_BEGIN_STEP, name)
+        sums = _Sums(table, rollup, stored, units)
         failed = await _sum_up_possible(connection, sums, units)
         await connection.execute(_DELETE_MARKS, {**name, "units": units})
         longest = sums.units[-1]
-        again = text(_TRY_AGAIN.format(of_mark=longest.start("m.at"), of_unit=longest.start("u.at")))
-        await connection.execute(again, {**name, "units": [unit for unit in units if unit not in failed]})
+        parts = {"of_mark": longest.start("m.at"), "of_unit": longest.start("u.at"), "longest": longest.interval}
+        window = {"first": min(units), "last": max(units)}
+        done = {**name, **window, "units": [unit for unit in units if unit not in failed]}
+        await connection.execute(text(_TRY_AGAIN.format(**parts)), done)
     if failed:
         kept = {"units": list(failed), "errors": list(failed.values())}
         await connection.execute(_KEEP_MARKS, {**name, **kept})
-    await connection.execute(_MERGE_MARKS, name)
-    if len(units) < most and state == "building":
-        await connection.execute(_SET_STATE, {**name, "state": "ready"})
-        return RollupStep(len(units), "ready", failed)
+    if len(units) < most:
+        await connection.execute(_MERGE_MARKS, name)
+        if state == "building":
+            await connection.execute(_SET_STATE, {**name, "state": "ready"})
+            return RollupStep(len(units), "ready", failed)
     return RollupStep(len(units), failed=failed)
 
 
@@ -293,14 +312,16 @@ async def _sum_up_possible(connection: AsyncConnection, sums: _Sums, units: Sequ
 
 
 async def _sum_up(connection: AsyncConnection, sums: _Sums, units: Sequence[datetime]) -> None:
-    for sql in sums.statements():
-        await connection.execute(text(sql), {"units": units})
+    for statement in sums.statements(units):
+        await connection.execute(statement)
 
 
 class _Sums:
-    """The SQL of a table's sums: of those of the shortest units from rows, of the others from shorter ones."""
+    """The SQL of a table's sums: of those of the shortest units from rows, of the others from shorter ones. ``taken``
+    are the marked units of the step."""
 
-    def __init__(self, table: Table, rollup: Rollup, stored: Sequence[str]) -> None:
+    def __init__(self, table: Table, rollup: Rollup, stored: Sequence[str], taken: Sequence[datetime]) -> None:
+        self._taken = taken
         self._rows = table.fullname
         self._time = f"t.{identifier(rollup.time)}"
         self._table = _sums(table)
@@ -333,62 +354,77 @@ class _Sums:
             *(f"{combine}(t.{column})" for combine, column in zip(combining, self._columns, strict=True)),
         ]
 
-    def statements(self) -> Iterator[str]:
-        """The statements that sum up the shortest units :units, and the longer units that contain them."""
-        unit, units = self.units[0], "unnest(CAST(:units AS timestamptz[])) AS u (at)"
-        within = f"{self._time} >= u.at AND {self._time} < u.at + interval '{unit.interval}'"
+    def statements(self, units: Sequence[datetime]) -> Iterator[TextClause]:
+        """The statements that sum up some of the shortest units, and the longer units that contain them and no mark
+        but those of the step."""
+        unit, at = self.units[0], "unnest(CAST(:units AS timestamptz[]))"
         rows = (
-            f"SELECT u.at, {', '.join(self._read)} FROM {units} "
-            f"CROSS JOIN LATERAL (SELECT * FROM {self._rows} AS t WHERE {within} OFFSET 0) AS t"
+            f"SELECT {', '.join(self._read)} FROM {self._rows} AS t "
+            f"WHERE {self._time} >= u.at AND {self._time} < u.at + interval '{unit.interval}'"
         )
-        yield f"DELETE FROM {self._table} WHERE unit = '{unit.interval}' AND at = ANY (:units)"
-        yield self._insert(unit, rows, self._of_rows, self._buckets_of_rows)
-        columns = ", ".join(["whole AS at", *self._keys, "row_count", *self._columns, *self._sketch_columns])
+        made = [
+            self._delete(unit, f"SELECT {at}"),
+            self._insert(unit, f"{at} AS u (at)", rows, self._of_rows, self._buckets_of_rows),
+        ]
+        columns = ", ".join([*self._keys, "row_count", *self._columns, *self._sketch_columns])
         for shorter, longer in pairwise(self.units):
-            whole = f"SELECT DISTINCT {longer.start('u.at')} AS at FROM {units}"
-            parts = (
-                f"SELECT w.at AS whole, s.* FROM ({whole}) AS w JOIN {self._table} AS s "
-                f"ON s.unit = '{shorter.interval}' AND s.at >= w.at AND s.at < w.at + interval '{longer.interval}'"
+            sums = (
+                f"SELECT {columns} FROM {self._table} AS s "
+                f"WHERE s.unit = '{shorter.interval}' AND s.at >= u.at AND s.at < u.at + interval '{longer.interval}'"
             )
-            yield f"DELETE FROM {self._table} WHERE unit = '{longer.interval}' AND at IN ({whole})"
-            yield self._insert(longer, f"SELECT {columns} FROM ({parts}) AS s", self._of_sums, self._buckets_of_sums)
+            whole = _UNMARKED.format(start=longer.start("u.at"), units=f"{at} AS u (at)", interval=longer.interval)
+            made.append(self._delete(longer, whole))
+            made.append(self._insert(longer, f"({whole}) AS u", sums, self._of_sums, self._buckets_of_sums))
+        values = {"units": units, "taken": self._taken, "name": self._rows}
+        for sql in made:
+            statement = text(sql)
+            yield statement.bindparams(**{name: values[name] for name in statement.compile().params})
+
+    def _delete(self, unit: TimeUnit, starts: str) -> str:
+        """The statement that deletes the sums of units, a SELECT of their starts: an array, which an index serves."""
+        return f"DELETE FROM {self._table} WHERE unit = '{unit.interval}' AND at = ANY (ARRAY({starts}))"
 
     def _buckets_of_rows(self, name: str) -> tuple[str, str]:
-        """The bucket and the number of rows of a row ``t``, over a sketched column."""
+        """SQL of the bucket and the number of rows of a row ``t``, and of whether a sketched column has a value."""
         value = f"t.{identifier(name)}"
-        return f"CASE WHEN {value} IS NOT NULL THEN {sketches.bucket(f'{value}::float8')} END", "1"
+        return f"{sketches.bucket(f'{value}::float8')} AS bucket, 1 AS in_bucket", f"{value} IS NOT NULL"
 
     def _buckets_of_sums(self, name: str) -> tuple[str, str]:
-        """The buckets and the numbers of rows of a sum ``t``, one row for each."""
-        buckets, rows = (f"unnest(t.{identifier(own)})" for own in sketch_columns(name))
-        return buckets, rows
+        """SQL of the buckets and the numbers of rows of a sum ``t``, a row each, and of whether it has any."""
+        buckets, rows = (f"t.{identifier(own)}" for own in sketch_columns(name))
+        return f"unnest({buckets}) AS bucket, unnest({rows}) AS in_bucket", f"{buckets} IS NOT NULL"
 
     def _insert(
-        self, unit: TimeUnit, source: str, aggregates: Sequence[str], buckets: Callable[[str], tuple[str, str]]
+        self,
+        unit: TimeUnit,
+        units: str,
+        source: str,
+        aggregates: Sequence[str],
+        buckets: Callable[[str], tuple[str, str]],
     ) -> str:
-        """The statement that stores the sums of units over a SELECT: ``aggregates`` and ``buckets`` over it
-        as ``t``."""
-        by = ", ".join(["at", *self._keys])
+        """The statement that stores the sums of ``units``, a FROM item ``u``: ``aggregates`` and ``buckets`` over the
+        rows ``t`` of ``source``, a SELECT of what lies within one. Each unit is aggregated by itself, so that no more
+        than the groups of one are in memory, however many there are."""
+        by = ", ".join(self._keys)
         stored = ["row_count", *self._columns, *self._sketch_columns]
         untyped = [f"NULL::{type_}[]" for _ in self._sketched for type_ in ("integer", "bigint")]
         named = [f"{value} AS {name}" for value, name in zip([*aggregates, *untyped], stored, strict=True)]
-        parts = [f"SELECT {by}, {', '.join(named)} FROM source AS t GROUP BY {by}"]
+        parts = [f"SELECT {by}, {', '.join(named)} FROM ({source}) AS t GROUP BY {by}"]
         for place, name in enumerate(self._sketched):
-            bucket, rows = buckets(name)
+            bucket, has_any = buckets(name)
             empty = ["NULL"] * (len(stored) - 2 * (len(self._sketched) - place))
             after = ["NULL"] * 2 * (len(self._sketched) - place - 1)
             sketch = ["array_agg(bucket ORDER BY bucket)", "array_agg(in_bucket ORDER BY bucket)"]
             counted = (
                 f"SELECT {by}, bucket, sum(in_bucket)::bigint AS in_bucket "
-                f"FROM (SELECT {by}, {bucket} AS bucket, {rows} AS in_bucket FROM source AS t) AS b "
-                f"WHERE bucket IS NOT NULL GROUP BY {by}, bucket"
+                f"FROM (SELECT {by}, {bucket} FROM ({source}) AS t WHERE {has_any}) AS b GROUP BY {by}, bucket"
             )
             parts.append(f"SELECT {by}, {', '.join([*empty, *sketch, *after])} FROM ({counted}) AS b GROUP BY {by}")
-        combined = ", ".join(f"max({name})" for name in stored)  # each has a value in one part
+        combined = ", ".join(f"max({name}) AS {name}" for name in stored)  # each has a value in one part
         return (
-            f"WITH source AS MATERIALIZED ({source}) "
-            f"INSERT INTO {self._table} (unit, {by}, {', '.join(stored)}) "
-            f"SELECT '{unit.interval}', {by}, {combined} FROM ({' UNION ALL '.join(parts)}) AS p GROUP BY {by}"
+            f"INSERT INTO {self._table} (unit, at, {by}, {', '.join(stored)}) "
+            f"SELECT '{unit.interval}', u.at, p.* FROM {units} CROSS JOIN LATERAL "
+            f"(SELECT {by}, {combined} FROM ({' UNION ALL '.join(parts)}) AS p GROUP BY {by}) AS p"
         )
 
 

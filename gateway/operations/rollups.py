@@ -10,7 +10,7 @@ from db.base.sums import rollups
 from db.store.rollups import RollupStep, step
 from gateway.operations.upkeep import Pace, Upkeep
 
-PACE = Pace(seconds=20.0, pause=0.05, most=256, step_seconds=0.5)
+PACE = Pace(seconds=20.0, pause=0.05, most=4096, step_seconds=0.5)
 OUTCOMES = SUMMED_UP, OUT_OF_RANGE = "summed up", "out of range"
 """What becomes of a marked unit."""
 

@@ -13,6 +13,8 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.attach import facts
 from db.base.sums import rollups
@@ -264,6 +266,51 @@ async def test_marks_of_the_hour_at_hand_are_united_and_stay(database: Database,
     assert await sql.fetchval("SELECT count(*) FROM gateway.rollup_marks") in {1, 2}  # of one hour, or of two
     async with both(database) as (kept, plain):
         assert await kept.data(ANY) == await plain.data(ANY)
+
+
+async def _step(connection: AsyncConnection, most: int) -> None:
+    (metrics,) = (one for one in rollups() if one[0].fullname == METRICS)
+    assert await store.step(connection, *metrics, most)
+
+
+async def test_a_day_is_summed_up_with_the_last_of_its_marks(database: Database, sql: asyncpg.Connection) -> None:
+    await fill(sql)
+    await make(database.admin_url)
+    count = f"SELECT count(DISTINCT at) FROM gateway.rollup_{METRICS} WHERE unit = $1"
+    async with connect(database.gateway_url) as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        for hours, days in ((20, 0), (10, 1), (24, 2)):
+            async with connection.begin():
+                await _step(connection, hours)
+            assert await sql.fetchval(count, "24 hours") == days
+    assert await sql.fetchval(count, "1 hour") == 54
+
+
+async def test_a_step_that_began_before_another_ended_is_given_up(database: Database, sql: asyncpg.Connection) -> None:
+    """Else the newest of three marks were taken as one of three, when it is the last that a day has."""
+    [service, *_] = await fill(sql)
+    await make(database.admin_url)
+    added = f"INSERT INTO {METRICS} (service_id, recorded_at, requests_total) VALUES ($1, $2, 7)"
+    for hour in (90, 91):
+        await sql.execute(added, service, BEGIN + timedelta(hours=hour))
+    await sum_up(database.gateway_url)
+    for hour in (90, 91):
+        await sql.execute(added, service, BEGIN + timedelta(hours=hour))
+    async with connect(database.gateway_url) as first, connect(database.gateway_url) as second:
+        for one in (first, second):
+            await one.execution_options(isolation_level="REPEATABLE READ")
+        async with first.begin():
+            await _step(first, 50)
+            await sql.execute(added, service, BEGIN + timedelta(hours=92))
+            late = await second.begin()
+            await second.execute(text("SELECT FROM pg_class LIMIT 1"))
+        with pytest.raises(DBAPIError, match="could not serialize access"):
+            await _step(second, 1)
+        await late.rollback()
+    await sum_up(database.gateway_url)
+    async with both(database) as (kept, plain):
+        query = ANY.replace("count", "count requestsTotal { sum }")
+        assert await kept.data(query) == await plain.data(query)
 
 
 @pytest.mark.parametrize(

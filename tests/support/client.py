@@ -79,6 +79,6 @@ def same(one: Any, other: Any, within: float = 0.0) -> bool:
         return list(one) == list(other) and all(same(one[key], other[key], within) for key in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(same(*pair, within) for pair in zip(one, other, strict=True))
-    if isinstance(one, float) and isinstance(other, float):
+    if within and {type(one), type(other)} in ({float}, {float, int}):  # a whole sum is written as an integer
         return math.isclose(one, other, rel_tol=within, abs_tol=within)
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
