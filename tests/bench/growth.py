@@ -7,18 +7,22 @@ and, by statistics that are prolonged, at ten times the larger one; it ends with
 are right.
 
 Statements are those that the gateway sends, explained by Postgres; their times are shown, not judged. The database is
-made anew each time in a folder that is thrown away: half an hour and 20 GB for 20 million rows (``--rows``).
+made anew each time in a folder that is thrown away: 20 GB for 20 million rows (``--rows``). With ``--keep`` it stays
+there with what was measured, and a run that was cut goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import pickle
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 
@@ -33,7 +37,7 @@ from tests.bench.prices import table as table_of_prices
 from tests.bench.questions import Question, questions
 from tests.support.client import serving
 from tests.support.plans import Statement, recording
-from tests.support.rollups import make, sum_up
+from tests.support.rollups import make
 
 DATABASE = "growth"
 MOST = 1.5
@@ -47,6 +51,9 @@ A_MONTH = 6
 PARTITIONED = ("ml_bentoml_serving_metrics", "ml_observability_spans")
 SETTINGS = {"max_cost": 10**9, "max_answer_bytes": 10**9, "statement_timeout": 20, "request_timeout": 60}
 """Of a gateway that refuses nothing; a statement is known even if it does not end in time."""
+
+
+ResultT = TypeVar("ResultT")
 
 
 @dataclass
@@ -128,27 +135,70 @@ def compared(before: Taken, after: Taken, asked: Sequence[Question], months: int
     return lines, failed
 
 
+class Stages:
+    """What is done one after the other, with its results, which a folder keeps."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def once(self, name: str, do: Callable[[], Awaitable[ResultT]], *, repeats: bool = True) -> ResultT:
+        """The result of a stage, which is done unless it was. One that was cut is done again if it ``repeats``.
+
+        Raises:
+            RuntimeError: A stage that does not repeat was cut.
+        """
+        done, begun = self._folder / f"{name}.done", self._folder / f"{name}.begun"
+        if done.exists():
+            found: ResultT = pickle.loads(done.read_bytes())
+            return found
+        if begun.exists():
+            raise RuntimeError(f"{name} was cut, and its rows are there in part; remove {self._folder}")
+        if not repeats:
+            begun.touch()
+        found = await do()
+        done.write_bytes(pickle.dumps(found))
+        return found
+
+
+async def summed_up(sql: asyncpg.Connection, url: str) -> float:
+    """The seconds that a gateway takes to sum up what is marked, at its own pace."""
+    began = time.monotonic()
+    async with serving(url, rollups=True, **SETTINGS):
+        while await sql.fetchval("SELECT EXISTS (SELECT FROM gateway.rollups WHERE state = 'building')"):
+            await asyncio.sleep(1)
+            marks = await sql.fetchval("SELECT count(*) FROM gateway.rollup_marks")
+            print(f"{time.monotonic() - began:.0f} s: {marks:,} units are to be summed up", file=sys.stderr)
+    return time.monotonic() - began
+
+
 async def run(rows: int, folder: Path) -> int:
     """Measures, grows, measures again, with sums and in partitions too; the exit status."""
+    stages, few = Stages(folder), rows // TIMES
     with start(folder / "data") as server:
         await history.configure(server)
     with start(folder / "data") as server:
-        async with history.begun(server, DATABASE) as sql:
-            await history.grow(sql, 0, rows // TIMES)
-            url, asked = server.url(DATABASE, GATEWAY_ROLE), await questions(sql)
-            small = await taken(f"{rows // TIMES:,}", sql, url, asked)
-            await history.grow(sql, rows // TIMES, rows)
-            large = await taken(f"{rows:,}", sql, url, asked)
-            await make(server.url(DATABASE, OWNER_ROLE))
-            await sum_up(server.url(DATABASE, GATEWAY_ROLE))
+        url, owner = server.url(DATABASE, GATEWAY_ROLE), server.url(DATABASE, OWNER_ROLE)
+        await stages.once("demo", lambda: history.begin(server, DATABASE), repeats=False)
+        async with history.connected(server, DATABASE) as sql:
+            await stages.once(f"rows to {few}", lambda: history.grow(sql, 0, few), repeats=False)
+            asked = await stages.once("questions", lambda: questions(sql))
+            small = await stages.once("small", lambda: taken(f"{few:,}", sql, url, asked))
+            await stages.once(f"rows to {rows}", lambda: history.grow(sql, few, rows), repeats=False)
+            large = await stages.once("large", lambda: taken(f"{rows:,}", sql, url, asked))
+            await stages.once("rollups", lambda: make(owner))
+            seconds = await stages.once("sums", lambda: summed_up(sql, url))
             await sql.execute("VACUUM ANALYZE")
-            summed = await taken("with rollups", sql, url, [one for one in asked if "aggregate" in one.document],
-                                 rollups=True)  # fmt: skip
-            await partition(server.url(DATABASE, OWNER_ROLE), PARTITIONED)
+            aggregates = [one for one in asked if "aggregate" in one.document]
+            summed = await stages.once(
+                "with rollups", lambda: taken("with rollups", sql, url, aggregates, rollups=True)
+            )
+            await stages.once("partitions", lambda: partition(owner, PARTITIONED))
             await sql.execute("VACUUM ANALYZE")
             months = await sql.fetchval("SELECT count(*) FROM pg_inherits WHERE inhparent = $1::regclass",
                                         PARTITIONED[0])  # fmt: skip
-            parted = await taken("partitioned", sql, url, [one for one in asked if one.flat])
+            flat = [one for one in asked if one.flat]
+            parted = await stages.once("partitioned", lambda: taken("partitioned", sql, url, flat))
+    print(f"Rollups of all rows were summed up in {seconds:.0f} s")
     return report(asked, small, large, summed, parted, months)
 
 
@@ -186,7 +236,11 @@ def main() -> int:
     parser.add_argument(
         "--rows", type=int, default=20_000_000, help="serving metrics in the end, 1,000,000 or more (20,000,000)"
     )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the database and what was measured stay")
     options = parser.parse_args()
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        return asyncio.run(run(options.rows, options.keep))
     with tempfile.TemporaryDirectory(prefix="e2i-growth-", dir="/var/tmp") as folder:
         return asyncio.run(run(options.rows, Path(folder)))
 

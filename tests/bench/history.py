@@ -61,7 +61,7 @@ _ROWS = f"""
         LATERAL (SELECT {{newest}} - n * interval '100 seconds' AS t) AS at;
     INSERT INTO ml_observability_spans (trace_id, span_id, agent_name, agent_tier, started_at, duration_ms, session_id)
     SELECT 't' || n / 8, 's' || n, (enum_range(NULL::agent_name_enum))[1 + n % 11],
-        (enum_range(NULL::agent_tier_enum))[1 + n % 5], {{newest}} - n * interval '6 seconds', 20 + n % 1973,
+        (enum_range(NULL::agent_tier_enum))[1 + n % 11 % 5], {{newest}} - n * interval '6 seconds', 20 + n % 1973,
         md5((n / 40)::text)::uuid
     FROM generate_series({{first}} / 4, {{last}} / 4 - 1) AS n;
     INSERT INTO gateway.lifecycle_events (change_id, mutation, node_id, node_type, lifecycle, actor, occurred_at)
@@ -85,16 +85,21 @@ _INDEXES = """
 """
 
 
-@asynccontextmanager
-async def begun(server: EmbeddedPostgres, database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A new database with the demo data and the parents of what grows; the superuser's connection to it."""
+async def begin(server: EmbeddedPostgres, database: str) -> None:
+    """Makes a database with the demo data and the parents of what grows."""
     await setup.prepare_embedded(server, database)
     async with setup.connect(server.url(database, OWNER_ROLE)) as connection:
         await load(connection, size="small", now=today())
         await connection.commit()
+    async with connected(server, database) as sql:
+        await add_parents(sql)
+
+
+@asynccontextmanager
+async def connected(server: EmbeddedPostgres, database: str) -> AsyncIterator[asyncpg.Connection]:
+    """The superuser's connection to a database."""
     sql = await connect(server.url(database, server.admin_role))
     try:
-        await add_parents(sql)
         yield sql
     finally:
         await sql.close()

@@ -5,23 +5,26 @@ Postgres runs what the gateway sends for the first page of each type, its last p
 page of each relation below fifty parents; and beside it the same question by hand in two forms: the order as one says
 it, and rows with a time before rows without one under one limit. All give the same JSON; the better form counts, beside
 what it takes where it gives rows in JSON's place. They run in turns; the quickest runs are compared, which other load
-disturbs least, beside medians, and buffers, which it does not change. ``--only`` measures some types, each in a
-database of its own where every other table has fifty rows, for sizes that not all tables can have at once, and
-``--kind`` one kind of pages. Ends with 1 where a page takes more than `MOST` times what it takes by hand.
+disturbs least, beside medians, and buffers, which it does not change. ``--own`` measures on the indexes of the
+gateway's own migrations. ``--only`` measures some types, each in a database of its own where every other table has
+fifty rows, for sizes that not all tables can have at once, and ``--kind`` one kind of pages. Ends with 1 where a page
+takes more than `MOST` times what it takes by hand.
 
-The databases are in ``.e2i/bench-pages``; the one of all types stays there.
+What is measured is appended to ``--results`` a type at a time; types that are there already are not measured again. The
+databases are in ``--data``; those of some types are dropped, the one of all stays there.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,19 +36,20 @@ from db.attach.facts import Facts
 from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE, EmbeddedPostgres, create_database, start
 from db.engine import session
 from db.engine.url import database_url
+from db.migrations import setup
 from schema.catalogue.catalogue import OrderTerm, RelationField, Type
 from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Missing
 from schema.sql import list_statements
 from schema.sql.indexes import Indexes
 from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, Lists
+from tests.bench.history import SETTINGS
 from tests.support import many_rows, platform_db, platform_shaped
 from tests.support.client import Client, serving
-from tests.support.databases import connect
+from tests.support.databases import connect, execute
 from tests.support.plans import Statement, plan, recording
 
 DATA = Path(".e2i/bench-pages")
-SHAPE = "pages_shape"
 ROUNDS, MORE_ROUNDS = 9, 25
 KINDS = ("first 50", "last 50", "first 1000", "per parent")
 SLOW = 0.5
@@ -83,7 +87,8 @@ class Time(NamedTuple):
 class Taken:
     """What a page took, in time and buffers: the gateway's statements, and the best form by hand."""
 
-    page: Page
+    kind: str
+    field: str
     served: Time
     hand: Time
     form: str
@@ -99,6 +104,36 @@ class Taken:
     @property
     def times_buffers(self) -> float:
         return max(self.buffers, 1) / max(self.hand_buffers, 1)
+
+
+class Results:
+    """What was measured of each type at a size, with what could not be asked; kept in a file of JSON lines, if there
+    is one."""
+
+    def __init__(self, path: Path | None, title: str) -> None:
+        self.title = title
+        self._path = path
+        self.found: list[Taken] = []
+        self.refused: list[str] = []
+        self.types: set[str] = set()
+        """Those that were measured before."""
+        for line in path.read_text().splitlines() if path and path.exists() else ():
+            one = json.loads(line)
+            if one["title"] == title:
+                self.types.add(one["type"])
+                self.refused += one["refused"]
+                for taken in one["found"]:
+                    times = {name: Time(*taken[name]) for name in ("served", "hand", "rows")}
+                    self.found.append(Taken(**(taken | times)))
+
+    def add(self, type_: str, found: Sequence[Taken], refused: Sequence[str]) -> None:
+        """Adds the pages of a type."""
+        self.found += found
+        self.refused += refused
+        if self._path:
+            line = {"title": self.title, "type": type_, "refused": refused, "found": [asdict(one) for one in found]}
+            with self._path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
 
 
 # The statements by hand
@@ -246,7 +281,7 @@ async def measured(sql: asyncpg.Connection, sent: Sequence[Statement], page: Pag
     rows = await _in_turns(sql, {"rows": [Statement(page.forms[form].rows, ())]}, rounds)
     buffers = await _buffers(sql, sent)
     least = min([await _buffers(sql, statements) for statements in forms.values()])
-    return Taken(page, taken["served"], taken[form], form, rows["rows"], buffers, least)
+    return Taken(page.kind, page.field, taken["served"], taken[form], form, rows["rows"], buffers, least)
 
 
 async def all_measured(
@@ -281,8 +316,8 @@ def table(found: Sequence[Taken]) -> list[str]:
             f"{'worst':>6}  above {MOST}"
         ),
     ]
-    for kind in dict.fromkeys(one.page.kind for one in found):
-        some = [one for one in found if one.page.kind == kind]
+    for kind in dict.fromkeys(one.kind for one in found):
+        some = [one for one in found if one.kind == kind]
         times, buffers = [one.times for one in some], [one.times_buffers for one in some]
         rows = [one.served.least / one.rows.least for one in some]
         lines.append(
@@ -301,7 +336,7 @@ def table(found: Sequence[Taken]) -> list[str]:
 def _line(one: Taken) -> str:
     by_medians = one.served.median / one.hand.median
     return (
-        f"{one.page.kind:<11} {one.page.field:<40} {one.served.least:>9.2f} ms, by hand {one.hand.least:>9.2f} "
+        f"{one.kind:<11} {one.field:<40} {one.served.least:>9.2f} ms, by hand {one.hand.least:>9.2f} "
         f"({one.rows.least:.2f} as rows; {one.form}): {one.times:.2f} (by medians {by_medians:.2f}); "
         f"buffers {one.buffers:,} to {one.hand_buffers:,}: {one.times_buffers:.2f}"
     )
@@ -310,53 +345,93 @@ def _line(one: Taken) -> str:
 # The databases
 
 
-async def shape(server: EmbeddedPostgres) -> None:
-    """The platform's tables without rows, attached to, to be copied."""
-    await create_database(server, SHAPE)
-    sql = await connect(server.url(SHAPE, ADMIN_ROLE))
-    try:
-        if not await sql.fetchval("SELECT to_regclass('gateway.own_revisions') IS NOT NULL"):
-            await platform_db.build(sql, rows=False, own=True)
-            await attach(server.url(SHAPE, ADMIN_ROLE))
-            await platform_shaped.grant(sql)
-    finally:
-        await sql.close()
+_LATER = """
+    SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS drop,
+        format('ALTER TABLE %s ADD CONSTRAINT %I %s NOT VALID', conrelid::regclass, conname, pg_get_constraintdef(oid))
+            AS make, 2 AS place
+    FROM pg_constraint WHERE contype = 'f' AND $1::text::regclass IN (conrelid, confrelid)
+    UNION ALL
+    SELECT CASE WHEN k.oid IS NULL THEN format('DROP INDEX %s', i.indexrelid::regclass)
+            ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', i.indrelid::regclass, k.conname) END,
+        CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.indexrelid)
+            ELSE format('ALTER TABLE %s ADD CONSTRAINT %I %s', i.indrelid::regclass, k.conname,
+                pg_get_constraintdef(k.oid)) END, 1
+    FROM pg_index AS i LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
+    WHERE i.indrelid = $1::text::regclass
+"""
+"""What a table has its rows before: foreign keys, to be dropped before the indexes and made behind them."""
 
 
-@asynccontextmanager
-async def copied(server: EmbeddedPostgres, name: str, *, keeps: bool) -> AsyncIterator[asyncpg.Connection]:
-    """A database of the shape, as its superuser sees it."""
-    admin = await connect(server.url("postgres", ADMIN_ROLE))
-    try:
-        if not await admin.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
-            await admin.execute(f"CREATE DATABASE {name} TEMPLATE {SHAPE}")
-        sql = await connect(server.url(name, ADMIN_ROLE))
+@dataclass(frozen=True)
+class Databases:
+    """The databases that are measured on a server: copies of one without rows, or with fifty in each table."""
+
+    server: EmbeddedPostgres
+    own: bool
+
+    @property
+    def empty(self) -> str:
+        return "pages_own_shape" if self.own else "pages_shape"
+
+    @property
+    def parents(self) -> str:
+        return f"{self.empty}_parents"
+
+    async def shape(self) -> None:
+        """The tables without rows: the platform's, attached to, or those of the gateway's own migrations."""
+        if self.own:
+            await setup.prepare_embedded(self.server, self.empty)
+            return
+        await create_database(self.server, self.empty)
+        sql = await connect(self.server.url(self.empty, ADMIN_ROLE))
         try:
-            yield sql
+            if not await sql.fetchval("SELECT to_regclass('gateway.own_revisions') IS NOT NULL"):
+                await platform_db.build(sql, rows=False, own=True)
+                await attach(self.server.url(self.empty, ADMIN_ROLE))
+                await platform_shaped.grant(sql)
         finally:
             await sql.close()
-            if not keeps:
-                await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await admin.close()
 
-
-_INDEXES = """
-    SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS made FROM pg_index
-    WHERE indrelid = $1::text::regclass AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
-"""
+    @asynccontextmanager
+    async def copied(self, template: str, name: str, *, keeps: bool) -> AsyncIterator[asyncpg.Connection]:
+        """A copy of a database, as its superuser sees it."""
+        admin = await connect(self.server.url("postgres", ADMIN_ROLE))
+        try:
+            if not await admin.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
+                await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            sql = await connect(self.server.url(name, ADMIN_ROLE))
+            try:
+                yield sql
+            finally:
+                await sql.close()
+                if not keeps:
+                    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        finally:
+            await admin.close()
 
 
 async def fill(sql: asyncpg.Connection, type_: Type, rows: int) -> None:
-    """Gives a table so many rows, unless it has as many; its indexes are built behind them, which is faster."""
+    """Gives a table so many rows, unless it has as many; its indexes are built behind them, which is faster. A unique
+    index that the rows do not allow is built as one that is not unique."""
     if await sql.fetchval(f"SELECT count(*) FROM (SELECT FROM {type_.sql_name} LIMIT {rows // 2}) r") == rows // 2:
         return
-    indexes = await sql.fetch(_INDEXES, type_.sql_name)
-    for index in indexes:
-        await sql.execute(f"DROP INDEX {index['name']}")
-    await many_rows.fill(sql, rows, [type_])
-    for index in indexes:
-        await sql.execute(index["made"])
+    insertion = await many_rows.insertion(sql, type_, rows)
+    await many_rows.drop_checks(sql, type_)
+    later = sorted(await sql.fetch(_LATER, type_.sql_name), key=lambda one: -one["place"])
+    for one in later:
+        await sql.execute(one["drop"])
+    await sql.execute("SET session_replication_role = replica")
+    async with sql.transaction():
+        await sql.execute(f"TRUNCATE {type_.sql_name}")  # in the same transaction: the rows need no log
+        await sql.execute(insertion)
+    await sql.execute("SET session_replication_role = origin")
+    for one in reversed(later):
+        try:
+            await sql.execute(one["make"])
+        except asyncpg.UniqueViolationError:
+            columns = one["make"].rpartition("(")[2]
+            await sql.execute(f"CREATE INDEX ON {type_.sql_name} ({columns}")
+    await sql.execute(f"VACUUM ANALYZE {type_.sql_name}")
     sys.stderr.write(f"{type_.sql_name} has {rows:,} rows\n")
 
 
@@ -378,40 +453,56 @@ async def measure(
         await sql.close()
 
 
-async def run(server: EmbeddedPostgres, rows: int, only: Sequence[str], rounds: int, kind: str | None) -> int:
+async def configure(server: EmbeddedPostgres) -> None:
+    """Sets what a server has that need not survive a crash, from its next start; caches stay as they are by default."""
+    for name, value in SETTINGS.items():
+        if name != "shared_buffers":
+            await execute(server.url("postgres", ADMIN_ROLE), f"ALTER SYSTEM SET {name} = '{value}'")
+
+
+async def run(databases: Databases, asked: argparse.Namespace) -> int:
     """Makes what is measured, measures and tells; the exit status."""
-    await shape(server)
+    indexes = "our indexes" if asked.own else "the platform's indexes"
+    title = f"{asked.rows:,} rows of {'some tables' if asked.only else 'each table'}, {indexes}"
+    results = Results(asked.results, title)
+    await databases.shape()
     tables = many_rows.tables()
-    found: list[Taken] = []
-    refused: list[str] = []
-    if only:
-        for name in only:
-            async with copied(server, "pages_one", keeps=False) as sql:
-                for type_ in tables:
-                    await fill(sql, type_, rows if type_.name == name else many_rows.PARENTS)
-                one = await measure(server, "pages_one", [catalogue()[name]], rounds, kind)
-            found, refused = found + one[0], refused + one[1]
+    if asked.only:
+        async with databases.copied(databases.empty, databases.parents, keeps=True) as sql:
+            await many_rows.fill(sql, many_rows.PARENTS, tables)
+        for name in asked.only:
+            if name in results.types:
+                continue
+            async with databases.copied(databases.parents, "pages_one", keeps=False) as sql:
+                await fill(sql, catalogue()[name], asked.rows)
+                one = await measure(databases.server, "pages_one", [catalogue()[name]], asked.rounds, asked.kind)
+            results.add(name, *one)
     else:
-        async with copied(server, f"pages_{rows}", keeps=True) as sql:
+        name = f"{databases.empty}_{asked.rows}"
+        async with databases.copied(databases.empty, name, keeps=True) as sql:
             for type_ in tables:
-                await fill(sql, type_, rows)
-            asked = [type_ for type_ in catalogue() if not type_.arguments and type_.table.schema != "gateway"]
-            found, refused = await measure(server, f"pages_{rows}", asked, rounds, kind)
-    title = f"{rows:,} rows of {', '.join(only) or 'each table'}"
-    lines = [title, "", *table(found), "", *(f"not asked: {one}" for one in refused)]
+                await fill(sql, type_, asked.rows)
+            types = [type_ for type_ in catalogue() if not type_.arguments and type_.table.schema != "gateway"]
+            results.add("*", *await measure(databases.server, name, types, asked.rounds, asked.kind))
+    lines = [results.title, "", *table(results.found), "", *(f"not asked: {one}" for one in results.refused)]
     sys.stdout.write("\n".join(lines) + "\n")
-    return 1 if any(one.times > MOST for one in found) else 0
+    return 1 if any(one.times > MOST for one in results.found) else 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-pages", description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000, help="rows of each table (100000)")
     parser.add_argument("--only", nargs="*", default=[], metavar="TYPE", help="some types (ServingMetric), one by one")
+    parser.add_argument("--own", action="store_true", help="on the indexes of the gateway's own migrations")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"runs of each statement ({ROUNDS})")
     parser.add_argument("--kind", choices=KINDS, help="one kind of pages (all)")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="where what is measured is kept, as JSON lines")
+    parser.add_argument("--data", type=Path, default=DATA, metavar="FOLDER", help=f"the data of Postgres ({DATA})")
     asked = parser.parse_args()
-    with start(DATA) as server:
-        return asyncio.run(run(server, asked.rows, asked.only, asked.rounds, asked.kind))
+    with start(asked.data) as server:
+        asyncio.run(configure(server))
+    with start(asked.data) as server:
+        return asyncio.run(run(Databases(server, asked.own), asked))
 
 
 if __name__ == "__main__":

@@ -70,6 +70,9 @@ async def questions(sql: asyncpg.Connection) -> list[Question]:
                  f'where: {{ {of_one}, recordedAt: {{ gte: "{evening}", lt: "{end}" }} }}', _by("HOUR"), flat=True,
                  monthly=False),
         _metrics("one service's day by hour", f"where: {{ {of_one}, {a_day} }}", _by("HOUR"), flat=True, monthly=False),
+        Question("one service's summary of a day",
+                 f'{{ bentoService(id: "{services[0]}") {{ metricsSummary(since: "{day}", until: "{end}") '
+                 "{ measurements maxP99LatencyMs } } }"),
         Question("open critical alerts, newest first",
                  """{ monitoringAlerts(first: 20, where: { status: { eq: ACTIVE }, severity: { eq: CRITICAL } }) {
                      totalCount nodes { id } } }"""),

@@ -50,21 +50,33 @@ def tables() -> list[Type]:
 
 
 async def fill(connection: asyncpg.Connection, rows: int, types: Iterable[Type] | None = None) -> None:
-    """Puts ``rows`` rows into every table in place of what is there, and has them counted. Checks are dropped, and
-    neither triggers nor references are looked at: the connection must be a superuser's."""
+    """Puts ``rows`` rows into every table in place of what is there, but those that a unique index does not allow, and
+    has them counted. Checks are dropped, and neither triggers nor references are looked at: the connection must be a
+    superuser's."""
     await connection.execute("SET session_replication_role = replica")
     for type_ in tables() if types is None else types:
         await connection.execute(f"DELETE FROM {type_.sql_name}")
-        for (statement,) in await connection.fetch(_CHECKS, type_.sql_name):
-            await connection.execute(statement)
-        columns = await connection.fetch(_COLUMNS, type_.sql_name)
-        values = {row["name"]: _value(type_, row) for row in columns}
-        await connection.execute(
-            f"INSERT INTO {type_.sql_name} ({', '.join(values)}) SELECT {', '.join(values.values())} "
-            f"FROM generate_series(0, {rows - 1}) AS n ON CONFLICT DO NOTHING"
-        )
+        await drop_checks(connection, type_)
+        await connection.execute(await insertion(connection, type_, rows))
         await connection.execute(f"VACUUM ANALYZE {type_.sql_name}")
     await connection.execute("SET session_replication_role = origin")
+
+
+async def drop_checks(connection: asyncpg.Connection, type_: Type) -> None:
+    """Drops the checks of a table, which rows of no meaning do not fulfil."""
+    for (statement,) in await connection.fetch(_CHECKS, type_.sql_name):
+        await connection.execute(statement)
+
+
+async def insertion(connection: asyncpg.Connection, type_: Type, rows: int) -> str:
+    """The statement that adds ``rows`` rows to a table; a column with a unique index of its own, which must be there,
+    has different values."""
+    columns = await connection.fetch(_COLUMNS, type_.sql_name)
+    values = {row["name"]: _value(type_, row) for row in columns}
+    return (
+        f"INSERT INTO {type_.sql_name} ({', '.join(values)}) SELECT {', '.join(values.values())} "
+        f"FROM generate_series(0, {rows - 1}) AS n ON CONFLICT DO NOTHING"
+    )
 
 
 def _value(type_: Type, column: asyncpg.Record) -> str:
