@@ -16,8 +16,8 @@ from typing import Any, Self
 
 import orjson
 
-MAX_DIGITS = 400
-"""The longest accepted integer in characters; longer ones exceed every double."""
+SURE_DIGITS = 308
+"""The longest integer in characters that is a double whatever its digits are; of a longer one its value tells."""
 
 TEXTS = 10_000
 """Texts that are scanned before it is decided whether all have to be."""
@@ -58,7 +58,7 @@ def number(text: str) -> float:
 
 def integer(text: str) -> int | Digits:
     """Parses a JSON number without either."""
-    return int(text) if len(text) < MAX_DIGITS else Digits(text)
+    return int(text) if len(text) <= SURE_DIGITS else Digits(text)
 
 
 def holds_more(raw: bytes | str, most: int) -> bool:

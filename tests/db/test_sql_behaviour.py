@@ -1003,11 +1003,17 @@ async def test_the_latest_report_of_each_table_and_split(db: asyncpg.Connection)
             db, "ml_data_quality_reports", table_name=table, data_split=split, run_at=run_at, success_rate=rate,
             overall_status="passed",
         )  # fmt: skip
+    for id_ in (2, 3, 1):  # of one moment, the greatest id
+        await add(
+            db, "ml_data_quality_reports", id=uuid.UUID(int=id_), table_name="d", data_split="train", run_at=NOW,
+            success_rate=id_ / 10, overall_status="passed",
+        )  # fmt: skip
     found = await db.fetch(
         "SELECT table_name, data_split, success_rate::float FROM v_latest_data_quality ORDER BY 1, 2"
     )
     assert [tuple(row) for row in found] == [
         ("a", "train", 0.5), ("a", "test", 0.6), ("b", "train", 0.7), ("c", "holdout", 0.9),
+        ("d", "train", 0.3),
     ]  # fmt: skip
 
 

@@ -81,6 +81,30 @@ async def test_groups_by_columns_and_time_buckets(demo: Client) -> None:
     assert keys == sorted(keys)
 
 
+@pytest.mark.parametrize(("bucket", "kept"), [("HOUR", 13), ("DAY", 10), ("MONTH", 7)])
+@pytest.mark.parametrize(
+    ("plural", "name", "column"),
+    [
+        ("expertReviews", "createdAt", "CREATED_AT"),
+        ("expertReviews", "validUntil", "VALID_UNTIL"),
+        ("cohortExecutions", "executionTimestamp", "EXECUTION_TIMESTAMP"),
+    ],
+    ids=["with a zone", "a date", "without a zone"],
+)
+async def test_buckets_are_shown_as_values_of_their_column(
+    demo: Client, plural: str, name: str, column: str, bucket: str, kept: int
+) -> None:
+    data = await demo.data(
+        f"{{ {plural}(first: 1000) {{ nodes {{ {name} }} aggregate(groupBy: [{{field: {column}, bucket: {bucket}}}]) "
+        f"{{ group {{ {name} }} count }} }} }}"
+    )
+    values = [one[name] for one in data[plural]["nodes"]]
+    rest = "0001-01-01T00:00:00.000000Z"
+    expected = Counter(value and value[:kept] + rest[kept : len(value)] for value in values)
+    assert len(expected.keys() - {None}) > 0
+    assert {one["group"][name]: one["count"] for one in data[plural]["aggregate"]} == expected
+
+
 async def test_per_parent_in_one_statement(demo: Client) -> None:
     """Each model's deployments by status, for all models at once; parents without rows have no groups."""
     answer = await demo.ask(

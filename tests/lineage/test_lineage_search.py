@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 from db.base.lineage import LineageKind
 from schema.lineage import paths as searches
-from schema.lineage.answer import LineageAnswer, Link, _mark_cycles, assemble, fitted, is_complete
+from schema.lineage.answer import LineageAnswer, Link, _mark_cycles, assemble, degree_branches, fitted, is_complete
+from schema.lineage.arguments import MAX_COUNTED
 from schema.lineage.edges import edges
+from schema.lineage.fields.types import LONGEST
 from schema.lineage.paths import SearchLimitError, paths
 from schema.lineage.statements import Spot
 from schema.lineage.walk import BOTH, DOWNSTREAM, UPSTREAM, Expansion, Neighbour, Walked, WalkedNode, WalkParameters
@@ -170,6 +173,30 @@ def test_what_fits_is_as_much_as_fits(types: set[str] | None) -> None:
                 size(fits) == sizes[-1] and not fits.cuts and not fits.omitted and not fits.elsewhere
             )
         assert fitted(walk, question, types, size, None).links == parts[-1].links
+
+
+def test_what_fits_is_found_in_few_tries_however_sizes_grow() -> None:
+    """Also where one node is larger than all others, which leads a guess by the sizes astray."""
+    walk = walked(random.Random(1), 24)
+    question = WalkParameters(["Model:0"], max_depth=3)
+    names = list(walk.found)
+    for large in range(len(names)):
+        sizes: list[int] = []
+
+        def told(part: LineageAnswer, name: str = names[large], sizes: list[int] = sizes) -> int:
+            sizes.append(size(part) + 10**9 * any(node.id == name for node in part.nodes))
+            return sizes[-1]
+
+        fitted(walk, question, None, told, 10**9)
+        assert len(sizes) <= 2 + 3 * len(names).bit_length(), large
+
+
+def test_no_count_is_longer_than_that_by_which_a_result_is_measured() -> None:
+    """A degree counts up to the limit for each kind of edge in its direction."""
+    for name in edges().of:
+        branches = degree_branches([WalkedNode(name, name, (name,), name, None, 0)], lambda _: None)
+        most = max(Counter(branch.end.downstream for branch in branches).values(), default=0)
+        assert len(str(LONGEST)) >= len(str(most * MAX_COUNTED)), name
 
 
 def test_a_part_has_the_edges_among_its_nodes_and_counts_what_is_left_out() -> None:

@@ -130,6 +130,16 @@ async def test_what_is_wrong_with_an_operation_is_an_event(gateway: Listening, q
         assert await code_of(stream) == code
 
 
+async def test_a_filter_has_at_most_a_hundred_values(gateway: Listening, sql: asyncpg.Connection) -> None:
+    query = "subscription($to: [String!]) { lifecycleEvents(to: $to) { event { reason } } }"
+    async with streaming(gateway, query, to=["PRODUCTION"] * 100) as stream:
+        assert (await told(stream))["event"] is None
+        await happen(sql, "one of a hundred")
+        assert (await told(stream))["event"]["reason"] == "one of a hundred"
+    async with streaming(gateway, query, to=["PRODUCTION"] * 101) as stream:
+        assert await code_of(stream) == "BAD_USER_INPUT"
+
+
 async def test_what_is_wrong_with_a_request_has_its_status(gateway: Listening) -> None:
     batch = await gateway.http.post("/graphql", json=[], headers=EVENTS)
     assert (batch.status_code, batch.headers["content-type"]) == (

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from schema.sql.conditions import few
+from schema.sql.operators import MAX_LIST
 from tests.support.client import Client, serving
 from tests.support.databases import Database
 
@@ -22,6 +24,23 @@ async def cost(client: Client, query: str) -> int:
     assert "errors" not in answer, answer["errors"]
     requested: int = answer["extensions"]["cost"]["requested"]
     return requested
+
+
+@pytest.mark.parametrize(("length", "about"), [(0, 10), (10, 10), (11, 100), (100, 100), (101, MAX_LIST)])
+def test_lists_of_values_are_a_few_lengths(length: int, about: int) -> None:
+    assert few([0] * length) == about
+
+
+async def test_relations_are_counted_whatever_else_is_read(demo_database: Database) -> None:
+    """Patterns, filters and orders without an index count as none."""
+    query = (
+        "{{ experiments(first: 1, orderBy: [{{ field: CREATED_BY }}], where: {{ models: {{ some: {{}} }}, "
+        'experimentName: {{ contains: "x" }}{more} }}) {{ nodes {{ id }} }} }}'
+    )
+    async with serving(demo_database.gateway_url, max_relations=1) as client:
+        assert await cost(client, query.format(more=""))
+        error = await client.error(query.format(more=", trainingRuns: { some: {} }"))
+    assert (error["code"], error["extensions"]["limit"], error["extensions"]["value"]) == ("RELATION_LIMIT", 1, 2)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,14 @@ async def test_an_update_names_what_it_changed_and_what_stood_there(client: Clie
     assert (await write(client, "updateModel", id=str(model), auc=0.7, expectedVersion=version))["updated"] == 1
 
 
+async def test_the_row_of_several_is_the_first(client: Client, sql: asyncpg.Connection) -> None:
+    service = str(await add(sql, "ml_bentoml_services"))
+    rows = [{"service": {"id": service}, "recordedAt": f"2026-01-0{day}T00:00:00Z"} for day in (1, 2, 3)]
+    made = await record(client, "recordServingMetrics", rows, "ids node { id } nodes { id }")
+    assert [one["id"] for one in made["nodes"]] == made["ids"]
+    assert made["node"] == made["nodes"][0]
+
+
 async def test_what_cannot_be_changed_is_said(client: Client, sql: asyncpg.Connection) -> None:
     model = await add(sql, "ml_model_registry")
     missing = await write(client, "updateModel", id=str(uuid.uuid4()), auc=0.5)

@@ -6,11 +6,12 @@ import asyncio
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 
 from db.engine.transaction import Transaction
@@ -138,11 +139,15 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_a_bad_row_is_named_exactly(name: str, client: Client, sql: asyncpg.Connection, service: str) -> None:
+@pytest.mark.parametrize("written", [orjson.dumps, lambda row: json.dumps(row).encode()], ids=["dense", "with spaces"])
+async def test_a_bad_row_is_named_exactly(
+    name: str, written: Callable[[Any], bytes], client: Client, sql: asyncpg.Connection, service: str
+) -> None:
+    """Whether the lines around it are read together, as they are dense, or one by one."""
     line, code, path, words = WRONG[name]
     if line.startswith(b'{"') and b'"service"' not in line and code != "MALFORMED":
         line = line[:-1] + b',"service":{"id":"%s"}}' % service.encode()
-    good = metric(service)
+    good = written(metric(service))
     answer = await send(client, lines(good, good, line, good))
     assert (answer.status_code, answer.json()["code"]) == (422, "ROWS_REJECTED"), answer.text
     assert answer.headers["content-type"].startswith("application/problem+json")

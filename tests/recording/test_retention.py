@@ -10,7 +10,7 @@ import pytest
 
 from db.migrations import setup
 from schema.recording import retention
-from schema.recording.retention import Policy, PolicyError, RetentionRun
+from schema.recording.retention import Policy, PolicyError, RetentionRun, table_of_list
 from tests.support.changing import add
 from tests.support.databases import Database
 from tests.support.process import COMMAND, environment
@@ -114,6 +114,14 @@ def test_a_policy_that_cannot_be_used(policy: bytes, words: str) -> None:
     with pytest.raises(PolicyError) as raised:
         Policy.read(policy)
     assert str(raised.value).startswith(words)
+
+
+def test_the_lists_that_can_be_partitioned_have_their_tables() -> None:
+    assert table_of_list("servingMetrics") == "ml_bentoml_serving_metrics"
+    with pytest.raises(PolicyError, match="servingMetric: no such rows can be partitioned; did you mean servingMetric"):
+        table_of_list("servingMetric")
+    with pytest.raises(PolicyError, match=r"driftRecords: no such rows can be partitioned; they are .*servingMetrics"):
+        table_of_list("driftRecords")
 
 
 @pytest.mark.slow
