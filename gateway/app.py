@@ -26,6 +26,7 @@ from db.engine.clock import CLOCK
 from db.engine.connector import Connector
 from db.engine.errors import translate
 from db.engine.log_positions import Changes
+from db.engine.marks import keep_marked
 from db.engine.pool import dispose
 from db.engine.stored_types import stored_types_of
 from db.engine.timelines import Timelines
@@ -178,6 +179,7 @@ def create_app(settings: Settings, url: URL, changed: Changes | None = None) -> 
             *_webhooks(WebhookSender(databases.listener, databases.writer, settings), settings, request_log.metrics),
             *await follow_table(engine, registry, service.documents, health.reports),
             *service.embeddings.prove(health.reports),
+            asyncio.create_task(keep_marked(databases.writer)),
             asyncio.create_task(Housekeeping(databases.writer, settings).run()),
             *([asyncio.create_task(StateUpkeep(databases.writer).run())] if settings.uses_current_state else []),
             *_rollups(RollupUpkeep(databases.writer), settings, request_log.metrics),

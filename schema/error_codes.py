@@ -246,6 +246,18 @@ class ErrorCode(_Described):
         Retry.LATER,
         "The database cannot be reached at the moment; try again shortly.",
     )
+    DATABASE_DIVERGED = (
+        "DATABASE_DIVERGED",
+        (
+            "The only server of the database that can be reached lacks changes that were acknowledged: it was promoted "
+            "beside another one, or set back (503 if no field could be resolved)."
+        ),
+        Retry.OPERATOR,
+        (
+            "The database is another one than changes were made in, and lacks some of them, so that it is not used. "
+            "Whoever runs the gateway has to choose; its log says which server was followed."
+        ),
+    )
     OUT_OF_SPACE = (
         "OUT_OF_SPACE",
         "The database's disk is full, or it lacks memory or temporary files for the statement; nothing was changed.",

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db.engine.connector import Connector, connector_of
 from db.engine.errors import DRIVER_ERRORS, OutcomeUnknownError
 from db.engine.readers import set_local
-from db.engine.timelines import STANDING, PrimaryPosition
+from db.engine.timelines import PrimaryPosition
 
 OUTCOME_SECONDS = 5.0
 """Seconds for which the outcome of an unacknowledged commit is queried."""
@@ -103,7 +103,8 @@ async def _look(engine: AsyncEngine, proof: Proof, sealed: Seal, *, ends: bool) 
             await transaction.rollback()
             return None
         # a statement after the lock sees the commits of earlier holders
-        found: Sequence[Any] = (await connection.exec_driver_sql(_found(proof), tuple(proof.values))).one()
+        sql = _found(proof, connector_of(engine).timelines.standing)
+        found: Sequence[Any] = (await connection.exec_driver_sql(sql, tuple(proof.values))).one()
         await connection.exec_driver_sql(_WRITE)
         await transaction.commit()
     except BaseException:
@@ -120,10 +121,10 @@ async def _look(engine: AsyncEngine, proof: Proof, sealed: Seal, *, ends: bool) 
     return bool(there)
 
 
-def _found(proof: Proof) -> str:
+def _found(proof: Proof, standing: str) -> str:
     return (
         f"SELECT EXISTS (SELECT FROM {proof.table} WHERE {proof.where}), row_security_active('{proof.table}'), "
-        f"({STANDING})"
+        f"({standing})"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine.timelines import OutdatedServerError, Timelines
+from db.engine.timelines import DivergedServerError, OutdatedServerError, Timelines
 from db.engine.url import Host, Target
 
 CONNECT_SECONDS = 5.0
@@ -55,7 +55,7 @@ class Connector:
 
         Raises:
             UnreachableError: No host answers in time, or the answer is not Postgres's protocol.
-            OutdatedServerError: Only a former primary answers.
+            OutdatedServerError: Only a former primary answers, or a server that lacks changes.
             asyncpg.PostgresError: The server refuses the connection.
         """
         if len(self.target.hosts) > 1 and not self._looked:
@@ -88,9 +88,10 @@ class Connector:
                         first.add(task)
                 done, _ = await asyncio.wait(opening, timeout=STAGGER, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    host, failure = opening.pop(task), task.exception()
-                    if failure is None or not isinstance(failure, _AT_ONE_HOST):
+                    host, failed = opening.pop(task), task.exception()
+                    if failed is None or not isinstance(failed, _AT_ONE_HOST):
                         return task.result()
+                    failure = failure if isinstance(failure, DivergedServerError) else failed
                     refused.append(host)
                 if not hosts and not done and not first.isdisjoint(opening):
                     hosts.extend(refused)
@@ -134,14 +135,14 @@ class Connector:
             async with asyncio.timeout(given["timeout"]):
                 connection = await asyncpg.connect(**given)
                 try:
-                    await self.timelines.admit(connection)
+                    await self.timelines.admit(connection, where)
                     if self._admit is not None:
                         await self._admit(connection)
                 except BaseException:
                     connection.terminate()
                     raise
         except OutdatedServerError as error:
-            raise OutdatedServerError(f"{where}: {error}") from error
+            raise type(error)(f"{where}: {error}") from error
         except AnotherServerError:
             raise
         except TimeoutError as error:

@@ -21,6 +21,8 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from db.engine.timelines import DivergedServerError
+
 # -- SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html ---------------------------------------
 
 NOT_NULL, FOREIGN_KEY, UNIQUE, CHECK, EXCLUSION = "23502", "23503", "23505", "23514", "23P01"
@@ -80,6 +82,10 @@ class DatabaseError(Exception):
 
 class DatabaseUnavailableError(DatabaseError):
     """The database cannot be reached, has closed the connection, or refuses connections."""
+
+
+class DivergedError(DatabaseUnavailableError):
+    """The server that can be reached lacks changes that were acknowledged; an operator has to choose a server."""
 
 
 class OverloadedError(DatabaseError):
@@ -289,9 +295,15 @@ def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line fo
     if state in _OUT_OF_SPACE:
         return OutOfSpaceError(str(cause))
     if state.startswith(_UNAVAILABLE) or (not state and _is_connection_error(error, cause)):
-        advice = "; where a pooler refuses a startup parameter, set GATEWAY_PREPARED_STATEMENTS=false"
-        return DatabaseUnavailableError(f"{cause}{advice if state == PROTOCOL_VIOLATION else ''}")
+        return _unavailable(cause, state)
     return error if isinstance(error, Exception) else RuntimeError(str(error))
+
+
+def _unavailable(cause: BaseException | None, state: str) -> DatabaseUnavailableError:
+    if isinstance(cause, DivergedServerError):
+        return DivergedError(str(cause))
+    advice = "; where a pooler refuses a startup parameter, set GATEWAY_PREPARED_STATEMENTS=false"
+    return DatabaseUnavailableError(f"{cause}{advice if state == PROTOCOL_VIOLATION else ''}")
 
 
 def translate_change(error: BaseException, statement: str = "") -> Exception:

@@ -30,7 +30,7 @@ from db.engine.pool import BorrowedConnection, limiter_of
 from db.engine.readers import NO_SETTINGS, EngineReader, Identity, Reader, give_up, roll_back
 from db.engine.session import setting
 from db.engine.stored_types import stored_types_of
-from db.engine.timelines import STANDING, OutdatedServerError, PrimaryPosition
+from db.engine.timelines import Known, OutdatedServerError, PrimaryPosition
 
 IDLE_SECONDS = 60
 """Seconds without a statement after which the server ends a transaction: a process that is stopped, or behind a network
@@ -177,10 +177,11 @@ class Transaction:
             ((id_,),) = await self.run_as_gateway(f"{insert} RETURNING {key}::text", values)
         else:
             lock = new_lock()
-            seal = f"({self._standing} FROM pg_advisory_xact_lock(${len(values) + 1}::text::bigint))"
-            returning = f"{insert} RETURNING {key}::text, {seal}"
+            timelines = self._connector.timelines
+            known, seal = timelines.known, timelines.sealing(f"${len(values) + 1}")
+            returning = f"{insert} RETURNING {key}::text, ({seal})"
             ((id_, told),) = await self.run_as_gateway(returning, [*values, str(lock)])
-            self._see(lock, told)
+            self._see(lock, told, known)
         self.proof = Proof(table, f"{key} = $1::text::uuid", (id_,))
         return str(id_)
 
@@ -286,29 +287,32 @@ class Transaction:
         self.is_begun = False
         if status != "COMMIT":
             raise ConflictError("the transaction had failed, and was undone")
+        if sealed.standing is not None:
+            self._connector.timelines.acknowledge(sealed.standing, self._where)
         if self.tells_position:
             self.position = await self._committed_at()
 
     async def _seal(self) -> Seal:
         """Takes an advisory lock, which is free once the transaction has ended, and reads the server's position."""
-        lock = new_lock()
-        sql = f"{self._standing} FROM pg_advisory_xact_lock($1::text::bigint)"
-        return self._see(lock, (await self.run_as_gateway(sql, (str(lock),)))[0][0])
+        lock, timelines = new_lock(), self._connector.timelines
+        known = timelines.known
+        ((told,),) = await self.run_as_gateway(timelines.sealing("$1"), (str(lock),))
+        return self._see(lock, told, known)
 
-    @property
-    def _standing(self) -> str:
-        return STANDING if self._connector.timelines.tells else "SELECT NULL::text"
-
-    def _see(self, lock: int, told: str | None) -> Seal:
+    def _see(self, lock: int, told: str | None, known: Known) -> Seal:
         standing = PrimaryPosition.of(told)
         if standing is not None:
             try:
                 # behind a pooler, the server may be another one than when the connection was opened
-                self._connector.timelines.see(standing)
+                self._connector.timelines.see(standing, known, self._where, committed=False)
             except OutdatedServerError as error:
                 raise translate(error) from error
         self._sealed = Seal(lock, standing)
         return self._sealed
+
+    @property
+    def _where(self) -> str:
+        return self._connector.timelines.where(self._driver)
 
     async def _committed_at(self) -> int | None:
         """A WAL position, in bytes, at or after the commit; None if the connection was lost."""

@@ -298,6 +298,24 @@ ORIGIN = Table(
     comment="By what a live log that was restored from a dump is told from the one that cursors were given of.",
 )
 
+TIMELINES = Table(
+    "timelines",
+    Entity.metadata,
+    Column("cluster", TEXT(), primary_key=True, comment="The cluster's identifier, as gateway.history() has it."),
+    Column("timeline", Integer(), primary_key=True, autoincrement=False, comment="The timeline."),
+    Column(
+        "mark", Uuid(), nullable=False, server_default=NEW_UUID,
+        comment="Tells it from a timeline of the same number that another standby has begun.",
+    ),
+    Column(
+        "marked_at", TIMESTAMP(timezone=True), nullable=False, server_default=NOW,
+        comment="When a gateway first met it; 1970 if it was older.",
+    ),
+    schema=OWN_SCHEMA,
+    comment="Timelines of the servers that the database was on, each with a random mark, by which standbys that "
+    "were promoted side by side are told apart.",
+)  # fmt: skip
+
 ALERTS_SEEN = Table(
     "alerts_seen",
     Entity.metadata,

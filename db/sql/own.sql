@@ -77,6 +77,52 @@ $$;
 COMMENT ON FUNCTION gateway.standing() IS
     'Where a primary is: its history, a slash and the bytes of its log that are on disk; null where it does not say.';
 
+-- With the rights of the tables' owner: a mark is random, and who may write one of their own choice could forge another's.
+CREATE OR REPLACE FUNCTION gateway.mark_timeline() RETURNS void
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    history CONSTANT text := gateway.history();
+BEGIN
+    INSERT INTO gateway.timelines (cluster, timeline)
+    SELECT split_part(history, '/', 1), split_part(history, '/', 2)::integer WHERE history IS NOT NULL
+    ON CONFLICT (cluster, timeline) DO NOTHING;
+END
+$$;
+
+COMMENT ON FUNCTION gateway.mark_timeline() IS 'Marks the timeline that this server writes, if it has no mark yet.';
+
+CREATE OR REPLACE FUNCTION gateway.marks(standing text, writes boolean) RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    its_timeline integer;
+    newest integer;
+    told text;
+BEGIN
+    its_timeline := split_part(standing, '/', 2);
+    FOR attempt IN 1..2 LOOP
+        SELECT max(m.timeline), string_agg(m.timeline || '=' || m.mark, ',') INTO newest, told
+        FROM (
+            SELECT t.timeline, t.mark FROM gateway.timelines AS t
+            WHERE t.cluster = split_part(standing, '/', 1) AND t.timeline <= its_timeline
+            ORDER BY t.timeline DESC LIMIT 2
+        ) AS m;
+        EXIT WHEN newest = its_timeline OR NOT writes OR attempt = 2;
+        PERFORM gateway.mark_timeline();
+    END LOOP;
+    RETURN 'gateway.timelines'::regclass::oid || ':' || coalesce(told, '');
+EXCEPTION WHEN OTHERS THEN
+    RETURN '';  -- no table, or one that cannot be written; no change fails of that
+END
+$$;
+
+COMMENT ON FUNCTION gateway.marks(text, boolean) IS
+    'The oid of gateway.timelines, a colon, and the marks of the two newest timelines up to that of a position of '
+    'gateway.standing(); marks that of this server before, if it has no mark and that is asked for.';
+
 -- With the rights of the tables' owner: whoever may record a change tells of it, and may write nothing else there.
 CREATE OR REPLACE FUNCTION gateway.tell_of_event() RETURNS trigger
 LANGUAGE plpgsql
@@ -273,3 +319,10 @@ $$;
 
 COMMENT ON FUNCTION gateway.is_kept(text, text) IS
     'Whether the stored current state may be read, by whoever has these definitions of its views.';
+
+-- The timeline of this server is marked before gateways meet it. When it began is unknown.
+INSERT INTO gateway.timelines (cluster, timeline, marked_at)
+SELECT split_part(history, '/', 1), split_part(history, '/', 2)::integer, 'epoch'
+FROM gateway.history() AS history
+WHERE history IS NOT NULL
+ON CONFLICT (cluster, timeline) DO NOTHING;

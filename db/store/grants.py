@@ -48,8 +48,8 @@ OWN_RIGHTS: dict[str, str] = {
 STORED_RIGHTS: dict[str, str] = {one.name: "SELECT, INSERT, UPDATE, DELETE" for _, one in stored_views().values()}
 """The role's rights on tables that are there where current state is stored."""
 
-_BOOKS = ("alembic_version", "built", "own_revisions", "origin")
-"""Tables that record how a database was built."""
+_BOOKS = ("alembic_version", "built", "own_revisions", "origin", "timelines")
+"""Tables that record how a database was built, and on which servers it was."""
 
 
 def rights() -> Mapping[str, str]:

@@ -307,6 +307,7 @@ class GraphQLEndpoint:
 
 _STATUS = {
     ErrorCode.DATABASE_UNAVAILABLE: 503,
+    ErrorCode.DATABASE_DIVERGED: 503,
     ErrorCode.OVERLOADED: 503,
     ErrorCode.LOCKED: 503,
     ErrorCode.OUT_OF_SPACE: 503,

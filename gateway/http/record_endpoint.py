@@ -34,7 +34,8 @@ from schema.recording.answers import Recorded, RowsRejected
 PREFIX = "/record/"
 
 _STATUS = {
-    ErrorCode.DATABASE_UNAVAILABLE: 503, ErrorCode.OUT_OF_SPACE: 503, ErrorCode.OVERLOADED: 503, ErrorCode.LOCKED: 503,
+    ErrorCode.DATABASE_UNAVAILABLE: 503, ErrorCode.DATABASE_DIVERGED: 503, ErrorCode.OUT_OF_SPACE: 503,
+    ErrorCode.OVERLOADED: 503, ErrorCode.LOCKED: 503,
     ErrorCode.CHANGES_UNAVAILABLE: 503, ErrorCode.MISSING_IN_DATABASE: 503, ErrorCode.CONFLICT: 409,
     ErrorCode.STATEMENT_TIMEOUT: 504, ErrorCode.OUTCOME_UNKNOWN: 502, ErrorCode.BAD_USER_INPUT: 422,
     ProblemCode.FORBIDDEN: 403,

@@ -118,6 +118,7 @@ _ADVICE: dict[str, str] = {
     ErrorCode.REQUEST_TIMEOUT: "Ask for fewer rows or fields.",
     ErrorCode.OVERLOADED: "Call again in a few seconds.",
     ErrorCode.DATABASE_UNAVAILABLE: "Call again in a minute.",
+    ErrorCode.DATABASE_DIVERGED: "Tell whoever runs the gateway.",
     ErrorCode.COST_LIMIT: "Lower `first` on the lists along the path.",
     ErrorCode.FORBIDDEN_FIELD: "Leave the field out; whoever runs the gateway grants scopes.",
     ErrorCode.DOCUMENT_NOT_TRUSTED: "Use answer, find, similar or lineage, or a trusted document to the letter.",

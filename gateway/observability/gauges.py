@@ -11,7 +11,7 @@ from sqlalchemy.pool import QueuePool
 
 from db.engine.pool import limiter_of
 from db.engine.replica import Reads
-from db.engine.timelines import Timelines
+from db.engine.timelines import REASONS, Timelines
 from db.engine.transaction import Transactions
 from gateway.operations.rollups import RollupUpkeep
 from gateway.operations.service import OperationService
@@ -69,12 +69,21 @@ def caches(service: OperationService) -> Callable[[], Iterable[Metric]]:
 
 
 def history(timelines: Timelines) -> Callable[[], Iterable[Metric]]:
-    """Failovers detected, and commits whose outcome was unknown."""
+    """Failovers detected, servers refused, and commits whose outcome was unknown."""
 
     def tell() -> Iterable[Metric]:
         if timelines.newest is not None:
             yield GaugeMetricFamily("e2i_database_timeline", "The newest timeline that was seen.", timelines.newest)
         yield CounterMetricFamily("e2i_failovers", "Newer timelines that were met.", timelines.failovers)
+        lossy = "Newer timelines that had begun without acknowledged changes of the last one."
+        yield CounterMetricFamily("e2i_lossy_failovers", lossy, timelines.lossy_failovers)
+        refused = CounterMetricFamily(
+            "e2i_refused_servers", "Connections to servers that are not used: former primaries, and servers that lack "
+            "acknowledged changes.", labels=["reason"],
+        )  # fmt: skip
+        for reason in REASONS:
+            refused.add_metric([reason], timelines.refused[reason])
+        yield refused
         lost = CounterMetricFamily(
             "e2i_lost_commits", "Commits whose answer was lost, by what became of them.", labels=["outcome"]
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from db.engine.errors import OverloadedError
+from db.engine.errors import DivergedError, OverloadedError
 from db.engine.readers import ShortReader
 from db.engine.replica import Reads
 from db.migrations.setup import platform_tables
@@ -96,6 +96,9 @@ class Health:
                 ((in_recovery,),) = await ShortReader(engine).fetch("SELECT pg_is_in_recovery()", ())
         except (OverloadedError, TimeoutError):
             return None
+        except DivergedError as error:
+            log.debug("the database is not used: %s", error)
+            return _DIVERGED
         except Exception as error:  # noqa: BLE001 - on any error the gateway is not ready
             log.debug("the database cannot be reached: %s", error)
             return "cannot be reached"
@@ -104,6 +107,7 @@ class Health:
 
 _AVAILABLE = {"ok", "busy"}
 _STANDBY = "is a standby: reads are answered, changes are not"
+_DIVERGED = "lacks changes that were acknowledged, and is not used; the log says which server was followed"
 _DIFFERS = "differs; `e2i-gateway db check` lists the differences"
 
 

@@ -11,7 +11,7 @@ from gateway.operations.call import Call
 from schema.error_codes import ErrorCode
 from schema.runner import Outcome
 
-_AWAY = {ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.OVERLOADED}
+_AWAY = {ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.DATABASE_DIVERGED, ErrorCode.OVERLOADED}
 
 
 class Answer(NamedTuple):

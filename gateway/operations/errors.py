@@ -12,6 +12,7 @@ from db.engine.errors import (
     DatabaseError,
     DatabaseUnavailableError,
     DataError,
+    DivergedError,
     InvalidValueError,
     LockedError,
     MissingObjectError,
@@ -101,6 +102,7 @@ _NORMAL = {ErrorCode.STATEMENT_TIMEOUT, ErrorCode.LOCKED}
 
 
 _CODES: tuple[tuple[type[DatabaseError], ErrorCode], ...] = (
+    (DivergedError, ErrorCode.DATABASE_DIVERGED),
     (DatabaseUnavailableError, ErrorCode.DATABASE_UNAVAILABLE),
     (OverloadedError, ErrorCode.OVERLOADED),
     (OutOfSpaceError, ErrorCode.OUT_OF_SPACE),

@@ -21,7 +21,13 @@ import asyncpg
 
 from db.base.markers import LiveTopic
 from db.engine.connector import Connector
-from db.engine.errors import DatabaseUnavailableError, MissingObjectError, NotPermittedError, translate
+from db.engine.errors import (
+    DatabaseUnavailableError,
+    DivergedError,
+    MissingObjectError,
+    NotPermittedError,
+    translate,
+)
 from db.store import changelog
 from db.store.alerts import AlertsLook
 from db.store.changelog import Entry, LogEntries, LogPosition
@@ -390,6 +396,8 @@ _HIDDEN = (
 
 def _public(meaning: Exception) -> Exception:
     """The error for a new subscriber when the connection cannot be used."""
+    if isinstance(meaning, DivergedError):
+        return meaning
     if not isinstance(meaning, MissingObjectError | NotPermittedError | asyncpg.ReadOnlySQLTransactionError):
         return DatabaseUnavailableError(str(meaning))
     return GatewayError(ErrorCode.SUBSCRIPTIONS_UNAVAILABLE)
