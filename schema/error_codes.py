@@ -47,10 +47,7 @@ class ErrorCode(_Described):
     NOT_ACCEPTABLE = "NOT_ACCEPTABLE", "The Accept header allows no media type of responses (406)."
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE", "The body is not plain JSON in UTF-8 (415)."
     NOT_FOUND = "NOT_FOUND", "The path does not exist; the graph is at /graphql (404)."
-    CROSS_SITE = (
-        "CROSS_SITE",
-        "The request comes from a page of another site (403) or names another host (421).",
-    )
+    CROSS_SITE = "CROSS_SITE", "The request comes from a page of another site (403) or names another host (421)."
     REQUEST_TIMEOUT = (
         "REQUEST_TIMEOUT",
         (
@@ -248,15 +245,9 @@ class ErrorCode(_Described):
     )
     DATABASE_DIVERGED = (
         "DATABASE_DIVERGED",
-        (
-            "The only server of the database that can be reached lacks changes that were acknowledged: it was promoted "
-            "beside another one, or set back (503 if no field could be resolved)."
-        ),
+        "The only server that can be reached lacks acknowledged changes (503 if no field could be resolved).",
         Retry.OPERATOR,
-        (
-            "The database is another one than changes were made in, and lacks some of them, so that it is not used. "
-            "Whoever runs the gateway has to choose; its log says which server was followed."
-        ),
+        "The database lacks changes that were acknowledged, and is not used. Tell whoever runs the gateway.",
     )
     OUT_OF_SPACE = (
         "OUT_OF_SPACE",

@@ -70,7 +70,7 @@ def test_rules_ask_for_metrics_that_are_exported() -> None:
 @pytest.mark.slow
 def test_promtool_takes_the_rules_and_their_tests() -> None:
     promtool = program("promtool")
-    assert "15 rules found" in run(promtool, "check", "rules", RULES)
+    assert "16 rules found" in run(promtool, "check", "rules", RULES)
     assert "SUCCESS" in run(promtool, "test", "rules", DEPLOY / "prometheus" / "alerts.test.yaml")
     assert "SUCCESS" in run(promtool, "check", "config", DEPLOY / "prometheus" / "scrape.yaml")
 
