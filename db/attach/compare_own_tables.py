@@ -11,6 +11,7 @@ from db.models.gateway import (
     ORIGIN,
     SERVICE_TOKENS,
     STATE_MARKS,
+    TIMELINES,
     TRUSTED_DOCUMENTS,
     WEBHOOK_ENDPOINTS,
     WEBHOOK_MESSAGES,
@@ -27,6 +28,7 @@ _CAN_DO_WITHOUT = {
     CURRENT_STATES.fullname: "health and drift status of all models are not stored",
     STATE_MARKS.fullname: "health and drift status of all models are not stored",
     ORIGIN.fullname: "subscribers do not learn that a failover or a restored backup lost changes",
+    TIMELINES.fullname: "two standbys that are promoted side by side are not told apart",
 }
 """Own tables that changes and subscriptions do not need, with the consequence if they are missing."""
 

@@ -18,6 +18,7 @@ from db.engine.timelines import (
     SetBackError,
     Timelines,
 )
+from gateway.observability.gauges import history
 from tests.support.databases import Database, connected
 
 A, B = "0a0a0a0a-0000-4000-8000-000000000001", "0b0b0b0b-0000-4000-8000-000000000002"
@@ -166,6 +167,22 @@ def test_a_timeline_without_a_mark_is_to_be_marked() -> None:
     assert not timelines.unmarked.is_set()
     see(timelines, at(4, 100, t3=B, t2=A))
     assert timelines.unmarked.is_set()
+
+
+def test_metrics_tell_of_refused_servers_and_of_failovers_with_loss() -> None:
+    timelines = Timelines()
+    see(timelines, at(2, 100, t2=A))
+    with pytest.raises(DivergedServerError):
+        see(timelines, at(2, 900, t2=B))
+    see(timelines, at(3, 900, t3=B, t2=B))
+    told = {(one.name, *one.labels.values()): one.value for metric in history(timelines)() for one in metric.samples}
+    assert told["e2i_refused_servers_total", "other branch"] == 1
+    assert told["e2i_refused_servers_total", "set back"] == told["e2i_refused_servers_total", "older timeline"] == 0
+    assert (told["e2i_failovers_total",], told["e2i_lossy_failovers_total",], told["e2i_database_timeline",]) == (
+        1,
+        1,
+        3,
+    )
 
 
 # -- the marks in the database -----------------------------------------------------------------------------------------
