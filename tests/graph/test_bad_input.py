@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from schema.catalogue.from_models import catalogue
+from schema.errors import GatewayError
+from schema.sql.arguments import parse_id
 from tests.support.client import Client, serving
 from tests.support.databases import Database, execute
 
@@ -264,3 +267,19 @@ async def test_introspection_has_a_price(demo: Client) -> None:
     assert response.status_code == 400
     assert response.json()["errors"][0]["extensions"]["code"] == "INTROSPECTION_LIMIT"
     assert await demo.data('{ __type(name: "Model") { name fields { name description } } }')
+
+
+CATALOGUE = catalogue()
+UUID_ = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize("name", sorted(type_.name for type_ in catalogue() if type_.is_node))
+def test_a_uuid_is_a_key_of_those_types_alone_whose_key_may_be_one(name: str) -> None:
+    """Bare and behind the name of the type; of another type it is refused by its words, never by the database."""
+    type_ = CATALOGUE[name]
+    for value in (UUID_, f"{name}:{UUID_}"):
+        if type_.key_kinds in {("uuid",), ("text",)}:
+            assert parse_id(CATALOGUE, "id", type_, value) == (UUID_,)
+        else:
+            with pytest.raises(GatewayError, match=f"an id of {name} looks like {name}:"):
+                parse_id(CATALOGUE, "id", type_, value)

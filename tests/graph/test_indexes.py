@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ METRICS = catalogue()["ServingMetric"]
 TABLE = METRICS.sql_name
 
 
-def index(name: str, *columns: str, **others: str) -> Index:
+def index(name: str, *columns: str, **others: Any) -> Index:
     """``index("i", "service_id", "recorded_at DESC NULLS FIRST")``."""
     made = []
     for column in columns:
@@ -66,6 +67,25 @@ def test_equal_columns_lead_to_the_index_that_begins_with_them() -> None:
     assert serves(NEWEST, {"error_rate"}, OF_SERVICE) is None
     without_order = index("of a service alone", "service_id")
     assert serves(NEWEST, {"service_id"}, without_order) is None
+
+
+def test_full_indexes_are_led_by_their_first_column() -> None:
+    """Which is unique by itself in a unique index of it alone; neither parts of a table nor expressions count."""
+    found = Indexes(
+        Facts(
+            indexes={
+                TABLE: (
+                    index("alone", "service_id", unique=True),
+                    index("with another", "recorded_at", "service_id", unique=True),
+                    index("again", "service_id", "recorded_at"),
+                    index("of some rows", "error_rate", predicate="(error_rate > 0)"),
+                    index("without an order", "requests_total", method="hash"),
+                    Index("of an expression", (IndexColumn(""),)),
+                )
+            }
+        )
+    )
+    assert found.leading(METRICS) == {"service_id": True, "recorded_at": False}
 
 
 def test_a_filter_by_one_value_of_a_column_leads_to_its_index() -> None:

@@ -175,6 +175,19 @@ def test_what_fits_is_as_much_as_fits(types: set[str] | None) -> None:
         assert fitted(walk, question, types, size, None).links == parts[-1].links
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("known", range(5))
+def test_a_node_of_an_earlier_page_ends_a_walk_where_it_is_no_nearer(depth: int, known: int) -> None:
+    """One that is nearer by this edge is read anew: what lies behind it may be within the depth now."""
+    end = next(one for one in edges().by_name.values() if one.downstream)
+    start = Spot("Model:start", ("start",))
+    walk = Walked("now", {start.id: WalkedNode(start.id, "Model", start.key, "", None, depth)}, {"Model:known": known})
+    walk.expansions.append(Expansion(end, start, depth, [Neighbour("Model:known", "known", None, ("1",))], more=False))
+    answer = assemble(walk, WalkParameters([start.id], max_depth=9), None)
+    assert [link.downstream for link in answer.links] == ["Model:known"]
+    assert [cut.limit for cut in answer.cuts] == ([] if known <= depth + 1 else ["maxNodes"])
+
+
 def test_what_fits_is_found_in_few_tries_however_sizes_grow() -> None:
     """Also where one node is larger than all others, which leads a guess by the sizes astray."""
     walk = walked(random.Random(1), 24)

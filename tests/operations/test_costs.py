@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -76,6 +77,17 @@ async def test_a_pattern_beside_an_equality_of_an_index_is_cheap(frugal: Client)
     ]
     asked = f'serviceId: {{ eq: "{service}" }}, errorTypes: {{ hasKey: "x" }}'
     assert await cost(frugal, f"{{ servingMetrics(first: 1, where: {{ {asked} }}) {{ nodes {{ id }} }} }}") < 20
+
+
+@pytest.mark.parametrize(
+    "form", ["{}", "not: {{ {} }}", "and: [{{ {} }}]", "or: [{{ {} }}]", "not: {{ not: {{ {} }} }}"]
+)
+async def test_a_pattern_beside_the_key_costs_nothing(demo: Client, form: str) -> None:
+    (one,) = (await demo.data("{ servingMetrics(first: 1) { nodes { rowId } } }"))["servingMetrics"]["nodes"]
+    query = "{{ servingMetrics(where: {{ rowId: {{ eq: {key} }}, {more} }}) {{ nodes {{ id }} }} }}"
+    key = json.dumps(one["rowId"])
+    beside = await cost(demo, query.format(key=key, more=form.format('errorTypes: { hasKey: "x" }')))
+    assert beside == await cost(demo, query.format(key=key, more=""))
 
 
 async def test_a_pattern_below_a_parent_counts_the_parents_rows(frugal: Client, demo: Client) -> None:
