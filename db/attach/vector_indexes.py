@@ -48,11 +48,13 @@ FEWEST_SAMPLED = 10
 class VectorIndex:
     """An index for nearest vectors by cosine distance.
 
-    ``lists``: the number of lists of an IVFFlat index; 0 for HNSW.
+    ``lists``: the number of lists of an IVFFlat index; 0 for HNSW. ``beside_hnsw``: whether the planner may use an HNSW
+    index of the column instead.
     """
 
     name: str
     lists: int = 0
+    beside_hnsw: bool = False
 
     @property
     def probes(self) -> int:
@@ -63,23 +65,20 @@ class VectorIndex:
     @property
     def reads_all(self) -> bool:
         """Whether a search compares every vector in the index."""
-        return 0 < self.lists <= self.probes
+        return 0 < self.lists <= self.probes and not self.beside_hnsw
 
     def settings(self, limit: int) -> dict[str, str]:
         """The search settings for ``limit`` rows, and the cost of a comparison: the planner ignores that vectors are
         stored out of line, and would otherwise compare all rows that match a filter."""
+        settings = {"cpu_operator_cost": COMPARISON_COST}
         if self.lists:
-            return {
-                "ivfflat.probes": str(self.probes),
-                "ivfflat.iterative_scan": "relaxed_order",
-                "ivfflat.max_probes": str(self.lists),
-                "cpu_operator_cost": COMPARISON_COST,
-            }
-        return {
-            "hnsw.ef_search": str(min(max(2 * limit, EF_SEARCH[0]), EF_SEARCH[1])),
-            "hnsw.iterative_scan": "strict_order",
-            "cpu_operator_cost": COMPARISON_COST,
-        }
+            settings["ivfflat.probes"] = str(self.probes)
+            settings["ivfflat.iterative_scan"] = "relaxed_order"
+            settings["ivfflat.max_probes"] = str(self.lists)
+        if not self.lists or self.beside_hnsw:
+            settings["hnsw.ef_search"] = str(min(max(2 * limit, EF_SEARCH[0]), EF_SEARCH[1]))
+            settings["hnsw.iterative_scan"] = "strict_order"
+        return settings
 
 
 _INDEXES = text(f"""
@@ -104,10 +103,15 @@ async def indexes(connection: AsyncConnection, known: Mapping[str, Any]) -> dict
 
     If a column has both kinds, it is the IVFFlat index: the planner chooses which to use.
     """
-    return {
-        (table, column): VectorIndex(index, (lists or DEFAULT_LISTS) if method == "ivfflat" else 0)
-        for table, column, index, method, lists in await connection.execute(_INDEXES, known)
-    }
+    found: dict[tuple[str, str], VectorIndex] = {}
+    for table, column, index, method, lists in await connection.execute(_INDEXES, known):  # HNSW before IVFFlat
+        other = found.get((table, column))
+        beside_hnsw = other is not None and (not other.lists or other.beside_hnsw)
+        is_hnsw = method == "hnsw"
+        found[table, column] = VectorIndex(
+            index, 0 if is_hnsw else lists or DEFAULT_LISTS, beside_hnsw=beside_hnsw and not is_hnsw
+        )
+    return found
 
 
 # -- what they find ----------------------------------------------------------------------------------------------------
@@ -145,10 +149,23 @@ async def weak(connection: AsyncConnection, known: Mapping[str, Any]) -> list[Di
                     Severity.COSTS, "weak index", where,
                     f"the {kind} index {index.name} finds {recall:.0%} of the {nearest} nearest vectors in {where}"
                     f"{why}: similarity search misses the others without `exact`",
-                    f"REINDEX INDEX CONCURRENTLY {index.name}",
+                    await _rebuilt(connection, table, column, index),
                 )
             )  # fmt: skip
     return found
+
+
+async def _rebuilt(connection: AsyncConnection, table: str, column: str, index: VectorIndex) -> str:
+    """The statements that build an index anew: an IVFFlat index with the memory that pgvector may demand for it, if the
+    server allows less."""
+    sql = f"REINDEX INDEX CONCURRENTLY {index.name}"
+    if not index.lists:
+        return sql
+    dimensions, allowed = (await connection.execute(text(_MEMORY.format(column=column, table=table)))).one()
+    samples = max(50 * index.lists, 10_000)
+    vectors, numbers = samples + 3 * index.lists, (samples + index.lists) * (index.lists + 3)
+    needed = math.ceil((vectors * (4 * dimensions + 8) + 4 * numbers) / 2**20) + 1
+    return sql if needed <= allowed / 1024 else f"SET maintenance_work_mem = '{needed}MB';\n{sql}"
 
 
 async def _measured(
@@ -224,5 +241,11 @@ async def _nearest(
     found = await connection.execute(text(f"SELECT ctid::text, {distance} {rows}"), {"vector": vector})
     return [(place, by) for place, by in found]
 
+
+_MEMORY = """
+    SELECT (SELECT vector_dims({column}) FROM {table} WHERE {column} IS NOT NULL LIMIT 1),
+        (SELECT setting::bigint FROM pg_settings WHERE name = 'maintenance_work_mem')
+"""
+"""The dimension of a column's vectors, and what the building of an index may take, in kB."""
 
 _ROWS = text("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass(:table)")

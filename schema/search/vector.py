@@ -245,8 +245,9 @@ class Similarity:
 
     def left(self, search: Search, lists: Lists, bind: sql.Binds) -> str:
         """Counts the rows after the cursor, without the index."""
-        distance = self.distance(search, self.target(search, bind))
-        where = [*self.conditions(search, lists, bind), *self._behind(search, distance, bind)]
+        where = self.conditions(search, lists, bind)
+        if search.position is not None:
+            where += self._behind(search, self.distance(search, self.target(search, bind)), bind)
         return sql.count(self.type.sql_name, where=where)
 
     def total(self, search: Search, lists: Lists, bind: sql.Binds, up_to: int | None = None) -> str:

@@ -18,6 +18,7 @@ from db.attach import vector_indexes
 from db.attach.attach import Difference, Differences, attach
 from tests.support.client import Client, same, serving
 from tests.support.databases import Clone, Database, connect
+from tests.support.executors import EXECUTORS
 from tests.support.plans import Statement, plan
 
 pytestmark = pytest.mark.slow
@@ -408,8 +409,10 @@ IVFFLAT = """CREATE INDEX ivf_episodes ON composer_episodes USING ivfflat (query
   WITH (lists = 100)"""
 
 
-@pytest.fixture(scope="module")
-async def ivfflat(world: World, template: Database, clone: Clone, serve: Serve) -> AsyncIterator[World]:
+@pytest.fixture(scope="module", params=EXECUTORS)
+async def ivfflat(
+    world: World, template: Database, clone: Clone, request: pytest.FixtureRequest
+) -> AsyncIterator[World]:
     """The same vectors, behind an index that was built before there were any."""
     async with clone(template) as database:
         connection = await connect(database.admin_url)
@@ -421,7 +424,7 @@ async def ivfflat(world: World, template: Database, clone: Clone, serve: Serve) 
         )
         await connection.execute("ANALYZE composer_episodes")
         await connection.close()
-        async with serve(database) as client:
+        async with serving(database.gateway_url, compiler=request.param) as client:
             yield World(client, database, world.vectors, world.successful)
 
 
@@ -474,9 +477,29 @@ async def test_a_weak_index_is_told_with_its_recall_until_it_is_built_anew(
         (note,) = told(await attach(database.admin_url))
         assert "IVFFlat index ivf_episodes finds" in note.message
         assert ("of the 10 nearest" in note.message) == (most > 1000)
-        assert note.remedy == "REINDEX INDEX CONCURRENTLY ivf_episodes"
-        await give_index(connection, IVFFLAT.replace("100", "20"))
+        memory, rebuilt = note.remedy.split(";\n")
+        assert rebuilt == "REINDEX INDEX CONCURRENTLY ivf_episodes"
+        with pytest.raises(asyncpg.ProgramLimitExceededError):  # of a thousand lists, with the server's memory
+            await connection.execute(rebuilt)
+        await connection.execute(memory)
+        await connection.execute(rebuilt)
         assert told(await attach(database.admin_url)) == []
+        await connection.close()
+
+
+@pytest.mark.parametrize("compiler", EXECUTORS)
+async def test_pages_are_full_whichever_of_two_indexes_the_planner_takes(world: World, *, compiler: bool) -> None:
+    """As while an IVFFlat index gives way to an HNSW index."""
+    connection = await connect(world.database.admin_url)
+    try:
+        await connection.execute(IVFFLAT.replace("100", "10"))  # of which all are read: dearer than the other
+        async with serving(world.database.gateway_url, compiler=compiler) as client:
+            both = World(client, world.database, world.vectors, world.successful)
+            for first in (60, 300):
+                found = await search(both, e=full((0.3, -1.0, 0.2)), first=first)
+                assert (len(found["edges"]), found["complete"]) == (first, False)
+    finally:
+        await connection.execute("DROP INDEX ivf_episodes")
         await connection.close()
 
 
