@@ -20,6 +20,8 @@ from schema.sql.operators import RANGES
 NARROWED = 10
 """The assumed selectivity, one row in so many, of an index on a column without statistics."""
 EQUALITIES = {"eq", "isNull"}
+LISTS = EQUALITIES | {"in"}
+"""Operators by which an index finds rows; with a list of values these are in no order, but those of each value."""
 
 
 class RowEstimates:
@@ -134,7 +136,13 @@ class RowEstimates:
             for name, value in where.items()
         )
 
-    def is_found(self, type_: Type, where: Mapping[str, Any], relation: RelationField | None) -> bool:
+    def is_found(
+        self,
+        type_: Type,
+        where: Mapping[str, Any],
+        relation: RelationField | None,
+        equalities: Collection[str] = EQUALITIES,
+    ) -> bool:
         """Whether an index finds exactly the rows of the filter.
 
         The filter then has equalities and at most one range of the index's columns, after those of the parent's key, or
@@ -150,17 +158,22 @@ class RowEstimates:
             return False
         parent = {type_.field_name(column) for column in relation.join.remote_columns} if relation else set()
         return any(
-            _finds([type_.field_name(column) for column in key], compared, parent) for key in self.indexes.keys(type_)
+            _finds([type_.field_name(column) for column in key], compared, parent, equalities)
+            for key in self.indexes.keys(type_)
         )
 
 
-def _finds(key: Sequence[str], compared: Mapping[str, set[str]], parent: Collection[str]) -> bool:
+def _finds(
+    key: Sequence[str], compared: Mapping[str, set[str]], parent: Collection[str], equalities: Collection[str]
+) -> bool:
     """Whether the fields of an index begin with those of a parent's key and all compared ones, a range last."""
     left, equal = set(compared), set(parent)
     for column in key:
         if column in equal:
             equal.discard(column)
-        elif column in left and (compared[column] <= EQUALITIES or (compared[column] <= RANGES and left == {column})):
+        elif column in left and (
+            compared[column] <= set(equalities) or (compared[column] <= RANGES and left == {column})
+        ):
             left.discard(column)
         else:
             break

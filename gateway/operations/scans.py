@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 from db.attach.facts import Facts
 from db.base.rollups import DAY
 from db.base.sums import sums_table
 from db.base.vocabulary import OWN_SCHEMA
-from gateway.operations.row_estimates import NARROWED, RowEstimates
+from gateway.operations.row_estimates import LISTS, NARROWED, RowEstimates
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
 from schema.sql.builder import NEARBY
-from schema.sql.conditions import compared_with_usual, joins, named, only_rare
+from schema.sql.conditions import compared_with_usual, few, joins, named, only_rare
 from schema.sql.filters import MAX_JOINED
 from schema.sql.indexes import Served
-from schema.sql.lists import NESTED_PAGE, TOTALS, page_size
+from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, TOTALS, page_size
 from schema.sql.operators import DOCUMENTS, TEXT
 from schema.sql.orders import LEAF, of_field
 from schema.sql.rollups import RollupReading, groups_reading, reading
@@ -37,6 +38,8 @@ SUMMED = 20
 """Rows aggregated by one function per point: 80 ns each."""
 RANKED = 3
 """Rows sorted for the percentiles of a column per point: 750 ns each."""
+PROBED = 5
+"""Values of a list that are looked up in an index per point: four pages each."""
 STEP = 10
 """Points per occurrence of a relation in a statement's filter or order: planning takes 20 to 100 us."""
 ASKED = 5
@@ -137,11 +140,10 @@ class Scans:
             yield from found
             if relation is None and self._reads_whole(type_, selection, where, left, sums):
                 yield Scan(WHOLE, path, rows, rows // FILTERED)
-            elif (
-                copies_of_rows
-                and not self.estimates.is_found(type_, where, relation)
-                and all(one.kind is not PATTERN for one in found)
-            ):
+            elif copies_of_rows and self.estimates.is_found(type_, where, relation, LISTS):
+                wanted = lists * page_size(selection, NESTED_PAGE if relation else ROOT_PAGE) if pages else 0
+                yield from self._of_values(where, path, left, rows, lists, wanted)
+            elif copies_of_rows and all(one.kind is not PATTERN for one in found):
                 points = left // NARROWED // FILTERED if rare else self._read_points(type_, left, FILTERED)
                 yield Scan(FILTER, path, left, points)
         if relation and relation.join.elements:
@@ -157,6 +159,17 @@ class Scans:
                 read = min(left, sums.get(child.key, left))
                 points = self._read_points(type_, read, COUNTED) + self._sums(type_, child, read)
                 yield Scan(SUM, f"{selection.key}.{child.key}", read, points)
+
+    def _of_values(
+        self, where: Mapping[str, Any], path: str, left: int, rows: int, lists: int, wanted: int
+    ) -> Iterator[Scan]:
+        """What an index is read for the rows of lists of values: each value by itself, and for pages of ``wanted`` rows
+        all rows of them, which are sorted, or as many in the pages' order as fill these, whichever are fewer."""
+        values = [few(value["in"]) for value in where.values() if isinstance(value, Mapping) and "in" in value]
+        if values:
+            read = min(left, wanted * rows // max(left, 1))
+            probes = lists * min(prod(values), max(left, *values))
+            yield Scan(SORT, path, read, probes // PROBED + read // SORTED)
 
     def _elements(
         self, type_: Type, selection: Selection, column: str, lists: int, copies: int, *, paged: bool
