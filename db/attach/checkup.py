@@ -16,6 +16,7 @@ from db.engine import clock
 from db.engine.engine import create_engine
 from db.engine.session import VALUES
 from db.store.caller_roles import emptied, inherited, unusable
+from db.store.current_state import Storable, storable
 from db.store.grants import rights
 from db.store.rollup_states import RollupState, states
 from db.store.tokens import listed
@@ -75,6 +76,8 @@ class Checkup:
     """The number of trusted documents in the table, None if it is missing or not readable."""
     rollups: Sequence[RollupState] = ()
     """The rollups that are kept, none if their tables are missing or not readable."""
+    states: Sequence[Storable] = ()
+    """The tables whose rows' current state can be stored."""
     pooler: Pooler = field(default=Pooler(there=False, shares=False))
     differences: Differences = field(default_factory=Differences)
 
@@ -158,12 +161,15 @@ async def read(
                 tokens = await _tokens(connection)
                 documents = await _documents(connection)
                 kept = await _rollups(connection)
+                readable = bool(await connection.scalar(_READS, {"table": "current_states"}))
+                current = await storable(connection, readable=readable)
             pooler = await _pooler(engine, connection)
     finally:
         await engine.dispose()
     return Checkup(
         **server, skew=skew, settings=found, owned=owned, lacking=lacking, beyond=beyond, hidden=hidden, pooler=pooler,
-        closed=closed, inherits=inherits, tokens=tokens, documents=documents, rollups=kept, differences=differences,
+        closed=closed, inherits=inherits, tokens=tokens, documents=documents, rollups=kept, states=current,
+        differences=differences,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ marked keys and deletes their marks; marks of transactions that the snapshot doe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.base.current_state import TRIGGER, CurrentState, StoredView, current_states
 from db.base.quoting import identifier
+from db.base.system_catalog import DOMAINS
 from db.base.vocabulary import OWN_SCHEMA
 from db.engine.errors import diagnostics
 from db.store.marking_triggers import MarkingTriggers
 
+_WORD = re.compile(r"[a-z_][a-z0-9_]*")
 _RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
 """The rights on stored rows of whoever may delete marks."""
 _FILLED = 80
@@ -42,6 +45,15 @@ _STORES = text(f"""
     SELECT store FROM unnest(CAST(:sources AS text[])) AS t (source)
     CROSS JOIN LATERAL unnest({OWN_SCHEMA}.stores_of(to_regclass(t.source))) AS s (store)
     WHERE t.source = :source
+""")
+_ENUM_DOMAINS = text(f"""
+    SELECT format('%s.%s (the domain %s over %s)', t.name, a.attname, format_type(a.atttypid, NULL),
+        format_type(d.base, NULL))
+    FROM unnest(CAST(:sources AS text[])) AS t (name)
+    JOIN pg_attribute AS a ON a.attrelid = to_regclass(t.name) AND a.attname = ANY (:names)
+    JOIN {DOMAINS} AS d ON d.oid = a.atttypid
+    JOIN pg_type AS b ON b.oid = d.base AND b.typtype = 'e'
+    ORDER BY 1
 """)
 _GRANTEES = text(f"""
     SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
@@ -86,7 +98,13 @@ async def _make(connection: AsyncConnection, state: CurrentState) -> str:
             for one in state.views:
                 await _create(connection, one)
     except ProgrammingError as error:
-        return f"{state.of}: no state is stored: {diagnostics(error).words}"
+        words = {word for one in state.views for word in _WORD.findall(one.select)}
+        read = {"sources": list(state.sources), "names": sorted(words)}
+        if in_domains := list(await connection.scalars(_ENUM_DOMAINS, read)):
+            why = f"{views} compare enums, and these columns are in domains: {', '.join(in_domains)}; alter their types"
+        else:
+            why = f"the database refuses the definitions of {views}: {diagnostics(error).words}"
+        return f"{state.of}: no state is stored: {why}"
     for source, key in sources.items():
         for store in await connection.scalars(_STORES, {"sources": list(sources), "source": source}):
             await _mark_writes(connection, state, key, str(store))
@@ -227,6 +245,35 @@ async def is_stored(connection: AsyncConnection, table: Table) -> bool:
         return False
     names = set(await connection.scalars(text(f"SELECT name FROM {OWN_SCHEMA}.current_states")))
     return any(state.of in names and table.fullname in state.sources for state in current_states())
+
+
+@dataclass(frozen=True)
+class Storable:
+    """A table whose rows' state can be stored: the approximate number of its rows, the views, and whether it is."""
+
+    table: str
+    rows: int
+    views: Sequence[str]
+    stored: bool
+
+
+_ROWS = text("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass(:name)")
+
+
+async def storable(connection: AsyncConnection, *, readable: bool) -> list[Storable]:
+    """What can be stored in a database; ``readable`` says whether the role may read which is."""
+    names: set[str] = set()
+    if readable:
+        names.update(await connection.scalars(text(f"SELECT name FROM {OWN_SCHEMA}.current_states")))
+    return [
+        Storable(
+            state.of,
+            await connection.scalar(_ROWS, {"name": state.of}) or 0,
+            [one.view.name for one in state.views],
+            state.of in names,
+        )
+        for state in current_states()
+    ]
 
 
 # -- upkeep ------------------------------------------------------------------------------------------------------------

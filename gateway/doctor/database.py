@@ -20,6 +20,8 @@ from schema.names.shapes import listed
 
 OLDEST = 14
 """The oldest supported version of Postgres: triggers can be replaced in place since then."""
+MANY_STATES = 10_000
+"""Rows of which the current state is computed in about a tenth of a second."""
 _FOR_OUTCOMES = 2
 _BESIDE = 3
 """Connections of a worker beside its pools: one that listens, and some for probes."""
@@ -37,6 +39,7 @@ def check(settings: Settings, found: Checkup, *, remote: bool) -> Iterator[Findi
     yield from _tokens(settings, found)
     yield from _documents(settings, found)
     yield from _rollups(settings, found)
+    yield from _current_state(settings, found)
     yield from _schema(found)
 
 
@@ -311,6 +314,29 @@ def _rollups(settings: Settings, found: Checkup) -> Iterator[Finding]:
         yield ok(
             name, f"{listed([one.table for one in found.rollups])}, {sum(o.marked for o in found.rollups)} units marked"
         )
+
+
+def _current_state(settings: Settings, found: Checkup) -> Iterator[Finding]:
+    """Whether the state of the rows of large tables is stored, and used."""
+    name = "database.current-state"
+    for one in found.states:
+        if one.stored and settings.uses_current_state:
+            yield ok(name, f"the rows of {listed(one.views)} are stored")
+        elif one.stored:
+            policies = "serve without GATEWAY_RLS, whose policies may hide rows"
+            yield warning(
+                name, f"the rows of {listed(one.views)} are stored and not used: writes mark keys whose rows this "
+                "gateway does not compute",
+                f"{policies if settings.rls else 'set GATEWAY_CURRENT_STATE=true'}, or run `e2i-gateway db "
+                "current-state --drop`",
+            )  # fmt: skip
+        elif one.rows >= MANY_STATES and not settings.rls:
+            yield warning(
+                name, f"filters and counts of {listed(one.views)} compute the state of each of about {one.rows:,} rows "
+                f"of {one.table}",
+                "run `e2i-gateway db current-state` as the owner of the tables, which stores it, and set "
+                "GATEWAY_CURRENT_STATE=true",
+            )  # fmt: skip
 
 
 _OWN = {"missing schema", "missing own table", "older own table"}

@@ -31,7 +31,7 @@ from db.embedded.server import GATEWAY_ROLE, OWNER_ROLE
 from db.engine.session import OF_READS, session_settings
 from db.engine.url import database_url
 from db.migrations import setup
-from db.store import tokens
+from db.store import current_state, tokens
 from gateway.doctor import database as of_database
 from gateway.doctor import settings as of_settings
 from gateway.doctor.examine import examine
@@ -301,6 +301,25 @@ async def test_service_tokens_that_grant_nothing(database: Database) -> None:
     known = await found(database.gateway_url, roles={"clinical": ("read",)})
     assert known["database.tokens"].level is Level.OK
     assert "database.tokens" not in await found(database.gateway_url, auth="jwt", jwt_secret="s" * 32)
+
+
+async def test_state_of_many_models_that_is_not_stored_or_not_used(database: Database) -> None:
+    """Of few models nothing is said."""
+    name = "database.current-state"
+    assert name not in await found(database.gateway_url)
+    models = "UPDATE pg_class SET reltuples = 50000 WHERE oid = 'ml_model_registry'::regclass"
+    await execute(database.admin_url, models)
+    one = (await found(database.gateway_url))[name]
+    assert (one.level, "each of about 50,000 rows of ml_model_registry" in one.message) == (Level.WARNING, True)
+    assert "e2i-gateway db current-state" in one.remedy
+    policed: dict[str, Any] = {"rls": True, "rls_roles": "anon", "rls_token_role": "anon"}
+    assert name not in await found(database.gateway_url, **policed), "it would not be read"
+    async with setup.connect(database.admin_url) as connection, connection.begin():
+        await current_state.make(connection)
+    one = (await found(database.gateway_url))[name]
+    assert (one.level, "set GATEWAY_CURRENT_STATE=true" in one.remedy) == (Level.WARNING, True)
+    assert "serve without GATEWAY_RLS" in (await found(database.gateway_url, **policed))[name].remedy
+    assert (await found(database.gateway_url, current_state=True))[name].level is Level.OK
 
 
 @pytest.mark.slow
