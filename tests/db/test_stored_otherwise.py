@@ -416,7 +416,8 @@ async def test_no_state_is_stored_of_models_without_uuids_or_enums(
     if request.node.callspec.params["changed"] == ENUMS:
         assert "compare enums, and these columns are in domains: ml_drift_history." in told
         assert "ml_monitoring_alerts.status (the domain domain_" in told
-    assert "no uuid" in told
+    else:
+        assert "no uuid" in told
     query = "{ modelHealths(first: 50) { totalCount nodes { modelId healthStatus activeAlerts } } }"
     async with serving(changed.gateway_url, current_state=True) as kept, serving(changed.gateway_url) as plain:
         assert await kept.data(query) == await plain.data(query)
