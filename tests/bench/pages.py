@@ -10,8 +10,8 @@ gateway's own migrations. ``--only`` measures some types, each in a database of 
 fifty rows, for sizes that not all tables can have at once, and ``--kind`` one kind of pages. Ends with 1 where a page
 takes more than `MOST` times what it takes by hand.
 
-What is measured is appended to ``--results`` a type at a time; types that are there already are not measured again. The
-databases are in ``--data``; those of some types are dropped, the one of all stays there.
+What is measured is appended to ``--results``; pages that are there are not measured again. The databases are in
+``--data``; those of some types are dropped, the one of all stays there.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from tests.bench.history import SETTINGS
 from tests.support import many_rows, platform_db, platform_shaped
 from tests.support.client import Client, serving
 from tests.support.databases import connect, execute
-from tests.support.plans import Statement, plan, recording
+from tests.support.plans import Statement, explained, plan, recording
 
 DATA = Path(".e2i/bench-pages")
 ROUNDS, MORE_ROUNDS = 9, 25
@@ -55,7 +55,9 @@ KINDS = ("first 50", "last 50", "first 1000", "per parent")
 SLOW = 0.5
 """Seconds from which on a statement is run three times only."""
 MOST = 2.5
-TIMEOUT = 300.0
+TIMEOUT = 60.0
+UNSERVED = 5e6
+"""The cost that Postgres expects of a page by hand from which on it is not run: it reads a large table many times."""
 
 
 @dataclass(frozen=True)
@@ -107,31 +109,36 @@ class Taken:
 
 
 class Results:
-    """What was measured of each type at a size, with what could not be asked; kept in a file of JSON lines, if there
-    is one."""
+    """What was measured of each page at a size, or why nothing was; kept in a file of JSON lines, if there is one."""
 
     def __init__(self, path: Path | None, title: str) -> None:
-        self.title = title
-        self._path = path
-        self.found: list[Taken] = []
-        self.refused: list[str] = []
-        self.types: set[str] = set()
-        """Those that were measured before."""
+        self._path, self.title = path, title
+        self._found: dict[tuple[str, str], Taken | str] = {}
         for line in path.read_text().splitlines() if path and path.exists() else ():
             one = json.loads(line)
             if one["title"] == title:
-                self.types.add(one["type"])
-                self.refused += one["refused"]
-                for taken in one["found"]:
-                    times = {name: Time(*taken[name]) for name in ("served", "hand", "rows")}
-                    self.found.append(Taken(**(taken | times)))
+                taken = one["taken"]
+                if isinstance(taken, dict):
+                    taken = Taken(**(taken | {name: Time(*taken[name]) for name in ("served", "hand", "rows")}))
+                self._found[one["kind"], one["field"]] = taken
 
-    def add(self, type_: str, found: Sequence[Taken], refused: Sequence[str]) -> None:
-        """Adds the pages of a type."""
-        self.found += found
-        self.refused += refused
+    @property
+    def found(self) -> list[Taken]:
+        return [one for one in self._found.values() if isinstance(one, Taken)]
+
+    @property
+    def refused(self) -> list[str]:
+        """What was not measured, and why."""
+        return [f"{field} ({kind}): {why}" for (kind, field), why in self._found.items() if isinstance(why, str)]
+
+    def has(self, page: Page) -> bool:
+        return (page.kind, page.field) in self._found
+
+    def add(self, page: Page, taken: Taken | str) -> None:
+        self._found[page.kind, page.field] = taken
         if self._path:
-            line = {"title": self.title, "type": type_, "refused": refused, "found": [asdict(one) for one in found]}
+            told = taken if isinstance(taken, str) else asdict(taken)
+            line = {"title": self.title, "kind": page.kind, "field": page.field, "taken": told}
             with self._path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
 
@@ -285,23 +292,29 @@ async def measured(sql: asyncpg.Connection, sent: Sequence[Statement], page: Pag
 
 
 async def all_measured(
-    sql: asyncpg.Connection, client: Client, asked: Sequence[Page], rounds: int
-) -> tuple[list[Taken], list[str]]:
-    """Every page; those that seem too slow once more with more rounds. With what could not be asked, and why."""
-    found, refused = [], []
+    sql: asyncpg.Connection, client: Client, asked: Sequence[Page], rounds: int, results: Results
+) -> None:
+    """Measures every page; those that seem too slow once more with more rounds."""
     for page in asked:
+        by_hand = [await explained(sql, Statement(hand.json, ())) for hand in page.forms.values()]
+        if min(one["Plan"]["Total Cost"] for one in by_hand) > UNSERVED:
+            results.add(page, "no index serves it, by hand either")
+            continue
         with recording() as sent:
             answer = await client.ask(page.query)
         if answer.get("errors"):
-            refused.append(f"{page.field} ({page.kind}): {answer['errors'][0]['message'][:100]}")
+            results.add(page, answer["errors"][0]["message"][:100])
             continue
-        taken = await measured(sql, sent, page, rounds)
-        if taken.times > MOST:
-            again = await measured(sql, sent, page, MORE_ROUNDS)
-            taken = min(taken, again, key=lambda one: one.times)
-        found.append(taken)
+        try:
+            taken = await measured(sql, sent, page, rounds)
+            if taken.times > MOST:
+                again = await measured(sql, sent, page, MORE_ROUNDS)
+                taken = min(taken, again, key=lambda one: one.times)
+        except TimeoutError:
+            results.add(page, f"a statement takes more than {TIMEOUT:.0f} s")
+            continue
+        results.add(page, taken)
         sys.stderr.write(f"{page.kind:10} {page.field:44} {taken.served.least:9.2f} ms {taken.times:6.2f}\n")
-    return found, refused
 
 
 # The report
@@ -435,10 +448,8 @@ async def fill(sql: asyncpg.Connection, type_: Type, rows: int) -> None:
     sys.stderr.write(f"{type_.sql_name} has {rows:,} rows\n")
 
 
-async def measure(
-    server: EmbeddedPostgres, name: str, types: Sequence[Type], rounds: int, kind: str | None
-) -> tuple[list[Taken], list[str]]:
-    """Measures the pages of some types in a database as it is, of one kind or of all."""
+async def measure(server: EmbeddedPostgres, name: str, asked: Sequence[Page], rounds: int, results: Results) -> None:
+    """Measures some pages in a database as it is."""
     dsn = database_url(server.url(name, GATEWAY_ROLE)).set(drivername="postgresql")
     sql = await asyncpg.connect(
         dsn.render_as_string(hide_password=False), server_settings={**session.VALUES, "jit": "off"}
@@ -446,9 +457,7 @@ async def measure(
     try:
         waiting = {"statement_timeout": TIMEOUT, "request_timeout": 2 * TIMEOUT}
         async with serving(server.url(name, GATEWAY_ROLE), **waiting) as client:
-            lists = Lists(catalogue(), Missing(), Indexes(Facts()))
-            asked = [page for page in pages(types, lists) if kind in {None, page.kind}]
-            return await all_measured(sql, client, asked, rounds)
+            await all_measured(sql, client, asked, rounds, results)
     finally:
         await sql.close()
 
@@ -466,24 +475,27 @@ async def run(databases: Databases, asked: argparse.Namespace) -> int:
     title = f"{asked.rows:,} rows of {'some tables' if asked.only else 'each table'}, {indexes}"
     results = Results(asked.results, title)
     await databases.shape()
-    tables = many_rows.tables()
+    tables, lists = many_rows.tables(), Lists(catalogue(), Missing(), Indexes(Facts()))
+
+    def lacking(types: Sequence[Type]) -> list[Page]:
+        some = (page for page in pages(types, lists) if asked.kind in {None, page.kind})
+        return [page for page in some if not results.has(page)]
+
     if asked.only:
         async with databases.copied(databases.empty, databases.parents, keeps=True) as sql:
             await many_rows.fill(sql, many_rows.PARENTS, tables)
         for name in asked.only:
-            if name in results.types:
-                continue
-            async with databases.copied(databases.parents, "pages_one", keeps=False) as sql:
-                await fill(sql, catalogue()[name], asked.rows)
-                one = await measure(databases.server, "pages_one", [catalogue()[name]], asked.rounds, asked.kind)
-            results.add(name, *one)
+            if more := lacking([catalogue()[name]]):
+                async with databases.copied(databases.parents, "pages_one", keeps=False) as sql:
+                    await fill(sql, catalogue()[name], asked.rows)
+                    await measure(databases.server, "pages_one", more, asked.rounds, results)
     else:
         name = f"{databases.empty}_{asked.rows}"
+        types = [type_ for type_ in catalogue() if not type_.arguments and type_.table.schema != "gateway"]
         async with databases.copied(databases.empty, name, keeps=True) as sql:
             for type_ in tables:
                 await fill(sql, type_, asked.rows)
-            types = [type_ for type_ in catalogue() if not type_.arguments and type_.table.schema != "gateway"]
-            results.add("*", *await measure(databases.server, name, types, asked.rounds, asked.kind))
+            await measure(databases.server, name, lacking(types), asked.rounds, results)
     lines = [results.title, "", *table(results.found), "", *(f"not asked: {one}" for one in results.refused)]
     sys.stdout.write("\n".join(lines) + "\n")
     return 1 if any(one.times > MOST for one in results.found) else 0
