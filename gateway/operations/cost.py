@@ -303,7 +303,7 @@ class Meter:
                     cost += rows + _read(target, walk.scans.estimates.below(target, type_, rows))
                     cost += self._rows_cost(target, child, rows, walk)
             elif (made := type_.objects.get(child.name)) and made.sums_up:
-                cost += walk.scans.estimates.below(self._catalogue[made.sums_up], type_, rows) // COUNTED
+                cost += walk.scans.summed_up(self._catalogue[made.sums_up], child, type_, rows) // COUNTED
             elif child.name in type_.extras:
                 there, certain, walk.certain = walk.there, walk.certain, False
                 cost += self._below_cost(child, type_, rows, walk)

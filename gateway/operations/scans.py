@@ -46,8 +46,10 @@ ASKED = 5
 """Points of a SELECT that runs for each filtered row, besides the rows that it reads: 10 us."""
 SELECTED = 10
 """Rows that such a SELECT reads per point: 200 ns each."""
-AT_EDGES = 200
+AT_EDGES = 100
 """The assumed number of units whose rows are read besides the sums of a window: at its edges, and marked ones."""
+_BOUNDS = {"since": "gte", "until": "lt"}
+"""Comparisons of the time by the arguments of an object that sums up rows."""
 
 BUCKETS = 200
 """The assumed number of buckets with rows of a sketch of many rows."""
@@ -232,10 +234,20 @@ class Scans:
             return None
         return self._sums_read(source, found, max(self.estimates.rows(source), 1), AT_EDGES)
 
+    def summed_up(self, type_: Type, selection: Selection, parent: Type, parents: int) -> int:
+        """The approximate number of rows of a type that an object of ``parents`` parents sums up, within its window."""
+        below = self.estimates.below(type_, parent, parents)
+        asked = {_BOUNDS[name]: value for name, value in selection.arguments.items() if name in _BOUNDS and value}
+        if not asked or type_.ordered_by is None:
+            return below
+        return self.estimates.left(type_, {type_.field_name(type_.ordered_by): asked}, below)
+
     def _sums_read(self, type_: Type, found: RollupReading, left: int, edges: int) -> int:
         """The approximate number of sums for ``left`` rows, with the buckets of their sketches, and of the rows in
-        ``edges`` units."""
+        ``edges`` units, of which filters of keys leave a part."""
         rows, unit = max(self.estimates.rows(type_), 1), found.rollup.unit.seconds
+        for keys in found.keys:
+            edges = -(-edges * self.estimates.left(type_, keys, rows) // rows)
         all_sums = self.estimates.of_table(f"{OWN_SCHEMA}.{sums_table(type_.table.name)}")
         of_unit = int(all_sums / sum(unit / one.seconds for one in found.rollup.units))
         longest = of_unit * unit // min(found.units[-1].seconds, DAY.seconds)  # beside weeks are days

@@ -361,14 +361,15 @@ def _line(one: Taken) -> str:
 _LATER = """
     SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS drop,
         format('ALTER TABLE %s ADD CONSTRAINT %I %s NOT VALID', conrelid::regclass, conname, pg_get_constraintdef(oid))
-            AS make, 2 AS place
+            AS make, NULL AS plain, 2 AS place
     FROM pg_constraint WHERE contype = 'f' AND $1::text::regclass IN (conrelid, confrelid)
     UNION ALL
     SELECT CASE WHEN k.oid IS NULL THEN format('DROP INDEX %s', i.indexrelid::regclass)
             ELSE format('ALTER TABLE %s DROP CONSTRAINT %I', i.indrelid::regclass, k.conname) END,
         CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.indexrelid)
             ELSE format('ALTER TABLE %s ADD CONSTRAINT %I %s', i.indrelid::regclass, k.conname,
-                pg_get_constraintdef(k.oid)) END, 1
+                pg_get_constraintdef(k.oid)) END,
+        replace(pg_get_indexdef(i.indexrelid), ' UNIQUE ', ' '), 1
     FROM pg_index AS i LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
     WHERE i.indrelid = $1::text::regclass
 """
@@ -431,19 +432,19 @@ async def fill(sql: asyncpg.Connection, type_: Type, rows: int) -> None:
     insertion = await many_rows.insertion(sql, type_, rows)
     await many_rows.drop_checks(sql, type_)
     later = sorted(await sql.fetch(_LATER, type_.sql_name), key=lambda one: -one["place"])
-    for one in later:
-        await sql.execute(one["drop"])
     await sql.execute("SET session_replication_role = replica")
     async with sql.transaction():
+        for one in later:
+            await sql.execute(one["drop"])
         await sql.execute(f"TRUNCATE {type_.sql_name}")  # in the same transaction: the rows need no log
         await sql.execute(insertion)
+        for one in reversed(later):
+            try:
+                async with sql.transaction():
+                    await sql.execute(one["make"])
+            except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError):
+                await sql.execute(one["plain"])
     await sql.execute("SET session_replication_role = origin")
-    for one in reversed(later):
-        try:
-            await sql.execute(one["make"])
-        except asyncpg.UniqueViolationError:
-            columns = one["make"].rpartition("(")[2]
-            await sql.execute(f"CREATE INDEX ON {type_.sql_name} ({columns}")
     await sql.execute(f"VACUUM ANALYZE {type_.sql_name}")
     sys.stderr.write(f"{type_.sql_name} has {rows:,} rows\n")
 

@@ -401,6 +401,19 @@ async def test_each_request_has_the_price_of_its_own_window(
         assert (await huge.cost(query, **values))["requested"] == own
 
 
+@pytest.mark.parametrize("windows", [(HOUR, DAYS), (DAYS, HOUR)], ids=["cheap first", "dear first"])
+async def test_a_summary_costs_the_rows_of_its_own_window(
+    huge: Client, windows: Sequence[tuple[datetime, datetime]]
+) -> None:
+    query = "{ bentoServices(first: 100) { nodes { metricsSummary(since: $s, until: $u) { measurements } } } }"
+    for begin, end in windows:
+        since, until = begin.isoformat(), end.isoformat()
+        own = await cost(huge, query.replace("$s", f'"{since}"').replace("$u", f'"{until}"'))
+        rows = 100 * ROWS / SERVICES * ((end - begin) / timedelta(days=730))
+        assert own == pytest.approx(100 + rows / 20, rel=0.1, abs=20)
+        assert (await huge.cost(f"query($s: DateTime, $u: DateTime) {query}", s=since, u=until))["requested"] == own
+
+
 async def test_a_window_beyond_the_limit_is_refused_after_one_within(huge: Client) -> None:
     query = (
         "query($from: DateTime!) { servingMetrics(first: 0, where: { recordedAt: "

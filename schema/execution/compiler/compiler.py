@@ -257,6 +257,8 @@ class Compiler:
                 self.lists.refuse_missing(self.catalogue[relation.target], (type_.name, relation))
                 made.add(key, made.query(self._relation(relation, child, row), self.alias("l")))
             elif field_ := type_.objects.get(child.name):
+                if field_.sums_up:
+                    self._price_by(child.arguments)
                 self.need(type_, field_.columns)
                 made.add(key, self._computed_object(field_, child, row))
             else:
@@ -340,6 +342,12 @@ class Compiler:
                 self.priced[value.name] = value
             for below in value if isinstance(value, list) else [value]:
                 self._pin_priced(below)
+
+    def _price_by(self, arguments: Mapping[str, Any]) -> None:
+        """Makes the cost depend on arguments that are variables."""
+        for value in arguments.values():
+            if isinstance(value, Parameter):
+                self.priced[value.name] = value
 
     def _sized(self, selection: Selection) -> dict[str, Any]:
         """The arguments of a list with its page size, which the SQL depends on."""
