@@ -24,11 +24,13 @@ import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from db.engine.connector import connector_of
 from db.engine.errors import SERIALIZATION_FAILURE, DatabaseError, DatabaseUnavailableError, sqlstate
 from db.engine.log_positions import Changes
 from db.engine.pool import dispose, limiter_of
 from db.engine.readers import NO_SETTINGS, Identity, Reader, ShortReader
 from db.engine.servers import Primary, Standby
+from db.engine.timelines import Marks
 
 log = logging.getLogger("gateway.replica")
 
@@ -198,8 +200,8 @@ class Reads:
             standby.failed("is an address of several servers; name each of them in GATEWAY_REPLICA_URL")
         elif not is_standby and position is None:
             standby.failed("is no standby of the primary")
-        elif await self._is_of_another_cluster(standby, engine):
-            standby.failed("is of another cluster than the primary")
+        elif (why := await self._strays(standby, engine, replayed)) is not None:
+            standby.failed(why)
         else:
             lag = 0.0 if position is not None else self._known.seconds_since(replayed, time.monotonic())
             if lag is None or lag > max_lag:
@@ -209,14 +211,27 @@ class Reads:
                 standby.found(lag, replayed)
                 self._changes.replayed(min(one.replayed for one in self.standbys if one.usable))
 
-    async def _is_of_another_cluster(self, standby: Standby, engine: AsyncEngine) -> bool:
-        """Compares cluster identifiers, where the primary's is known: before a replica is used again, and of one that
-        was used while the primary's was not known yet."""
-        cluster = self._known.cluster
-        if cluster is None or (standby.usable and standby.cluster == cluster):
-            return False
-        standby.cluster = await _cluster(engine) or cluster  # which a service may not tell
-        return standby.cluster != cluster
+    async def _strays(self, standby: Standby, engine: AsyncEngine, replayed: int) -> str | None:
+        """Why a standby is none of the primary's: compared before it is used again, and whenever more is known about
+        the primary."""
+        cluster, newest = self._known.cluster, connector_of(engine).timelines.marked
+        primary = cluster, newest and (newest[0], newest[1].mark)
+        if standby.usable and standby.follows == primary:
+            return None
+        standby.follows = primary
+        if cluster is not None and (await _cluster(engine) or cluster) != cluster:  # which a service may not tell
+            return "is of another cluster than the primary"
+        if newest is None:
+            return None
+        history, followed = newest
+        told = await _ask(engine, f"SELECT gateway.marks('{history}/0', false)", TIMEOUT_PRIMARY)
+        marks = Marks.of(told[0]) if told else None
+        if marks is None or followed.marks is None or marks.table != followed.marks.table:
+            return None
+        missing = followed.position > 0 and replayed > followed.position
+        if marks.ids.get(followed.timeline, None if missing else followed.mark) != followed.mark:
+            return "follows another server than the primary"
+        return None
 
 
 def _use(standby: Standby) -> tuple[int, int]:

@@ -66,8 +66,8 @@ class Standby:
         """Its lag in seconds, as far as known."""
         self.replayed = 0
         """The position that it has replayed."""
-        self.cluster: int | None = None
-        """The identifier of its cluster, as it was compared last with the primary's."""
+        self.follows: object = None
+        """What was known about the primary when it was compared with it last."""
         self.reads = 0
         """The number of requests sent to it."""
         self.why: str | None = "is not known yet"
@@ -95,7 +95,7 @@ class Standby:
         if self._server is not None and server != self._server:
             self._turned(server)
             self._cut()
-            self.cluster = None
+            self.follows = None
         self._server = server
         return len(self._turns) < TURNS or time.monotonic() - self._turns[0] > TURNS_WITHIN
 

@@ -159,6 +159,15 @@ class Timelines:
         """The newest timeline that was seen, None if no server reported one."""
         return max((followed.timeline for followed in self.known.values()), default=None)
 
+    @property
+    def marked(self) -> tuple[str, Followed] | None:
+        """The newest timeline, if its mark is known, with its history: its cluster's identifier, a slash and itself."""
+        cluster = max(self.known, key=lambda one: self.known[one].timeline, default=None)
+        if cluster is None or not self.known[cluster].mark:
+            return None
+        followed = self.known[cluster]
+        return f"{cluster}/{followed.timeline}", followed
+
     def sealing(self, lock: str) -> str:
         """The statement that takes the advisory lock of a placeholder, marks the timeline if there is no mark yet, and
         returns the position."""
@@ -200,7 +209,8 @@ class Timelines:
         followed = self.known.get(standing.cluster)
         if followed is not None and followed.timeline == standing.timeline:
             self._learn(standing, where)
-            if standing.position > followed.position:
+            # a position that is known has the mark before it
+            if standing.position > followed.position and (followed.mark or standing.marks is None):
                 self._know(standing.cluster, position=standing.position)
 
     def _learn(self, standing: PrimaryPosition, where: str) -> None:

@@ -95,7 +95,7 @@ $$;
 COMMENT ON FUNCTION gateway.mark_timeline() IS 'Marks the timeline that this server writes, if it has no mark yet.';
 
 CREATE OR REPLACE FUNCTION gateway.marks(standing text, writes boolean) RETURNS text
-LANGUAGE plpgsql
+LANGUAGE plpgsql STRICT
 AS $$
 DECLARE
     its_timeline integer;

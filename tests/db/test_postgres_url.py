@@ -12,6 +12,7 @@ from db.engine.connector import Connector
 from db.engine.engine import create_engine
 from db.engine.readers import ShortReader
 from db.engine.url import TAKEN, database_url, target_of
+from gateway.setting_types import REPLICAS, checked_replicas
 from tests.support.databases import Database, execute
 from tests.support.process import run
 
@@ -114,3 +115,13 @@ def test_files_of_tls_are_read(tmp_path: Path) -> None:
     assert "sslrootcert" in target.arguments["dsn"]
     assert issubclass(ssl.SSLError, OSError)
     assert "sslrootcert" in TAKEN
+
+
+def test_so_many_replicas_are_taken_each_of_them_once() -> None:
+    urls = [f"postgresql://u@host{number}/d" for number in range(REPLICAS + 1)]
+    assert checked_replicas(" ".join(urls[:-1])) == " ".join(urls[:-1])
+    assert REPLICAS == 8, "the how-to says eight"
+    with pytest.raises(ValueError, match="expected at most 8 replicas, not 9"):
+        checked_replicas(" ".join(urls))
+    with pytest.raises(ValueError, match=r"host0.* is named twice"):
+        checked_replicas(f"{urls[0]} {urls[1]} postgresql://other@host0/d")

@@ -105,6 +105,16 @@ def test_a_server_behind_an_acknowledged_change_is_refused() -> None:
     see(timelines, at(3, 50, t2=A))
 
 
+def test_the_position_of_a_change_that_has_written_the_mark_is_not_known() -> None:
+    """It is before the mark's: a standby that has replayed no more lacks the mark, and may follow the same server."""
+    timelines = Timelines()
+    see(timelines, at(2, 90))
+    for position, known in ((100, 0), (110, 110)):
+        timelines.see(change := at(2, position, t2=A), timelines.known, committed=False)
+        timelines.acknowledge(change)
+        assert timelines.known["c"].position == known
+
+
 def test_positions_that_were_not_acknowledged_refuse_nothing() -> None:
     """What a server has flushed it may lose at a crash: the beginning of a record whose end was not flushed."""
     timelines = Timelines()

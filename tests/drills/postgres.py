@@ -111,6 +111,12 @@ class Postgres:
         """Makes a standby a primary."""
         self._run("pg_ctl", "promote", "--wait")
 
+    def detach(self) -> None:
+        """Makes a standby a server that accepts changes, and goes on with the timeline of its primary."""
+        self.stop()
+        (self._cluster / "standby.signal").unlink()
+        self.start()
+
     def snapshot(self) -> Path:
         """A copy of its data while it is stopped, as a volume has."""
         taken = self.folder / "snapshot"

@@ -15,7 +15,8 @@ from db.engine.connector import connector_of
 from db.engine.timelines import Timelines
 from tests.drills.fixtures import CHANGES, Pair
 from tests.drills.postgres import Postgres
-from tests.support.changing import change, model_in, state
+from tests.drills.test_replica import reads_of, until
+from tests.support.changing import change, model_in, state, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import connect
 from tests.support.proxy import Proxy, proxied
@@ -207,3 +208,45 @@ async def test_a_server_that_is_set_back_to_a_snapshot_is_not_used(pair: Pair) -
     async with serving(server.url(CHANGES)) as client:
         assert (await client.data(STAGE, id=model))["model"]["stage"] == "STAGING"
         assert (await change(client, "promoteModel", id=model, to="SHADOW"))["__typename"] == "TransitionApplied"
+
+
+async def test_a_standby_of_the_other_one_is_not_read(pair: Pair) -> None:
+    """Two standbys are promoted side by side; a third one follows the one that is not followed."""
+    async with side_by_side(pair) as (one, other, model, sql):
+        with await asyncio.to_thread(other.standby) as third:
+            await Pair(other, third).replayed(sql)
+            await sql.close()
+            await asyncio.to_thread(pair.first.kill)
+            await asyncio.to_thread(one.promote)
+            await asyncio.to_thread(other.promote)
+            async with serving(one.url(CHANGES), replica_url=third.url(CHANGES)) as client:
+                (alone,) = reads_of(client).standbys
+                await applied(client, model, "STAGING")
+                await until(lambda: alone.why != "is not known yet")
+                there = await connect(other.url(CHANGES, ADMIN_ROLE))
+                await there.execute("SELECT gateway.mark_timeline()")
+                await there.execute("UPDATE ml_model_registry SET stage = 'archived' WHERE id = $1", uuid_of(model))
+                await Pair(other, third).replayed(there)
+                await there.close()
+                await until(lambda: alone.why == "follows another server than the primary")
+                assert (await client.data(STAGE, id=model))["model"]["stage"] == "STAGING"
+
+
+async def test_a_promoted_standby_for_reads_ends_the_use_of_the_former_primary(pair: Pair) -> None:
+    """Changes on the former primary would be lost. The new one is read, and is not the primary of the URL."""
+    sql = await connect(pair.first.url(CHANGES, ADMIN_ROLE))
+    model = await model_in(sql, "development")
+    await pair.replayed(sql)
+    await sql.close()
+    async with serving(pair.first.url(CHANGES), replica_url=pair.second.url(CHANGES), pool_size=2) as client:
+        (alone,) = reads_of(client).standbys
+        await until(lambda: alone.usable)
+        new = await pair.promote()
+        await new.close()
+        await asyncio.to_thread(pair.second.stop)
+        await asyncio.to_thread(pair.second.start)
+        await until(lambda: timelines_of(client).failovers)
+        await until(lambda: alone.usable)
+        assert (await client.data(STAGE, id=model))["model"]["stage"] == "DEVELOPMENT"
+        assert await codes(client, PROMOTE, id=model, to="STAGING") == ["DATABASE_UNAVAILABLE"]
+        assert (await client.http.get("/readyz?changes")).status_code == 503

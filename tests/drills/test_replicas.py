@@ -20,7 +20,7 @@ from gateway.settings import Settings
 from tests.drills.fixtures import CHANGES, Pair
 from tests.drills.postgres import Postgres
 from tests.drills.test_replica import PROMOTE, STAGE, reads_of, sent, until
-from tests.support.changing import model_in
+from tests.support.changing import model_in, uuid_of
 from tests.support.client import Client, serving
 from tests.support.databases import connect, execute
 from tests.support.proxy import Proxy, proxied
@@ -208,6 +208,23 @@ async def test_one_of_another_cluster_is_not_read(primary: Postgres, sql: asyncp
                 await until(lambda: alone.why == "is of another cluster than the primary")
                 assert (await sent(client, MODELS))[0] == "primary: no replica"
                 assert alone.reads == 0
+
+
+async def test_a_copy_that_accepts_changes_is_not_read(primary: Postgres, sql: asyncpg.Connection) -> None:
+    """It was cloned from the primary's disk, has its timeline and its mark, and changes of its own."""
+    model = await model_in(sql, "development")
+    with await asyncio.to_thread(primary.standby) as copy:
+        await Pair(primary, copy).replayed(sql)
+        await asyncio.to_thread(copy.detach)
+        there = await connect(copy.url(CHANGES, ADMIN_ROLE))
+        assert await there.fetchval("SELECT gateway.history()") == await sql.fetchval("SELECT gateway.history()")
+        await there.execute("UPDATE ml_model_registry SET stage = 'archived' WHERE id = $1", uuid_of(model))
+        async with serving(primary.url(CHANGES), replica_url=copy.url(CHANGES)) as client:
+            await until(lambda: reads_of(client).standbys[0].why == "is no standby of the primary")
+            assert await sent(client, STAGE, id=model) == ("primary: no replica", {"model": {"stage": "DEVELOPMENT"}})
+            assert (await client.http.get("/readyz")).json()["replicas"] == "0 of 1 are read"
+            assert (await client.http.get("/readyz?changes")).status_code == 200
+        await there.close()
 
 
 async def test_a_gateway_that_can_only_read_is_ready_for_reads(primary: Postgres, standby: Postgres) -> None:
