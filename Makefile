@@ -15,7 +15,7 @@ SPREAD := --numprocesses $(shell cpus=$$(getconf _NPROCESSORS_ONLN); echo $$((cp
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-quick test-loaders test-platform test-platform-ci test-partitioned test-caches test-federation test-pages test-mcp-conformance lint format bench bench-peers bench-recall \
-  bench-lineage bench-recording bench-tables bench-growth bench-lanes bench-pages bench-frames drill drill-ha hostile differential mutants migration snapshot pages lock audit clean
+  bench-lineage bench-recording bench-tables bench-growth bench-lanes bench-fanout bench-pages bench-frames drill drill-ha hostile differential mutants migration snapshot pages lock audit clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ bench-growth: $(VENV)/dev ## Measure questions from 1 to 20 million rows and in 
 
 bench-lanes: $(VENV)/dev ## Measure lookups alone and beside 20 clients that sum up all rows
 	$(BIN)/python -m tests.bench.lanes
+
+bench-fanout: $(VENV)/dev ## Measure 20,000 messages a second from one worker to 1,000 WebSockets
+	$(BIN)/python -m tests.bench.fanout
 
 bench-pages: $(VENV)/dev ## Measure every default page on the platform's indexes against SQL by hand: make bench-pages ROWS=100000
 	$(BIN)/python -m tests.bench.pages --rows $(or $(ROWS),100000) --only $(ONLY)

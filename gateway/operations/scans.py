@@ -250,7 +250,7 @@ class Scans:
             edges = -(-edges * self.estimates.left(type_, keys, rows) // rows)
         all_sums = self.estimates.of_table(f"{OWN_SCHEMA}.{sums_table(type_.table.name)}")
         of_unit = int(all_sums / sum(unit / one.seconds for one in found.rollup.units))
-        longest = of_unit * unit // min(found.units[-1].seconds, DAY.seconds)  # beside weeks are days
+        longest = of_unit * unit // min(found.units[-1].seconds, 2 * DAY.seconds)  # weeks, and days beside them
         in_sum = min(rows // max(longest, 1), BUCKETS) if found.is_approximate else 1
         return longest * left // rows * max(in_sum, 1) + edges * rows // max(of_unit, 1)
 

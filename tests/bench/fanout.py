@@ -45,7 +45,7 @@ CHANGE = """
     INSERT INTO gateway.lifecycle_events (change_id, mutation, lifecycle, actor, node_id, node_type, to_state, reason)
     VALUES (gen_random_uuid(), 'm', 'stage', 'a', 'Model:x', 'Model', 'STAGING', $1)
 """
-_TIME = re.compile(rb'"reason":"at (\\d+\\.\\d+)"')
+_TIME = re.compile(rb'"reason":"at (\d+\.\d+)"')
 
 
 class Heard:
@@ -105,7 +105,7 @@ def frame(message: Mapping[str, object]) -> bytes:
     """A text frame of a client's, masked with nothing."""
     data = json.dumps(message).encode()
     length = bytes([0x80 | len(data)]) if len(data) < 126 else bytes([0x80 | 126]) + len(data).to_bytes(2, "big")
-    return b"\\x81" + length + bytes(4) + data
+    return b"\x81" + length + bytes(4) + data
 
 
 async def follow(url: str, headers: Mapping[str, str], sockets: int, pipe: Connection) -> None:
@@ -117,7 +117,7 @@ async def follow(url: str, headers: Mapping[str, str], sockets: int, pipe: Conne
         f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: graphql-transport-ws",
         *(f"{name}: {value}" for name, value in headers.items()),
     ]  # fmt: skip
-    request = ("\\r\\n".join(lines) + "\\r\\n\\r\\n").encode()
+    request = ("\r\n".join(lines) + "\r\n\r\n").encode()
     heard = Heard()
     for first in range(0, sockets, AT_ONCE):
         some = min(AT_ONCE, sockets - first)
