@@ -43,7 +43,8 @@ async def _mark(engine: AsyncEngine) -> None:
         standing = PrimaryPosition.of((await connection.exec_driver_sql(MARKING)).scalar_one())
         await transaction.commit()
         if standing is not None:
-            timelines.see(standing, since)
+            driver = (await connection.get_raw_connection()).driver_connection
+            timelines.see(standing, since, timelines.where(driver))
     except BaseException:
         if not connection.invalidated:
             await connection.invalidate()

@@ -214,7 +214,8 @@ class Timelines:
                 self._know(standing.cluster, position=standing.position)
 
     def _learn(self, standing: PrimaryPosition, where: str) -> None:
-        """Learns a committed mark. Connections to another address that were opened without one are closed."""
+        """Learns a committed mark. Connections that were opened without one to another address are closed, if the
+        address is known."""
         followed = self.known[standing.cluster]
         if where and where != followed.where:
             self._know(standing.cluster, where=where)
@@ -224,7 +225,7 @@ class Timelines:
         if anew or (standing.mark and not followed.mark):
             self._know(standing.cluster, marks=standing.marks)
             for connection, (its, there) in list(self._open.items()):
-                if standing.mark and _lacks(its, standing) and there != where:
+                if where and standing.mark and _lacks(its, standing) and there != where:
                     connection.terminate()
         if not self.known[standing.cluster].mark:
             self.unmarked.set()

@@ -195,6 +195,19 @@ def test_metrics_tell_of_refused_servers_and_of_failovers_with_loss() -> None:
     )
 
 
+async def test_connections_without_the_mark_to_another_address_are_closed(database: Database) -> None:
+    """Those to the server that was marked go on, and all of them where its address is unknown."""
+    for where, closed in (("one:5432", [False, True]), ("", [False, False])):
+        async with connected(database.gateway_url) as one, connected(database.gateway_url) as other:
+            async with connected(database.owner_url) as owner:
+                await owner.execute("DELETE FROM gateway.timelines")
+            timelines = Timelines()
+            await timelines.admit(one, "one:5432")
+            await timelines.admit(other, "other:5432")
+            timelines.see(await standing(one, MARKING), timelines.known, where)
+            assert [connection.is_closed() for connection in (one, other)] == closed
+
+
 # -- the marks in the database -----------------------------------------------------------------------------------------
 
 
