@@ -1,4 +1,4 @@
-"""The codes of errors, problems and blockers, which are stable.
+"""The codes of errors and problems, and of blockers that no guard has, which are stable.
 
 A code never changes its name or meaning. ``make snapshot`` generates their reference from this module.
 """

@@ -1,6 +1,6 @@
 """The interface for confirmation of a change by a person, and the refusal where none can be asked.
 
-``asking`` implements it with the protocol's SDK for both eras of clients; this module does not import the SDK.
+``elicitation`` implements it with the protocol's SDK for both eras of clients; this module does not import the SDK.
 """
 
 from __future__ import annotations

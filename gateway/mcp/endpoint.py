@@ -26,7 +26,7 @@ from gateway.http.headers import headers_of
 from gateway.http.origins import cors, is_own_page
 from gateway.mcp.addresses import METADATA, PATH
 from gateway.mcp.server import ASKS, LEFT, Context, make_server
-from gateway.mcp.single import answer_call, read_call
+from gateway.mcp.single_exchange import answer_call, read_call
 from gateway.mcp.toolbox import Toolbox
 from gateway.mcp.waiting import (
     DisconnectReceive,

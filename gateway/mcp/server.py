@@ -19,7 +19,7 @@ from mcp.server.lowlevel.server import Server
 from gateway.context import Caller
 from gateway.mcp import fences
 from gateway.mcp.arguments import read_arguments
-from gateway.mcp.asking import AnswerLater, person_of
+from gateway.mcp.elicitation import AnswerLater, person_of
 from gateway.mcp.envelope import OUTPUT, Envelope, ToolError
 from gateway.mcp.operations import ToolCall
 from gateway.mcp.reference import ReferenceShelf

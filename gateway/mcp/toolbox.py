@@ -10,10 +10,10 @@ from typing import Any
 from db.store.previews import PreviewStore
 from gateway.mcp.arguments import ToolArgument
 from gateway.mcp.cards import Cards
-from gateway.mcp.cases import case_hints
 from gateway.mcp.changing import ChangeReport
 from gateway.mcp.columns import Columns
 from gateway.mcp.envelope import Envelope, ToolError
+from gateway.mcp.letter_case import case_hints
 from gateway.mcp.mutations import MutationNames, agent_mutations
 from gateway.mcp.operations import Operations, ToolCall, failure
 from gateway.mcp.out_of_use import OutOfUse

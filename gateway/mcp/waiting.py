@@ -18,8 +18,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from db.store.previews import PreviewStore
 from gateway.http.headers import headers_of
-from gateway.mcp.asking import can_ask
 from gateway.mcp.confirming import ACCEPT, CANCEL, DECLINE, SCHEMA
+from gateway.mcp.elicitation import can_ask
 
 MARK = "asks-"
 """The prefix of session ids of clients that can show a form."""

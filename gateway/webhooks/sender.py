@@ -33,8 +33,8 @@ from db.store.webhooks import WebhookError
 from gateway.openlineage.events import EventWriter
 from gateway.settings import Settings
 from gateway.subscriptions.feed import LOOK_PAUSE, look_for_alerts
+from gateway.webhooks.attempts import Attempted, send
 from gateway.webhooks.messages import KINDS, Receiver, matcher, told
-from gateway.webhooks.sending import Attempted, send
 from schema.catalogue.from_models import catalogue
 
 log = logging.getLogger("gateway.webhooks")

@@ -15,7 +15,7 @@ from gateway.cli import client_module
 from schema.schema import build
 from schema.subscriptions import TOPICS
 from tests.support import private_names
-from tests.support.sources import FLOORS, MODULES, ROOT, TYPED, nodes, strings
+from tests.support.sources import LAYERS, MODULES, ROOT, TYPED, nodes, strings
 
 ROOMS = {
     "db": (
@@ -31,7 +31,7 @@ ROOMS = {
         "server", "doctor", "cli", "reference",
     ),
 }  # fmt: skip
-"""The rooms of each floor: a module uses its own room and those before it."""
+"""The rooms of each layer: a module uses its own room and those before it."""
 
 
 @cache
@@ -51,7 +51,7 @@ UNKNOWN = {
     "schema": {"gateway", "tests", "starlette", "uvicorn"},
     "gateway": {"tests"},
 }
-"""What a floor does not know: the floors above, and the libraries of these."""
+"""What a layer does not know: the layers above, and the libraries of these."""
 
 
 TRANSPORTS = {"starlette", "uvicorn", "httptools", "websockets", "mcp"}
@@ -62,8 +62,8 @@ CLIENTS = {"adapters", "app", "http", "mcp", "observability", "server", "websock
 def test_operations_know_no_transport() -> None:
     found = {
         f"{path.relative_to(ROOT)} imports {name}"
-        for floor, path in MODULES
-        if floor == "gateway" and path.relative_to(ROOT / "gateway").parts[0].removesuffix(".py") not in CLIENTS
+        for layer, path in MODULES
+        if layer == "gateway" and path.relative_to(ROOT / "gateway").parts[0].removesuffix(".py") not in CLIENTS
         for name in imported(path) & TRANSPORTS
     }
     assert found == set(), "what serves by a transport is a client of gateway/operations"
@@ -72,8 +72,8 @@ def test_operations_know_no_transport() -> None:
 def test_imports_point_one_way() -> None:
     found = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for floor, path in MODULES
-        for name in sorted(imported(path) & UNKNOWN[floor])
+        for layer, path in MODULES
+        for name in sorted(imported(path) & UNKNOWN[layer])
     ]
     assert found == []
 
@@ -82,11 +82,11 @@ SCRIPTS = {"gateway.cli.__main__", "db.migrations.env"}
 """Modules that run something where they are imported."""
 
 
-@pytest.mark.parametrize("floor", FLOORS)
-def test_libraries_are_used_by_their_public_names(floor: str) -> None:
+@pytest.mark.parametrize("layer", LAYERS)
+def test_libraries_are_used_by_their_public_names(layer: str) -> None:
     """What is private to a library is taken in ``adapters`` alone, where a contract test and a bound go with it."""
     found = []
-    for path in (path for its, path in MODULES if its == floor and path.parent.name != "adapters"):
+    for path in (path for its, path in MODULES if its == layer and path.parent.name != "adapters"):
         private = private_names.in_nodes(nodes(path))
         module = private_names.module_of(path, ROOT)
         if module not in SCRIPTS and not module.startswith("db.migrations.versions"):
@@ -165,13 +165,13 @@ def graph() -> dict[str, set[str]]:
 
 
 def place(name: str) -> tuple[str, int] | None:
-    """The floor of a module and the place of its room; None for a floor itself."""
-    floor, _, rest = name.partition(".")
+    """The layer of a module and the place of its room; None for a layer itself."""
+    layer, _, rest = name.partition(".")
     if not rest:
         return None
     room = rest.split(".")[0]
-    assert room in ROOMS[floor], f"{name} stands in no room of ROOMS"
-    return floor, ROOMS[floor].index(room)
+    assert room in ROOMS[layer], f"{name} stands in no room of ROOMS"
+    return layer, ROOMS[layer].index(room)
 
 
 def test_rooms_are_used_in_their_order() -> None:
@@ -209,7 +209,7 @@ def test_the_form_of_cursors_and_of_constants_is_said_once() -> None:
 
 
 def test_a_class_name_means_one_thing() -> None:
-    """In all three floors together, private classes and those inside of functions too."""
+    """In all three layers together, private classes and those inside of functions too."""
     places: dict[str, list[str]] = {}
     for _, path in MODULES:
         if path == TYPED:  # which has the names that the graph has
@@ -401,6 +401,12 @@ def test_tests_wait_for_what_happens() -> None:
     assert [f"{path}:{one.lineno}" for path in files for one in pauses(nodes(path))] == []
 
 
+def test_migrations_lead_forward() -> None:
+    """Gateways of earlier versions serve the tables of later ones: nothing is taken back."""
+    versions = sorted((ROOT / "db" / "migrations" / "versions").glob("*.py"))
+    assert [path.name for path in versions if "def downgrade" in path.read_text()] == []
+
+
 def test_what_benches_and_helpers_import_is_there() -> None:
     """Benches run by hand: nobody else would notice that a module of theirs has moved.
 
@@ -412,7 +418,7 @@ def test_what_benches_and_helpers_import_is_there() -> None:
         if "node_modules" not in path.parts  # what a peer of `make bench` came with
         and not path.name.startswith("test_")
         for node in nodes(path)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"tests", *FLOORS}
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"tests", *LAYERS}
         for alias in node.names
         if alias.name != "*" and not is_there(str(node.module), alias.name)
     ]

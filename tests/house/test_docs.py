@@ -20,7 +20,7 @@ from schema.recording.retention import Policy
 from tests.support.client import Client
 from tests.support.databases import Clone, Database, connect
 from tests.support.sockets import listening, until
-from tests.support.sources import FLOORS
+from tests.support.sources import LAYERS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "gateway" / "docs"
@@ -102,8 +102,8 @@ def test_every_room_has_a_row() -> None:
     """Of contributing.md, where an engineer looks for the place of something new."""
     rooms = {
         f"{path.parent.parent.name}/{path.parent.name}"
-        for floor in FLOORS
-        for path in ROOT.glob(f"{floor}/*/__init__.py")
+        for layer in LAYERS
+        for path in ROOT.glob(f"{layer}/*/__init__.py")
     }
     text = TEXTS[DOCS / "contributing.md"]
     rows = {room for row in text.splitlines() if row.startswith("| `") for room in re.findall(r"`(\S+/\w+)/`", row)}

@@ -19,7 +19,7 @@ from tests.support.sources import MODULES, ROOT, TYPED, nodes, strings
 HOME = ROOT / "schema" / "error_codes.py"
 KINDS = (ErrorCode, ProblemCode, BlockerCode, RowCode, ToolCode)
 CODES = list(chain(*KINDS))
-SOURCES = [path for floor, path in MODULES if floor in {"gateway", "schema"} and path != HOME]
+SOURCES = [path for layer, path in MODULES if layer in {"gateway", "schema"} and path != HOME]
 LIBRARIES = {ROOT / "gateway" / "adapters", ROOT / "schema" / "adapters", TYPED}
 """Names of libraries stand there, and in what is made of the schema those of its enums, as texts too."""
 ENVIRONMENT = re.compile(r"(GATEWAY|OTEL|DATABASE|REDIS)_")

@@ -12,7 +12,7 @@ import pytest
 from starlette.types import Scope
 
 from gateway.cli.mcp import demo_size
-from gateway.mcp.single import ToolRequest, read_call
+from gateway.mcp.single_exchange import ToolRequest, read_call
 from gateway.settings import Settings, SettingsError, load
 from tests.support.agents import LEGACY, MODERN, Agent, failed
 from tests.support.callers import JWT, calling, token

@@ -185,7 +185,7 @@ async def template_database(
     """
     if not server.templates:
         async with empty_database(server, template=template) as database:
-            await build(database)
+            await _built(database, build)
             yield database
         return
     kept = f"{server.templates}_{name}"
@@ -194,11 +194,19 @@ async def template_database(
         async with alone(connection, kept):
             if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", kept):
                 async with empty_database(server, template=template) as database:
-                    await build(database)
+                    await _built(database, build)
                     await connection.execute(f"ALTER DATABASE {database.name} RENAME TO {kept}")
     finally:
         await connection.close()
     yield Database(server, kept)
+
+
+async def _built(database: Database, build: Callable[[Database], Awaitable[None]]) -> None:
+    try:
+        await build(database)
+    except Exception as error:
+        error.add_note('If the models have a column or table that is missing here: make migration m="..." adds it.')
+        raise
 
 
 async def partitioned(database: Database) -> None:

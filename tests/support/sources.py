@@ -1,4 +1,4 @@
-"""The sources of the three floors, and of the tests: each file is parsed once, for all tests of the house."""
+"""The sources of the three layers, and of the tests: each file is parsed once, for all tests of the house."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FLOORS = ("db", "schema", "gateway")
+LAYERS = ("db", "schema", "gateway")
 PACKAGING = ROOT / "gateway" / "packaging"
 """What stands around the rooms when they are installed; no room of theirs."""
 TYPED = ROOT / "gateway" / "client" / "typed.py"
 """Made from the schema, with its names."""
 
 MODULES = [
-    (floor, path) for floor in FLOORS for path in sorted((ROOT / floor).rglob("*.py")) if PACKAGING not in path.parents
+    (layer, path) for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py")) if PACKAGING not in path.parents
 ]
-"""The modules of all rooms, each with its floor."""
+"""The modules of all rooms, each with its layer."""
 
 
 @cache

@@ -19,8 +19,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from db.store.webhooks import new_secret
 from gateway.settings import Settings
 from gateway.webhooks.addresses import AddressRefusedError, is_public, target_of
+from gateway.webhooks.attempts import Attempted, send, signed
 from gateway.webhooks.sender import WebhookSender
-from gateway.webhooks.sending import Attempted, send, signed
 from tests.webhooks.receivers import OK, Post, receiving
 
 SECRET = new_secret()

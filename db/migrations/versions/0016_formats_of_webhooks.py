@@ -31,10 +31,3 @@ def upgrade() -> None:
     )
     op.create_check_constraint(op.f(_CHECK), _TABLE, "format IN ('standard', 'openlineage')", schema=_SCHEMA)
     op.create_table_comment(_TABLE, _COMMENT, existing_comment=_BEFORE, schema=_SCHEMA)
-
-
-def downgrade() -> None:
-    """Changes a database at revision 0016 back into one at 0015."""
-    op.create_table_comment(_TABLE, _BEFORE, existing_comment=_COMMENT, schema=_SCHEMA)
-    op.drop_constraint(op.f(_CHECK), _TABLE, schema=_SCHEMA)
-    op.drop_column(_TABLE, "format", schema=_SCHEMA)

@@ -18,11 +18,6 @@ def upgrade() -> None:
     _describe(_COMMENT, _BEFORE)
 
 
-def downgrade() -> None:
-    """Changes a database at revision 0017 back into one at 0016."""
-    _describe(_BEFORE, _COMMENT)
-
-
 def _describe(comment: str, before: str) -> None:
     op.alter_column(
         "live_log",

@@ -35,12 +35,3 @@ def upgrade() -> None:
         op.add_column(
             "rollup_ml_observability_spans", sa.Column(name, sa.BigInteger(), comment=comment), schema="gateway"
         )
-
-
-def downgrade() -> None:
-    """Changes a database at revision 0021 back into one at 0020."""
-    for name, _ in _COUNTED:
-        op.drop_column("rollup_ml_observability_spans", name, schema="gateway")
-    for table, columns in _ADDED.items():
-        for name, _, _ in columns:
-            op.drop_column(table, name, schema="gateway")

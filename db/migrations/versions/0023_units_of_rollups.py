@@ -31,21 +31,3 @@ def upgrade() -> None:
             f"UPDATE gateway.rollups SET measures = ARRAY['{unit}', '24 hours'] || measures "
             f"WHERE split_part(name, '.', -1) = '{table}'"
         )
-
-
-def downgrade() -> None:
-    """Changes a database at revision 0023 back into one at 0022."""
-    for table, unit in _UNITS.items():
-        op.execute(
-            "UPDATE gateway.rollups SET measures = "
-            f"array_remove(array_remove(array_remove(measures, '{unit}'), '1 hour'), '24 hours') "
-            f"WHERE split_part(name, '.', -1) = '{table}'"
-        )
-    op.drop_column("rollup_marks", "error", schema="gateway")
-    op.alter_column(
-        "rollups",
-        "measures",
-        comment="Its columns that are.",
-        existing_comment="What is stored of them: lengths of units, aggregated columns, sketches, numbers of rows.",
-        schema="gateway",
-    )

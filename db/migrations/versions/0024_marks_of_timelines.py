@@ -37,8 +37,3 @@ def upgrade() -> None:
         comment="Timelines of the servers that the database was on, each with a random mark, by which standbys that "
         "were promoted side by side are told apart.",
     )
-
-
-def downgrade() -> None:
-    """Changes a database at revision 0024 back into one at 0023."""
-    op.drop_table("timelines", schema="gateway")
