@@ -971,6 +971,28 @@ async def test_an_approval_holds_to_the_end_of_its_last_day_in_utc(db: asyncpg.C
             assert await db.fetchval("SELECT is_dag_approved($1)", dag) is approved
 
 
+@pytest.mark.parametrize(
+    ("brand", "of", "approved"),
+    [
+        ("Kisqali", "Kisqali", True), ("Kisqali", "Fabhalta", False), ("Kisqali", None, False),
+        (None, "Kisqali", True), (None, None, True),
+    ],
+)  # fmt: skip
+async def test_an_approval_supersedes_reviews_of_its_own_brands(
+    db: asyncpg.Connection, brand: str | None, of: str | None, *, approved: bool
+) -> None:
+    """Also one that was made after it, which decides otherwise."""
+    dag = uuid.uuid4().hex
+    rejected = await add(
+        db, "expert_reviews", dag_version_hash=dag, approval_status="rejected", brand=of, created_at=NOW,
+    )  # fmt: skip
+    await add(
+        db, "expert_reviews", dag_version_hash=dag, approval_status="approved", brand=brand, valid_from=None,
+        valid_until=None, created_at=NOW - timedelta(hours=1), supersedes_review_id=rejected,
+    )  # fmt: skip
+    assert await db.fetchval("SELECT is_dag_approved($1)", dag) is approved
+
+
 async def test_the_gate_functions_are_stable_parallel_and_run_as_the_caller(db: asyncpg.Connection) -> None:
     rows = await db.fetch("""
         SELECT proname, provolatile, proparallel, prosecdef, proconfig FROM pg_proc
