@@ -37,7 +37,19 @@ class _Statements(_StatementCache):  # type: ignore[misc]  # asyncpg has no type
             self._on_remove(entry._statement)  # noqa: SLF001 - the adapter's purpose
 
 
-class SessionConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+class TerminableConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """A connection that may be terminated while another task uses it.
+
+    The driver's own forgets its protocol: a statement between two of its steps then fails with `AttributeError`.
+    Here it fails as on every closed connection, with `asyncpg.InterfaceError`.
+    """
+
+    def _abort(self) -> None:
+        self._aborted = True
+        self._protocol.abort()
+
+
+class SessionConnection(TerminableConnection):
     """A connection that keeps statements prepared, within bounds.
 
     The driver's cache is bounded by count alone, whatever memory its statements take in the backend, and SQLAlchemy has

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from db.adapters.asyncpg import TerminableConnection
 from db.engine.timelines import DivergedServerError, OutdatedServerError, Timelines
 from db.engine.url import Host, Target
 
@@ -126,7 +127,9 @@ class Connector:
 
     async def _open_once(self, host: Host, attributes: str, arguments: dict[str, Any]) -> asyncpg.Connection:
         name, port = host
-        given: dict[str, Any] = {"timeout": CONNECT_SECONDS, **arguments, **self.target.arguments}
+        given: dict[str, Any] = {
+            "timeout": CONNECT_SECONDS, "connection_class": TerminableConnection, **arguments, **self.target.arguments,
+        }  # fmt: skip
         given |= {"host": name, "port": port, "target_session_attrs": attributes}
         if self.target.timeout is not None and arguments.get("timeout") != LOOK_SECONDS:
             given["timeout"] = self.target.timeout

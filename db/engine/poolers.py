@@ -11,16 +11,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-import asyncpg
-
-from db.adapters.asyncpg import leave_jit
+from db.adapters.asyncpg import TerminableConnection, leave_jit
 from db.engine.session import setting
 
 ROLLBACK_SECONDS = 2.0
 """Seconds to wait for the end of a transaction, before its connection is closed."""
 
 
-class PooledConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+class PooledConnection(TerminableConnection):
     """Statements outside a transaction get one of their own, and every transaction begins with the settings."""
 
     settings = ""

@@ -32,7 +32,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from packaging.requirements import Requirement
 from uvicorn.server import ServerState
 
-from db.adapters.asyncpg import SessionConnection, leave_jit
+from db.adapters.asyncpg import SessionConnection, TerminableConnection, leave_jit
 from db.engine.poolers import connection_class
 from gateway.adapters import uvicorn as adapter
 from gateway.server import http_protocol
@@ -93,6 +93,35 @@ async def test_asyncpg_turns_jit_off_where_it_is_not_kept_from_it(database: Data
         await connection.close()
     assert any("typbasetype" in query for query in queries), "no type was asked for"
     assert any("set_config('jit'" in " ".join(query.split()) for query in queries) is not left
+
+
+@pytest.mark.parametrize(
+    ("base", "error"),
+    [(asyncpg.Connection, AttributeError), (TerminableConnection, asyncpg.InterfaceError)],
+    ids=["the driver's", "ours"],
+)
+async def test_asyncpg_is_terminated_between_two_steps(base: Any, error: type[Exception], database: Database) -> None:
+    """Where the driver's own connection fails otherwise than a closed one, ours does not. Both are closed."""
+
+    class Ended(base):  # type: ignore[misc]
+        ended = False
+
+        async def _get_statement(self, *args: Any, **options: Any) -> Any:
+            found = await super()._get_statement(*args, **options)
+            if self.ended:
+                self.terminate()
+            return found
+
+    connection = await asyncpg.connect(database.gateway_url.replace("+asyncpg", "", 1), connection_class=Ended)
+    assert await connection.fetchval("SELECT 1") == 1
+    connection.ended = True
+    with pytest.raises(error, match="closed" if base is TerminableConnection else "NoneType"):
+        await connection.fetchval("SELECT 2")
+    assert connection.is_closed()
+    connection.terminate()
+    await connection.close()
+    with pytest.raises(asyncpg.InterfaceError, match="closed"):
+        await connection.fetchval("SELECT 3")
 
 
 async def test_asyncpg_keeps_statements_in_our_cache(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
