@@ -57,11 +57,12 @@ test-platform-ci: $(VENV)/dev
 test-partitioned: $(VENV)/dev ## Run what reads, records and removes rows on tables that are partitioned by month
 	TEST_PARTITIONED=1 $(BIN)/python -m pytest $(AGAIN) $(SPREAD) $(call named,golden every_table paging recording lines recordings purging retention)
 
-lint: $(VENV)/dev ## Check style and types
+lint: $(VENV)/dev ## Check style, types, the order of imports, and that libraries' private names stay in adapters
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/mypy tests/client/typed_usage.py
+	$(BIN)/python -m pytest -q tests/house/test_architecture.py -k 'transport or imports_point or public_names or private_names or their_order or circle'
 
 format: $(VENV)/dev ## Format the code
 	$(BIN)/ruff check --fix
