@@ -14,7 +14,7 @@ from websockets.typing import Origin, Subprotocol
 from tests.support.changing import change, events_of, model_in
 from tests.support.client import same
 from tests.support.databases import Database, connect
-from tests.support.sockets import Listening, listening, peer, until
+from tests.support.sockets import TIMEOUT, Listening, listening, peer, until
 
 pytestmark = pytest.mark.slow
 
@@ -250,6 +250,7 @@ async def test_origins(demo_database: Database) -> None:
 async def test_what_is_under_way_is_answered_before_the_gateway_ends(database: Database) -> None:
     """A change that waits for a lock, an idle socket and a subscription, when the gateway is told to end."""
     sql = await connect(database.admin_url)
+    waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'ml_model_registry'::regclass)"
     model = await model_in(sql, "development")
     async with listening(database.gateway_url) as gateway:  # noqa: SIM117 - it ends before its peers
         async with peer(gateway) as busy, peer(gateway) as idle, peer(gateway) as following:
@@ -258,7 +259,9 @@ async def test_what_is_under_way_is_answered_before_the_gateway_ends(database: D
                 await sql.execute("LOCK TABLE ml_model_registry")
                 mutation = "mutation($input: PromoteModelInput!) { promoteModel(input: $input) { __typename } }"
                 id_ = await busy.subscribe(mutation, input={"id": model, "to": "STAGING"})
-                await until(lambda: bool(gateway.sockets.tasks))
+                async with asyncio.timeout(TIMEOUT):
+                    while not await sql.fetchval(waits):
+                        pass
                 gateway.server.should_exit = True
                 assert await idle.closed() == (1012, "Service restart")
                 assert await following.closed() == (1012, "Service restart")
