@@ -201,7 +201,11 @@ def _with_fragments(value: Any) -> Any:
 
 def shown(value: Any, most: int = 120) -> str:
     """A value as JSON for a message; cut to ``most`` characters."""
-    text = dumps(value, default=str).decode()
+    return cut(dumps(value, default=str).decode(), most)
+
+
+def cut(text: str, most: int = 40) -> str:
+    """A text for a message; one that is longer than ``most`` characters ends in an ellipsis there."""
     return text if len(text) <= most else f"{text[:most]}\u2026"
 
 
@@ -215,7 +219,7 @@ def infinite(value: Any) -> str | None:
         path, one = pending.pop()
         if isinstance(one, float) and not math.isfinite(one):
             place = f" at {path.lstrip('.')}" if path else ""
-            return f"the number {repr(one)[:40]}{place}"
+            return f"the number {cut(repr(one))}{place}"
         if isinstance(one, dict):
             pending.extend((f"{path}.{key}", item) for key, item in one.items())
         elif isinstance(one, list):

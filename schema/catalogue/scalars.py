@@ -31,7 +31,7 @@ from graphql.pyutils import Undefined
 from strawberry.types.scalar import ScalarDefinition
 
 from schema.catalogue import exact_json, ids
-from schema.catalogue.exact_json import Digits, shown
+from schema.catalogue.exact_json import Digits, cut, shown
 from schema.catalogue.relative_times import is_relative, relative_date, relative_time
 
 
@@ -155,9 +155,9 @@ def _parse_id(value: Any) -> str:
 
 def _in_range(value: float) -> float:
     if not math.isfinite(value):
-        raise WrongValueError(f"the number {repr(value)[:40]}", exact_json.OUT_OF_RANGE)
+        raise WrongValueError(f"the number {cut(repr(value))}", exact_json.OUT_OF_RANGE)
     if value == 0 and isinstance(value, Digits) and re.match(r"[^eE]*[1-9]", value.text):
-        raise WrongValueError(f"the number {value.text[:40]}", "is out of range: numbers go down to about 4.9e-324")
+        raise WrongValueError(f"the number {cut(value.text)}", "is out of range: numbers go down to about 4.9e-324")
     return value
 
 
