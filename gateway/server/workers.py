@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -12,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from sqlalchemy.engine import URL
@@ -23,6 +25,7 @@ from gateway.observability.logging import configure
 from gateway.server import uvicorn_server
 from gateway.server.uvicorn_server import ListenError, ListeningSockets, Worker
 from gateway.settings import Settings, SettingsError
+from schema.schema import build
 
 log = logging.getLogger("gateway.workers")
 
@@ -33,9 +36,22 @@ LOOK = 1.0
 FOLDER_PREFIX = "e2i-workers-"
 """The beginning of the names of folders that the workers of a gateway share, among temporary files."""
 
-_SPAWN = multiprocessing.get_context("spawn")
-"""Processes are spawned: neither event loops nor threads survive a fork."""
 multiprocessing.allow_connection_pickling()
+
+
+def _prepared(settings: Settings) -> BaseContext:
+    """How workers are started: as forks of this process, which builds the schema once for them and for all that replace
+    them. What it has built is shared, and exempt from collections of garbage.
+
+    Threads do not survive a fork, nor do some libraries of other systems: workers are spawned where this process has
+    some, as with the embedded database, and elsewhere than on Linux. Each of them imports and builds everything itself.
+    """
+    if sys.platform != "linux" or threading.active_count() > 1:
+        return multiprocessing.get_context("spawn")
+    build(federated=settings.federation)
+    gc.collect()
+    gc.freeze()
+    return multiprocessing.get_context("fork")
 
 
 class _ReadyPipe:
@@ -45,7 +61,7 @@ class _ReadyPipe:
     """
 
     def __init__(self) -> None:
-        self._told, self.tell = _SPAWN.Pipe(duplex=False)
+        self._told, self.tell = multiprocessing.Pipe(duplex=False)
 
     def is_set(self) -> bool:
         return self._told.poll()
@@ -59,7 +75,8 @@ class Workers:
         self._url = url
         self._sockets = sockets
         self._folder = folder
-        self._running: list[tuple[SpawnProcess, _ReadyPipe]] = []
+        self._context = _prepared(settings)
+        self._running: list[tuple[BaseProcess, _ReadyPipe]] = []
 
     def serve(self, on_start: Callable[[], None]) -> bool:
         """Serves until an exception, such as a signal handler's, unwinds it; False if no worker could start.
@@ -86,7 +103,7 @@ class Workers:
         """Starts a worker in place of the last one with its index, such that `_end` stops it whatever happens."""
         worker = Worker(index, self._settings.workers, self._folder)
         answers = _ReadyPipe()
-        process = _SPAWN.Process(
+        process: BaseProcess = self._context.Process(  # type: ignore[attr-defined]  # each context has its own class
             target=_work,
             args=(self._settings, self._url, self._sockets, worker, answers.tell),
             name=f"worker-{index}",
@@ -136,8 +153,11 @@ def serve(settings: Settings, url: URL, sockets: ListeningSockets, on_start: Cal
 
 def _work(settings: Settings, url: URL, sockets: ListeningSockets, worker: Worker, begun: Connection) -> None:
     """The main function of a worker."""
-    configure(settings.log, settings.log_format)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal also sends it to the parent, which ends the workers
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # the parent's handlers, in a fork
+            signal.signal(number, signal.SIG_DFL)
+    configure(settings.log, settings.log_format)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     try:
         if worker.folder is not None:
@@ -157,9 +177,10 @@ def _work(settings: Settings, url: URL, sockets: ListeningSockets, worker: Worke
 
 
 def _end_with_parent() -> None:
-    """Ends the worker when its parent was killed."""
+    """Ends the worker when its parent was killed; forks that began later have the other end of the parent's pipe."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        parent.join()
+        while parent.is_alive() and os.getppid() == parent.pid:
+            parent.join(LOOK)
         log.error("the gateway's first process is gone; worker %d ends", os.getpid())
         os.kill(os.getpid(), signal.SIGTERM)

@@ -16,7 +16,7 @@ from tests.drills.fixtures import CHANGES, DATABASE, gateway
 from tests.drills.load import SECONDS, Load, Socket
 from tests.drills.postgres import Postgres
 from tests.support.databases import execute
-from tests.support.process import Gateway, alive
+from tests.support.process import Gateway, workers
 
 pytestmark = pytest.mark.slow
 
@@ -113,8 +113,3 @@ async def test_a_worker_is_killed_and_all_are_asked_to_end(
     figures.memory = (figures.memory[0], 0.0)
     figures.hold()
     figures.record()
-
-
-def workers(pid: int) -> list[psutil.Process]:
-    """The processes that answer requests."""
-    return [one for one in psutil.Process(pid).children() if alive(one) and "spawn_main" in " ".join(one.cmdline())]

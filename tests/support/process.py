@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,25 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
+def workers(pid: int) -> list[psutil.Process]:
+    """The processes of a gateway of several workers that answer requests: forks of its first one, or spawned."""
+    first, found = psutil.Process(pid), []
+    command = first.cmdline()
+    for child in first.children():
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if alive(child) and (child.cmdline() == command or "spawn_main" in " ".join(child.cmdline())):
+                found.append(child)
+    return found
+
+
 class Gateway:
     """A command of the gateway that goes on until it is stopped, `serve` if not told otherwise."""
 
-    def __init__(self, data: Path, *arguments: str, command: list[str] | None = None, **variables: str) -> None:
+    def __init__(
+        self, data: Path, *arguments: str, command: list[str] | None = None, root: Path = ROOT, **variables: str
+    ) -> None:
+        """``root`` is the checkout whose command it is, ``variables`` are its settings."""
+        self.root = root
         settings = {"GATEWAY_DATA": str(data), "PORT": "0"} | variables
         self.cluster = Path(os.path.realpath(data)) / "postgres" / "pgdata"
         self.seen: set[psutil.Process] = set()
@@ -73,7 +89,7 @@ class Gateway:
         self.process = subprocess.Popen(
             [*(command or COMMAND), *(arguments or ["serve"])],
             env=environment(**settings),
-            cwd=ROOT,
+            cwd=root,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._output,
