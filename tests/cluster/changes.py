@@ -43,8 +43,9 @@ class Change:
     id: str = ""
     position: int = 0
     """Where the log was, in bytes, when it was acknowledged; 0 where the gateway does not know."""
+    asked: float = 0.0
     acknowledged: float = 0.0
-    """When it was, on the monotonic clock."""
+    """When it was asked for last, and acknowledged, on the monotonic clock."""
 
 
 @dataclass
@@ -123,7 +124,7 @@ class Changers:
 async def make(socket: Socket, who: str, change: Change, ledger: Ledger) -> bool:
     """Asks for a change once; whether it has its answer."""
     input_ = {"experimentName": change.name, "predictionTarget": "drill", "idempotencyKey": change.name}
-    change.fate = "unknown"
+    change.fate, change.asked = "unknown", time.monotonic()
     try:
         async with asyncio.timeout(HANGS):
             answer = await socket.post({"query": CREATE, "variables": {"input": input_}}, authorization=who)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from db.embedded.server import ADMIN_ROLE
 from tests.cluster import balancers
 from tests.cluster.balancers import GATEWAYS, NGINX
 from tests.cluster.changes import Changers, Ledger
@@ -21,14 +22,12 @@ from tests.cluster.namespaces import Host
 from tests.cluster.programs import LOGS, Program
 from tests.cluster.servers import Servers
 from tests.cluster.watching import Seen, Watch
-from tests.drills.load import QUERIES, Answered, Figures, Load, Socket
+from tests.drills.load import STABLE, Answered, Figures, Load, Socket
 from tests.support.client import serving
 
 CALM, OUTLASTS, AFTER = 1.5, 2.0, 2.0
 """Seconds before a fault, from the promotion to its end, and after it."""
 READERS = 8
-STABLE = QUERIES[1:]
-"""Queries whose answers do not depend on what the drill changes."""
 
 
 class Cluster:
@@ -168,7 +167,8 @@ async def run(cluster: Cluster, fault: Fault, *, name: str | None = None) -> Run
             await fault.heal(servers, leader)
             await asyncio.sleep(AFTER)
         leader = await _well(servers, figures, promoted)
-        judgement = await judge(servers, leader, ledger, subscribers)
+        ends = [position for _, position in await servers.history(leader)]
+        judgement = await judge(servers.url(leader, ADMIN_ROLE), ledger, subscribers, ends)
     cluster.check()
     return Run(
         fault.name, figures, ledger, judgement, seen, subscribers,

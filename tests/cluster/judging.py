@@ -7,11 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from db.embedded.server import ADMIN_ROLE
 from tests.cluster.changes import Ledger
 from tests.cluster.following import Subscriber
-from tests.cluster.namespaces import Host
-from tests.cluster.servers import Servers
 from tests.support.databases import connected
 
 DELIVERED = 20.0
@@ -51,10 +48,10 @@ class Judgement:
         assert not self.repeated
 
 
-async def judge(servers: Servers, leader: Host, ledger: Ledger, subscribers: Sequence[Subscriber]) -> Judgement:
-    """Compares, on the leader of now."""
+async def judge(url: str, ledger: Ledger, subscribers: Sequence[Subscriber], ends: Sequence[int] = ()) -> Judgement:
+    """Compares, by the primary of now; ``ends`` are the positions in the log where timelines have ended."""
     made, names = ledger.of("made"), [change.name for change in ledger.changes]
-    async with connected(servers.url(leader, ADMIN_ROLE)) as sql:
+    async with connected(url) as sql:
         rows = await sql.fetch(
             "SELECT experiment_name AS name, 'Experiment:' || id AS id FROM ml_experiments "
             "WHERE experiment_name = ANY ($1)",
@@ -65,7 +62,6 @@ async def judge(servers: Servers, leader: Host, ledger: Ledger, subscribers: Seq
             [row["id"] for row in rows],
         )
     there, told = Counter(row["name"] for row in rows), {row["node_id"]: row["times"] for row in events}
-    ends = [position for _, position in await servers.history(leader)]
     judgement = Judgement(acknowledged=len(made))
     for change in made:
         if not there[change.name]:

@@ -40,6 +40,8 @@ QUERIES = [
     '{ search(text: "churn", first: 5) { hits { __typename } } }',
     "{ deployments(first: 5) { nodes { id status model { id trainingRuns(first: 1) { nodes { id } } } } } }",
 ]
+STABLE = QUERIES[1:]
+"""Queries whose answers do not depend on experiments, which drills create."""
 
 
 @dataclass

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from db.embedded.server import ADMIN_ROLE
+from tests.cluster.changes import Changers
+from tests.cluster.following import following
+from tests.cluster.gateways import ask_as
+from tests.cluster.judging import judge
+from tests.drills import haproxy
 from tests.drills.fixtures import DATABASE
-from tests.drills.load import Load
+from tests.drills.load import CLIENTS, REPORT, SECONDS, STABLE, Load, memory
 from tests.drills.postgres import Postgres
+from tests.support.callers import SECRET
+from tests.support.databases import execute
 from tests.support.process import Gateway, until
 
 pytestmark = pytest.mark.slow
+
+SLOWEST = 5.0
+"""Seconds that an answer may take in `make drill`, whatever else the machine does."""
 
 
 def free_port() -> int:
@@ -73,3 +87,86 @@ async def test_a_rolling_restart(primary: Postgres, truth: Mapping[str, Any], tm
     figures.record()
     assert not figures.refused
     assert figures.elsewhere > 0
+
+
+@pytest.mark.skipif(haproxy.PROGRAM is None, reason="HAProxy is not installed")
+async def test_two_gateways_behind_haproxy(primary: Postgres, truth: Mapping[str, Any], tmp_path: Path) -> None:
+    """Both are restarted in turn, as an operator does it, while clients read, change and follow: none notices."""
+    stable, ports = {query: truth[query] for query in STABLE}, [free_port(), free_port()]
+    shared = {
+        "DATABASE_URL": primary.url(DATABASE), "GATEWAY_WORKERS": "2", "GATEWAY_DRAIN": str(5 * haproxy.INTERVAL),
+        "GATEWAY_AUTH": "jwt", "GATEWAY_JWT_SECRET": SECRET,
+    }  # fmt: skip
+    starts: list[Start] = []
+    running: list[Gateway] = []
+    try:
+        running += [Gateway(tmp_path / str(port), PORT=str(port), **shared) for port in ports]
+        await asyncio.gather(*(asyncio.to_thread(one.ready) for one in running))
+        with haproxy.haproxy(free_port(), ports) as balancer:
+            await until_up(balancer, 0, 1)
+            callers = [ask_as(f"analyst-{number}") for number in range(CLIENTS)]
+            load = Load("rolling restart behind HAProxy", balancer.base, stable, CLIENTS, callers=callers, pause=0.1)
+            changers = Changers(patient=[balancer.base] * 2, impatient=[balancer.base] * 2, read_at=balancer.base)
+            async with following([balancer.base], 2) as subscribers:
+                async with load.running(running[0].process.pid) as figures, changers.running() as ledger:
+                    for place, port in enumerate(ports):
+                        await asyncio.sleep(SECONDS)
+                        assert await asyncio.to_thread(running[place].end) in (0, -15)
+                        assert not balancer.is_up(place)
+                        running[place].close()
+                        begun = time.monotonic()
+                        running[place] = Gateway(tmp_path / f"{port}-again", PORT=str(port), **shared)
+                        await asyncio.to_thread(running[place].ready)
+                        starts.append(Start(time.monotonic() - begun, seconds_of_cpu(running[place].process.pid)))
+                        await until_up(balancer, place)
+                    await asyncio.sleep(SECONDS)
+                judgement = await judge(primary.url(DATABASE, ADMIN_ROLE), ledger, subscribers)
+            figures.memory = (figures.memory[0], memory(running[0].process.pid))
+        for one in running:
+            assert await asyncio.to_thread(one.end) in (0, -15)
+    finally:
+        for one in running:
+            one.close()
+        await execute(primary.url(DATABASE, ADMIN_ROLE), "DELETE FROM ml_experiments WHERE prediction_target = 'drill'")
+    slowest_change = max(change.acknowledged - change.asked for change in ledger.of("made"))
+    figures.more = {
+        "changes acknowledged": judgement.acknowledged,
+        "changes refused": dict(ledger.refused),
+        "of the acknowledged lost": len(judgement.lost),
+        "doubled": len(judgement.doubled),
+        "not told to a subscriber": len(judgement.missed),
+        "told twice to one": judgement.repeated,
+        "slowest change in seconds": round(slowest_change, 3),
+        "seconds from start to ready, two workers": [round(one.seconds, 1) for one in starts],
+        "of the processor": [round(one.cpu, 1) for one in starts],
+    }
+    figures.hold()
+    figures.record()
+    judgement.hold()
+    assert not figures.refused
+    assert not ledger.refused
+    assert not ledger.wrong, ledger.wrong[:3]
+    assert not ledger.stale, ledger.stale[:3]
+    if REPORT is not None:
+        assert max(figures.longest, slowest_change) < SLOWEST
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a start took until readiness: seconds, and those of the processor."""
+
+    seconds: float
+    cpu: float
+
+
+def seconds_of_cpu(pid: int) -> float:
+    """Seconds of the processor that a process and its children have had."""
+    first = psutil.Process(pid)
+    return sum(sum(one.cpu_times()[:2]) for one in [first, *first.children(recursive=True)])
+
+
+async def until_up(balancer: haproxy.HAProxy, *places: int) -> None:
+    """Waits until these gateways get requests, as an operator does before the next one is restarted."""
+    async with asyncio.timeout(60):
+        while not all(balancer.is_up(place) for place in places):  # noqa: ASYNC110 - another process's doing
+            await asyncio.sleep(0.02)
