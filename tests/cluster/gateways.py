@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from tests.cluster.balancers import PRIMARY, REDIS, STANDBYS
 from tests.cluster.namespaces import FOLDER, HUB
@@ -35,6 +36,7 @@ class Gateways:
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
         self.running: list[Gateway] = []
+        self._away: Counter[Gateway] = Counter()
 
     async def start(self) -> None:
         """Two that name the hosts, the second in the opposite order."""
@@ -72,12 +74,16 @@ class Gateways:
         return one
 
     def check(self) -> None:
-        """All of them must be running, with the budgets that they share, and know what happened to them."""
+        """All of them must be running, share their budgets, and know what happened to them.
+
+        On a busy machine Redis may not answer in time; until the next check each worker must have found it again.
+        """
         for one in self.running:
             output = one.output
             assert one.process.poll() is None, output[-3000:]
-            for complaint in ("Redis is away", '"traceback"'):
-                assert complaint not in output, next(line for line in output.splitlines() if complaint in line)
+            assert '"traceback"' not in output, next(line for line in output.splitlines() if '"traceback"' in line)
+            assert output.count("Redis is back") >= self._away[one], "a worker has not found Redis again"
+            self._away[one] = output.count("Redis is away")
 
     async def end(self) -> None:
         """Ends them as a deployment does."""

@@ -23,7 +23,7 @@ from tests.drills.postgres import Postgres
 from tests.support.changing import model_in
 from tests.support.client import Client, serving
 from tests.support.databases import connect
-from tests.support.process import Gateway
+from tests.support.process import TIMEOUT, Gateway
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ def reads_of(client: Client) -> Reads:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT):
         while not condition():  # noqa: ASYNC110 - what another task brings about, or another process
             await asyncio.sleep(0.01)
 
