@@ -117,6 +117,8 @@ def _values(arguments: Mapping[str, Any], name: str) -> Sequence[str] | None:
 def _all_of(**wanted: Sequence[str] | None) -> Matches:
     """Matches entries whose facts are among the values of every filter."""
     given = [(fact, frozenset(values)) for fact, values in wanted.items() if values is not None]
+    if not given:
+        return lambda _facts: True
     return lambda facts: all(facts.get(fact) in values for fact, values in given)
 
 

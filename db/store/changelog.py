@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
@@ -55,8 +55,7 @@ class Entry:
     """The time of writing, in Unix seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogPosition:
+class LogPosition(NamedTuple):
     """A reader's position: everything visible in ``seen``, and of what is visible in ``ahead`` beyond that, all up to
     ``position``.
 
@@ -200,7 +199,7 @@ async def carried_over(connection: asyncpg.Connection, place: LogPosition, histo
     """
     first: int = await connection.fetchval(_FIRST_OF_OTHERS, place.origin[1])
     ahead = None if place.ahead is None else _cut(place.ahead, first)
-    return replace(place, history=history, seen=_cut(place.seen, first), ahead=ahead)
+    return place._replace(history=history, seen=_cut(place.seen, first), ahead=ahead)
 
 
 def _cut(snapshot: str, end: int) -> str:

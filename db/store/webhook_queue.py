@@ -9,7 +9,7 @@ meanwhile.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -164,7 +164,7 @@ class LeaseLostError(Exception):
 async def keep_place(connection: asyncpg.Connection, place: LogPosition) -> None:
     """Stores the position up to which the log was read."""
     await connection.execute(
-        "UPDATE gateway.webhook_sender SET place = $1::text::jsonb WHERE id = 1", orjson.dumps(asdict(place)).decode()
+        "UPDATE gateway.webhook_sender SET place = $1::text::jsonb WHERE id = 1", orjson.dumps(place._asdict()).decode()
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
-from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -23,7 +22,7 @@ from gateway.operations.refusals import RefusedError, too_late
 from gateway.operations.runner import Runner
 from gateway.settings import Settings
 from gateway.subscriptions.feed import ChangeFeed
-from gateway.subscriptions.stream import Told, follow
+from gateway.subscriptions.stream import Told, following
 from gateway.subscriptions.wake_event import WakeEvent
 from schema.catalogue import exact_json
 from schema.catalogue.catalogue import Catalogue
@@ -136,11 +135,9 @@ class Subscriptions:
             return matches(facts) and facts.get("type") not in self._planner.access.of(call.caller.scopes).unrecorded
 
         together, asked = self._affordable(planned), self._operation_key(planned)
-        changes = follow(
-            self._feed, topic.name, arguments.get("after"), concerns, self._settings.live_hours,
-            partial(self._observers.subscribed, call),
-        )  # fmt: skip
-        async with aclosing(changes):
+        after, hours = arguments.get("after"), self._settings.live_hours
+        async with following(self._feed, topic.name, after, concerns, hours) as changes:
+            self._observers.subscribed(call)
             async for some in changes:
                 for start in range(0, len(some), together):
                     with self._observers.messages(call) as count:
@@ -211,19 +208,19 @@ class Subscriptions:
     async def _read(
         self, planned: PlannedOperation, asked: Hashable, topic: SubscriptionTopic, some: Sequence[Told], call: Call
     ) -> Sequence[LiveMessage]:
-        facts = [change.facts for change, _ in some if change is not None]
-        if facts and call.caller.identity is not None:
+        caller = call.caller
+        if caller.identity is not None and (facts := [change.facts for change, _ in some if change is not None]):
             is_shown = await self._policies(topic, facts, call)
             some = [one for one in some if one[0] is None or is_shown(one[0].facts)]
-        roots = [told(change, encode(place)) for change, place in some]
-        if not roots:
+        if not some:
             return ()
-        caller = call.caller
         # callers with equal scopes, identities and access get equal messages
-        key = asked, caller.scopes, caller.identity, self._planner.access, tuple(root["cursor"] for root in roots)
-        return await self._readings.get(key, partial(self._read_in_time, planned, roots, call))
+        cursors = tuple([encode(place) for _, place in some])
+        key = asked, caller.scopes, caller.identity, self._planner.access, cursors
+        return await self._readings.get(key, partial(self._read_in_time, planned, some, call))
 
-    async def _read_in_time(self, planned: PlannedOperation, roots: Sequence[object], call: Call) -> list[LiveMessage]:
+    async def _read_in_time(self, planned: PlannedOperation, some: Sequence[Told], call: Call) -> list[LiveMessage]:
+        roots = [told(change, encode(place)) for change, place in some]
         try:
             async with asyncio.timeout(self._settings.request_timeout):
                 results = await self._runner.messages(planned, roots, call)

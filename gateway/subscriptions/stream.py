@@ -7,7 +7,8 @@ others.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 import asyncpg
@@ -30,12 +31,13 @@ Told = tuple[Entry | None, LogPosition]
 """A change and the position after it; without a change it only reports progress."""
 
 
-async def follow(
-    feed: ChangeFeed, topic: str, after: str | None, matches: Matches, hours: float, begun: Callable[[], None]
-) -> AsyncGenerator[Sequence[Told]]:
-    """Changes of a topic, in lists that are never empty; ``after`` may be up to ``hours`` hours old.
+@asynccontextmanager
+async def following(
+    feed: ChangeFeed, topic: str, after: str | None, matches: Matches, hours: float
+) -> AsyncIterator[AsyncGenerator[Sequence[Told]]]:
+    """A subscription that is valid, to changes of a topic; ``after`` may be up to ``hours`` hours old.
 
-    ``begun`` is called once the subscription is valid, before its first change.
+    Its changes are in lists that are never empty.
 
     Raises:
         GatewayError: ``INVALID_CURSOR``, ``CURSOR_EXPIRED``, or ``SUBSCRIPTIONS_UNAVAILABLE``; ``HISTORY_CHANGED``, at
@@ -52,10 +54,7 @@ async def follow(
         stream = _Stream(feed, topic, matches, place or now, number)  # detects failovers from here on
         if place is not None:
             await _check(feed, place)
-        begun()
-        if place is None:
-            yield [(None, now)]
-        async for told in stream.told():
+        async with aclosing(stream.told(begins=place is None)) as told:
             yield told
     finally:
         feed.subscribers -= 1
@@ -110,19 +109,27 @@ class _Stream:
         self._topic = topic
         self._matches = matches
 
-    async def told(self) -> AsyncGenerator[Sequence[Told]]:
-        """The changes, without end."""
+    async def told(self, *, begins: bool) -> AsyncGenerator[Sequence[Told]]:
+        """The changes, without end; one that ``begins`` tells its position first."""
+        if begins:
+            yield [(None, self._place)]
         told_at = time.monotonic()
         while True:
-            async for some in self._more():
+            some = await self._next()
+            if some is None:
+                self._number = self._feed.next
+                async for page in self._logged(self._feed.place):
+                    yield page
+                    told_at, self._last = time.monotonic(), self._number
+            elif some:
                 yield some
-                told_at, self._last = time.monotonic(), self._number
+                told_at = time.monotonic()
             if time.monotonic() - told_at >= CHECKPOINT_SECONDS:
                 yield [(None, self._place)]
                 told_at = time.monotonic()
 
-    async def _more(self) -> AsyncGenerator[Sequence[Told]]:
-        """One step: the next entries in memory or in the log, or a wait."""
+    async def _next(self) -> Sequence[Told] | None:
+        """One step: the next entries in memory, or a wait; None if the next entries are in the log alone."""
         feed = self._feed
         if len(feed.turns) > self._turned:
             await self._carry_over()
@@ -131,15 +138,14 @@ class _Stream:
             if self._number == feed.next:
                 self._place = feed.place
         elif batches := self._at_hand():
-            self._number += len(batches) - 1
-            if told := [one for batch in batches for one in self._of(batch, batch.entries or ())]:
-                yield told
+            self._number += len(batches)
             self._place = batches[-1].until
-            self._number += 1
+            if told := [one for batch in batches for one in self._of(batch, batch.entries or ())]:
+                self._last = self._number - 1
+            return told
         else:
-            self._number = feed.next
-            async for page in self._logged(feed.place):
-                yield page
+            return None
+        return ()
 
     def _at_hand(self) -> Sequence[Batch]:
         """The next batches that are in memory with their entries; several if the subscriber is behind.

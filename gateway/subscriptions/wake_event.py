@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Iterable
 from weakref import WeakKeyDictionary
@@ -17,25 +18,42 @@ class WakeEvent:
     """An event that many tasks wait for."""
 
     def __init__(self) -> None:
-        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._waiting: dict[asyncio.Future[None], float] = {}
+        """Until when each waits, by the loop's clock."""
+        self._timer: asyncio.TimerHandle | None = None
+        """One timer for all of them: one for each would cost as much as waking it."""
 
     def notify(self) -> None:
         """Wakes the tasks that wait now, in the order of their arrival."""
         waiting, self._waiting = self._waiting, {}
         _waking().add(waiting)
 
-    async def wait(self, seconds: float | None = None) -> None:
+    async def wait(self, seconds: float = math.inf) -> None:
         """Waits until it is notified, at most ``seconds``."""
         loop = asyncio.get_running_loop()
         heard: asyncio.Future[None] = loop.create_future()
-        self._waiting[heard] = None
-        timer = None if seconds is None else loop.call_later(seconds, _wake, heard)
+        self._waiting[heard] = until = loop.time() + seconds
+        if until < math.inf and (self._timer is None or until < self._timer.when()):
+            self._look_at(until, loop)
         try:
             await heard
         finally:
             self._waiting.pop(heard, None)
-            if timer is not None:
-                timer.cancel()
+
+    def _look_at(self, moment: float, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(moment, self._time_out, loop)
+
+    def _time_out(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wakes the tasks that have waited long enough."""
+        self._timer, now = None, loop.time()
+        over = [heard for heard, until in self._waiting.items() if until <= now]
+        for heard in over:
+            del self._waiting[heard]
+        _waking().add(over)
+        if (first := min(self._waiting.values(), default=math.inf)) < math.inf:
+            self._look_at(first, loop)
 
 
 class _WakeQueue:

@@ -22,7 +22,8 @@ from gateway.operations.planner import PlannedOperation
 from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
 
-Message = tuple[Literal["next", "error"], bytes]
+Messages = tuple[Literal[b"next", b"error"], Sequence[bytes]]
+"""The type of some messages, and their payloads as JSON."""
 Authenticate = Callable[[], Awaitable[Caller]]
 
 
@@ -62,17 +63,22 @@ class SocketOperation:
         except RefusedError as refused:
             self._begun = refused
 
-    async def messages(self) -> AsyncGenerator[Message]:
-        """The messages to send: results as JSON, or errors that end it."""
+    async def messages(self) -> AsyncGenerator[Messages]:
+        """The messages to send, those that are there at once together: results, or errors that end it."""
         record = self._call.record
         record["messages"] = 0
         try:
             if isinstance(self._begun, RefusedError):
                 raise self._begun
-            async with aclosing(self._bodies(self._begun)) as bodies:
-                async for body in bodies:
-                    record["messages"] += 1
-                    yield "next", body
+            if not self.lasts:
+                body = (await self._service.answer(self._begun, self._call)).as_json()
+                record["messages"] = 1
+                yield b"next", [body]
+                return
+            async with aclosing(self._service.messages(self._begun, self._call)) as results:
+                async for some in results:
+                    record["messages"] += len(some)
+                    yield b"next", [result.as_json(self._call) for result in some]
         except RefusedError as refused:
             yield self._refusal(refused.errors, refused.status)
         except GraphQLError as error:
@@ -83,17 +89,8 @@ class SocketOperation:
             record["milliseconds"] = round((time.perf_counter() - record.started) * 1000, 2)
             self._service.finished(self._call, "WEBSOCKET", self._status)
 
-    def _refusal(self, found: Sequence[GraphQLError], status: int = 400) -> Message:
+    def _refusal(self, found: Sequence[GraphQLError], status: int = 400) -> Messages:
         public = [self._call.reporter.public(error) for error in found]
         self._status = status
         self._call.record["refused"] = [error["extensions"]["code"] for error in public]
-        return "error", orjson.dumps(public)
-
-    async def _bodies(self, begun: PlannedOperation) -> AsyncGenerator[bytes]:
-        if not self.lasts:
-            yield (await self._service.answer(begun, self._call)).as_json()
-            return
-        async with aclosing(self._service.messages(begun, self._call)) as results:
-            async for some in results:
-                for result in some:
-                    yield result.as_json(self._call)
+        return b"error", [orjson.dumps(public)]

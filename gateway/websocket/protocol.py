@@ -25,7 +25,7 @@ from gateway.operations.documents import MARKS, most_values
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
 from gateway.websocket.operations import SocketOperation, errors
-from gateway.websocket.transport import DROP, Drop
+from gateway.websocket.transport import DROP, WRITE, Drop, Write
 from schema.catalogue import exact_json
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
@@ -124,7 +124,7 @@ class Socket:
 
     __slots__ = (
         "_authorization", "_caller", "_check", "_closed", "_closing", "_count", "_drop", "_initialised", "_leaving",
-        "_main", "_operations", "_receive", "_scope", "_send", "_single", "_sockets", "_window",
+        "_main", "_operations", "_receive", "_scope", "_send", "_single", "_sockets", "_window", "_write_now",
     )  # fmt: skip
 
     def __init__(
@@ -135,6 +135,7 @@ class Socket:
         self._send = send
         self._scope = scope
         self._drop: Drop | None = scope["extensions"].get(DROP)
+        self._write_now: Write | None = scope["extensions"].get(WRITE)
         self._authorization = authorization
         self._caller: Caller | None = None
         self._initialised = self._leaving = self._closed = False
@@ -245,24 +246,28 @@ class Socket:
 
     async def _say(self, message: Mapping[str, Any]) -> None:
         try:
-            text = exact_json.dumps(message).decode()  # a ping may contain numbers
+            text = exact_json.dumps(message)  # a ping may contain numbers
         except (TypeError, RecursionError):  # nested deeper than can be encoded, though it was decoded
             raise ClosedError(INVALID, "Invalid message: its payload is nested too deeply") from None
         await self._write(text)
 
-    async def _write(self, text: str) -> None:
-        """Sends a message.
+    async def _write(self, *texts: bytes) -> None:
+        """Sends messages, once the peer reads.
 
         Raises:
             ClosedError: The peer does not read.
         """
-        if self._closed:
-            return
-        try:
-            async with asyncio.timeout(self._sockets.settings.ws_send_timeout):
-                await self._send({"type": "websocket.send", "text": text})
-        except TimeoutError:
-            raise ClosedError(LATER, "Too slow: messages are not read in time") from None
+        rest = texts
+        while rest and not self._closed:
+            sent = 0 if self._write_now is None else self._write_now(rest)
+            if not sent:
+                try:
+                    async with asyncio.timeout(self._sockets.settings.ws_send_timeout):
+                        await self._send({"type": "websocket.send", "text": rest[0].decode()})
+                except TimeoutError:
+                    raise ClosedError(LATER, "Too slow: messages are not read in time") from None
+                sent = 1
+            rest = rest[sent:]
 
     # -- the caller --------------------------------------------------------------------------------------------------
 
@@ -362,17 +367,16 @@ class Socket:
 
     async def _answer(self, id_: str, operation: SocketOperation) -> None:
         task = asyncio.current_task()
-        quoted = orjson.dumps(id_).decode()
+        quoted = orjson.dumps(id_)
         failed = False
         async with aclosing(operation.messages()) as messages:
-            async for kind, body in messages:
-                text = body.decode()
-                await self._write(f'{{"id":{quoted},"type":"{kind}","payload":{text}}}')
-                failed = kind == "error"
+            async for kind, bodies in messages:
+                await self._write(*[b'{"id":%b,"type":"%b","payload":%b}' % (quoted, kind, body) for body in bodies])
+                failed = kind == b"error"
         if self._operations.get(id_) is task:
             del self._operations[id_]  # the id is free before the client knows of the end
             if not failed:
-                await self._write(f'{{"id":{quoted},"type":"complete"}}')
+                await self._write(b'{"id":%b,"type":"complete"}' % quoted)
 
 
 def _message(text: str | None, most: int) -> dict[str, Any]:

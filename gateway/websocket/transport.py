@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from websockets.frames import Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
@@ -13,11 +14,19 @@ from gateway.adapters.uvicorn import WebSocketProtocol
 
 DROP = "gateway.drop"
 """The scope's extension by which an application drops its peer: a function of a close code and a reason."""
+WRITE = "gateway.write"
+"""The scope's extension by which an application sends texts, in UTF-8, to a peer that reads: a function that returns
+how many were sent. The next one is sent by ASGI, which waits for the peer."""
+
+WRITE_BYTES = 2**16
+"""Bytes in one write from which no more texts are added to it: a peer that does not read has that many to be kept, and
+one text."""
 
 GRACE = 2.0
 """Seconds for the peer to read the rest and the close frame, before the connection is aborted."""
 
 Drop = Callable[[int, str], None]
+Write = Callable[[Sequence[bytes]], int]
 
 
 log = logging.getLogger("gateway.websocket.transport")
@@ -47,7 +56,24 @@ class SocketProtocol(WebSocketProtocol):
         super().handle_connect(event)
         if self.response.status_code == 101:  # the application runs once this returns
             extensions: dict[str, Any] = self.scope["extensions"]
-            extensions[DROP] = self.drop
+            extensions |= {DROP: self.drop, WRITE: self.write}
+
+    def write(self, texts: Sequence[bytes]) -> int:
+        """Sends the first of some texts in one write, if nothing has to be waited for; returns how many.
+
+        Most of the time of a text that is sent by ASGI is not that of the write.
+        """
+        if not self.writable.is_set() or self.conn.state is not State.OPEN or self.close_sent or self.disconnected:
+            return 0
+        frames: list[bytes] = []
+        size = 0
+        for text in texts:
+            frames += _head(len(text)), text  # no extension changes it: none is negotiated
+            size += len(text)
+            if size >= WRITE_BYTES:
+                break
+        self.transport.write(b"".join(frames))
+        return len(frames) // 2
 
     def drop(self, code: int, reason: str) -> None:
         """Closes the connection, waiting at most ``GRACE`` seconds for the peer."""
@@ -72,3 +98,16 @@ class SocketProtocol(WebSocketProtocol):
 
     def _abort_soon(self) -> None:
         self.loop.call_later(GRACE, self.transport.abort)
+
+
+def _head(size: int) -> bytes:
+    """What is before the ``size`` bytes of a text that a server sends as one frame (RFC 6455, 5.2)."""
+    if size < 126:
+        return bytes((_TEXT, size))
+    if size < 2**16:
+        return bytes((_TEXT, 126)) + size.to_bytes(2, "big")
+    return bytes((_TEXT, 127)) + size.to_bytes(8, "big")
+
+
+_TEXT = 0x80 | Opcode.TEXT
+"""The first byte of the only frame of a text."""

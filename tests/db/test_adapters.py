@@ -31,6 +31,7 @@ from graphql.execution import Executor
 from graphql.execution.values import VariableValues, get_variable_values
 from packaging.requirements import Requirement
 from uvicorn.server import ServerState
+from websockets.frames import Frame, Opcode
 
 from db.adapters.asyncpg import SessionConnection, TerminableConnection, leave_jit
 from db.engine.poolers import connection_class
@@ -296,6 +297,46 @@ def test_what_is_overridden_is_called_as_before(cls: type) -> None:
         assert name in vars(cls)
         ours, theirs = (list(inspect.signature(getattr(one, name)).parameters) for one in (cls, base))
         assert ours == theirs, f"{base.__name__}.{name} takes {theirs}"
+
+
+async def test_texts_are_framed_as_websockets_does() -> None:
+    """Several in one write, as many as it may take; none while the peer does not read, or once the socket closes."""
+    sizes = [0, 1, 125, 126, 2**16 - 1, 2**16, 1]
+    texts = [b"x" * size for size in sizes]
+    sent: list[tuple[int, bytes]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+
+        def write(*some: bytes) -> None:
+            wire.written = b""
+            sent.append((scope["extensions"][transport.WRITE](some), wire.written))
+
+        write(*texts)
+        write(*texts[5:])
+        write(texts[6])
+        socket.pause_writing()
+        write(texts[1])
+        socket.resume_writing()
+        write(texts[1])
+        await send({"type": "websocket.close"})
+        write(texts[1])
+
+    wire: Any = Wire()
+    config = uvicorn.Config(app, interface="asgi3", lifespan="off", log_config=None, ws_per_message_deflate=False)
+    config.load()
+    socket = transport.SocketProtocol(config, ServerState(), {})
+    socket.connection_made(wire)
+    head = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    socket.data_received(f"{head}Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode())
+    await asyncio.gather(*socket.tasks)
+    frames = [Frame(Opcode.TEXT, text).serialize(mask=False) for text in texts]
+    assert sent == [
+        (5, b"".join(frames[:5])), (1, frames[5]), (1, frames[6]), (0, b""), (1, frames[1]), (0, b""),
+    ]  # fmt: skip
+    socket.connection_lost(None)
+    assert socket.write(texts[:1]) == 0
 
 
 async def test_uvicorn_has_what_the_socket_uses() -> None:

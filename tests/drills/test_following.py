@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -157,7 +156,7 @@ async def test_whoever_was_told_of_what_a_failover_lost_hears_of_it(pair: Pair) 
 def replaced(cursor: str | None) -> str:
     """The cursor of a place in the middle of what was told at once."""
     place = decode(str(cursor))
-    return encode(replace(place, ahead=place.seen, position=2**62))
+    return encode(place._replace(ahead=place.seen, position=2**62))
 
 
 async def test_a_switchover_that_loses_nothing_is_not_heard_of(pair: Pair) -> None:
