@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -51,7 +52,11 @@ _REPLAYED = """
             - '0/0')::bigint,
         pg_postmaster_start_time()
 """
-_WRITTEN = "SELECT (CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint"
+_WRITTEN = """
+    SELECT (CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint,
+        pg_postmaster_start_time()
+"""
+_TIMELINE = "SELECT gateway.timeline()"
 _CLUSTER = "SELECT system_identifier FROM pg_control_system()"
 
 
@@ -168,13 +173,14 @@ class Reads:
         unknown = self._changes.take_unknown()
         quiet = asyncio.get_running_loop().call_later(TIMEOUT, self._release)
         try:
-            (known.position,) = await _ask(primary, _WRITTEN, TIMEOUT_PRIMARY) or (None,)
+            known.position, server = await _ask(primary, _WRITTEN, TIMEOUT_PRIMARY) or (None, None)
         finally:
             quiet.cancel()
             self._changes.known(unknown, known.position)
             known.looked.set()
         if known.position is None:
             return
+        known.timeline, known.server = connector_of(primary).timelines.newest, server
         if known.past and known.past[-1][1] > known.position:  # another history: a restore or a failover
             known.past.clear()
         known.past.append((started, known.position))
@@ -188,7 +194,7 @@ class Reads:
         try:
             found = await _ask(engine, _REPLAYED, TIMEOUT)
             # a promoted replica accepts changes, and is up to date
-            if found is not None and not found[0] and self._known.position is None:
+            if found and not found[0] and self._known.position is None and await self._leads(engine, found[2]):
                 position = found[1]
         finally:
             self._changes.known(unknown, position)
@@ -210,6 +216,17 @@ class Reads:
             else:
                 standby.found(lag, replayed)
                 self._changes.replayed(min(one.replayed for one in self.standbys if one.usable))
+
+    async def _leads(self, engine: AsyncEngine, server: datetime) -> bool:
+        """Whether a server that accepts changes, begun at a time, is the primary or was promoted since its last answer.
+
+        A clone of its disk is on its timeline, too, and lacks changes.
+        """
+        known = self._known
+        if known.server in {None, server} or known.timeline is None:
+            return True
+        (timeline,) = await _ask(engine, _TIMELINE, TIMEOUT_PRIMARY) or (None,)
+        return timeline is None or timeline > known.timeline
 
     async def _strays(self, standby: Standby, engine: AsyncEngine, replayed: int) -> str | None:
         """Why a standby is none of the primary's: compared before it is used again, and whenever more is known about

@@ -35,6 +35,10 @@ class Primary:
         """The position at the last check; None if it was not reported."""
         self.cluster: int | None = None
         """The identifier of its cluster, if available."""
+        self.timeline: int | None = None
+        """Its timeline at the last check that it answered, if available."""
+        self.server: datetime | None = None
+        """When it was started, by the last check that it answered."""
         self.looked = asyncio.Event()
         """Set after the first check."""
         self.past: deque[tuple[float, int]] = deque(maxlen=10_000)

@@ -117,6 +117,14 @@ class Postgres:
         (self._cluster / "standby.signal").unlink()
         self.start()
 
+    def clone(self) -> Self:
+        """A server of its own on a copy of this one's data, while this one is stopped; started."""
+        made = self._in_a_folder(self._version)
+        shutil.rmtree(made._cluster)
+        self._copy(self._cluster, made._cluster)
+        made.start()
+        return made
+
     def snapshot(self) -> Path:
         """A copy of its data while it is stopped, as a volume has."""
         taken = self.folder / "snapshot"

@@ -18,7 +18,7 @@ from tests.drills.postgres import Postgres
 from tests.drills.test_replica import reads_of, until
 from tests.support.changing import change, model_in, state, uuid_of
 from tests.support.client import Client, serving
-from tests.support.databases import connect
+from tests.support.databases import connect, connected
 from tests.support.proxy import Proxy, proxied
 
 pytestmark = pytest.mark.slow
@@ -250,3 +250,36 @@ async def test_a_promoted_standby_for_reads_ends_the_use_of_the_former_primary(p
         assert (await client.data(STAGE, id=model))["model"]["stage"] == "DEVELOPMENT"
         assert await codes(client, PROMOTE, id=model, to="STAGING") == ["DATABASE_UNAVAILABLE"]
         assert (await client.http.get("/readyz?changes")).status_code == 503
+
+
+async def test_a_clone_of_the_primary_is_not_read_while_it_is_away(pair: Pair) -> None:
+    """It accepts changes, as a promoted standby does, but on the primary's own timeline. Its log is long enough for a
+    change that it lacks, since others have written to it."""
+    server = pair.second
+    sql = await connect(pair.first.url(CHANGES, ADMIN_ROLE))
+    model = await model_in(sql, "development")
+    await pair.replayed(sql)
+    await sql.close()
+    await asyncio.to_thread(server.promote)
+    async with connected(server.url(CHANGES, ADMIN_ROLE)) as there:
+        await there.execute("SELECT gateway.mark_timeline()")  # the clone has the mark, too
+    await asyncio.to_thread(server.stop)
+    with await asyncio.to_thread(server.clone) as clone:
+        async with connected(clone.url(CHANGES, ADMIN_ROLE)) as there:
+            await there.execute("SELECT pg_switch_wal()")  # 16 MB
+            await there.execute("UPDATE ml_model_registry SET stage = 'archived' WHERE id = $1", uuid_of(model))
+        await asyncio.to_thread(server.start)
+        async with serving(server.url(CHANGES), replica_url=clone.url(CHANGES), pool_size=2) as client:
+            (alone,) = reads_of(client).standbys
+            await applied(client, model, "STAGING")
+            await until(lambda: alone.why == "is no standby of the primary")
+            await asyncio.to_thread(server.kill)
+            await until(lambda: reads_of(client)._known.position is None)
+            alone.why = None
+            await until(lambda: alone.why == "is no standby of the primary")
+            assert await codes(client, STAGE, id=model) == ["DATABASE_UNAVAILABLE"]
+            await asyncio.to_thread(server.start)
+            async with asyncio.timeout(30):
+                while await codes(client, STAGE, id=model):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert (await client.data(STAGE, id=model))["model"]["stage"] == "STAGING"
