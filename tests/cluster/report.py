@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from statistics import median
 from typing import Any
 
@@ -75,9 +76,10 @@ def record_positions(found: Mapping[str, Positioned]) -> None:
     _tell(figures)
 
 
-def quantiles(values: Sequence[float]) -> dict[str, float]:
-    """The median and the largest, rounded."""
-    return {"median": round(median(values), 3), "largest": round(max(values), 3)} if values else {}
+def quantiles(values: Sequence[float]) -> dict[str, float | None]:
+    """The median and the largest, rounded; None for what did not happen within the drill."""
+    found = {"median": median(values), "largest": max(values)} if values else {}
+    return {name: round(value, 3) if isfinite(value) else None for name, value in found.items()}
 
 
 def _words(runs: Sequence[Run]) -> dict[str, int]:

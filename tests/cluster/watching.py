@@ -31,7 +31,7 @@ _TIMELINE = """
     SELECT CASE WHEN pg_is_in_recovery() THEN NULL
         ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END
 """
-_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 @dataclass
@@ -90,7 +90,10 @@ class Watch:
         finally:
             for task in looking:
                 task.cancel()
-            await asyncio.gather(*looking, return_exceptions=True)
+            ended = await asyncio.gather(*looking, return_exceptions=True)
+        for failure in ended:
+            if isinstance(failure, Exception):
+                raise failure
 
     async def new_leader(self, seconds: float = 60.0) -> float:
         """Waits for a new timeline; when it began."""
