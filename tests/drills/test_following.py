@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 import asyncpg
@@ -12,7 +11,7 @@ import pytest
 
 from db.embedded.server import ADMIN_ROLE, GATEWAY_ROLE
 from db.store import changelog
-from gateway.subscriptions.stream import follow
+from gateway.subscriptions.stream import following
 from schema.subscriptions import decode, encode
 from tests.drills.fixtures import CHANGES, Pair
 from tests.drills.postgres import Postgres
@@ -183,21 +182,22 @@ async def test_a_failover_while_the_first_message_is_sent(pair: Pair) -> None:
     await pair.replayed(sql)
     await pair.cut()
     await spend(sql, 40)
-    async with listening(pair.url, live_poll=0.2) as gateway:
-        followed = follow(gateway.feed, "lifecycle", None, lambda _facts: True, 1.0, lambda: None)
-        async with aclosing(followed):
-            ((nothing, _),) = await anext(followed)
-            assert nothing is None
-            await asyncio.to_thread(pair.first.kill)
-            new = await pair.promote()
-            await record(new, "first of the new ones", node_type="Deployment")
-            await spend(new, 100)
-            await record(new, "later")
-            await until(lambda: gateway.feed.turns)
-            ((entry, _),) = (await anext(followed))[:1]
-            assert entry is not None
-            assert entry.facts["type"] == "Deployment"
-            await new.close()
+    async with (
+        listening(pair.url, live_poll=0.2) as gateway,
+        following(gateway.feed, "lifecycle", None, lambda _facts: True, 1.0) as followed,
+    ):
+        ((nothing, _),) = await anext(followed)
+        assert nothing is None
+        await asyncio.to_thread(pair.first.kill)
+        new = await pair.promote()
+        await record(new, "first of the new ones", node_type="Deployment")
+        await spend(new, 100)
+        await record(new, "later")
+        await until(lambda: gateway.feed.turns)
+        ((entry, _),) = (await anext(followed))[:1]
+        assert entry is not None
+        assert entry.facts["type"] == "Deployment"
+        await new.close()
 
 
 async def test_what_was_told_out_of_the_log_may_be_lost(pair: Pair) -> None:
