@@ -60,7 +60,7 @@ def _is_empty(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return False
     told = [value[name] for name in ("nodes", "edges") if name in value]
-    return not any(told) and (bool(told) or value.get("totalCount") == 0)
+    return not any(told) and (bool(told) or (value.get("totalCount") == 0 and value.get("totalCountIsExact", True)))
 
 
 def _plain(where: ValueNode, variables: Mapping[str, Any]) -> Any:

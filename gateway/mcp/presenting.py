@@ -148,7 +148,10 @@ def _stopped_counts(answer: Mapping[str, Any], root: Place) -> Iterator[str]:
             places = [found for place in places for found in place.below.get(key, ())]
         if any(place.name == "totalCount" for place in places):
             path = ".".join(cut["path"])
-            yield f"{path}: there are more; the count stopped. totalCount(exact: true) or aggregate counts all."
+            yield (
+                f"{path}: there are at least so many, maybe more; the count stopped. totalCount(exact: true) or "
+                "aggregate counts all."
+            )
 
 
 def _shrink(envelope: Envelope, pages: list[ShownPage], page: ShownPage, size: int, budget: int, told: Told) -> int:

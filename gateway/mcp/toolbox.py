@@ -80,7 +80,9 @@ class Toolbox:
         reading = self._reading(call, document)
         answer = await self.operations.run(call, reading.text, variables, own=trusted)
         if not own:
-            hints = case_hints(document, variables, answer["data"], self.schema.graphql, self.columns)
+            stopped = {cut["path"][0] for cut in answer.get("extensions", {}).get("more", ())}
+            whole = {key: value for key, value in (answer["data"] or {}).items() if key not in stopped}
+            hints = case_hints(document, variables, whole, self.schema.graphql, self.columns)
             before = [*before, *hints, *self._out_of_use.hints(document, reading.root)]
         return self._presenter.envelope(answer, reading.root, variables or {}, budget, before, single, told)
 

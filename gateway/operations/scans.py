@@ -19,7 +19,7 @@ from gateway.operations.row_estimates import LISTS, NARROWED, RowEstimates
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
-from schema.sql.builder import NEARBY
+from schema.sql.builder import NEARBY, looked_at
 from schema.sql.conditions import compared_with_usual, few, joins, named, only_rare
 from schema.sql.filters import MAX_JOINED
 from schema.sql.indexes import Served
@@ -27,6 +27,7 @@ from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, TOTALS, page_size
 from schema.sql.operators import DOCUMENTS, TEXT
 from schema.sql.orders import LEAF, of_field
 from schema.sql.rollups import RollupReading, groups_reading, reading
+from schema.sql.served import divided
 
 COUNTED = 20
 """Rows counted per point: 100 ns each."""
@@ -135,17 +136,20 @@ class Scans:
         rare = _is_rare(type_, where)
         sums = self._rolled_up(type_, selection, relation, lists)
         copies_of_rows = copies - len(sums)
+        looks = self._looked_at(type_, where, relation)
         if where:
             path = f"{selection.key}.where"
             self._keeps = joins(self._catalogue, type_, where) <= MAX_JOINED
-            found = list(self._patterns(type_, where, path, rows, copies, rows))
+            only_counts = bool(looks) and self._only_counts(type_, selection)
+            tested = min(rows, lists * looks) if only_counts else rows
+            found = list(self._patterns(type_, where, path, tested, copies, tested))
             yield from found
             if relation is None and self._reads_whole(type_, selection, where, left, sums):
                 yield Scan(WHOLE, path, rows, rows // FILTERED)
             elif copies_of_rows and self.estimates.is_found(type_, where, relation, LISTS):
                 wanted = lists * page_size(selection, NESTED_PAGE if relation else ROOT_PAGE) if pages else 0
                 yield from self._of_values(where, path, left, rows, lists, wanted)
-            elif copies_of_rows and all(one.kind is not PATTERN for one in found):
+            elif copies_of_rows and not only_counts and all(one.kind is not PATTERN for one in found):
                 points = left // NARROWED // FILTERED if rare else self._read_points(type_, left, FILTERED)
                 yield Scan(FILTER, path, left, points)
         if relation and relation.join.elements:
@@ -154,8 +158,8 @@ class Scans:
             yield from self._order(type_, selection, relation, left, branches)
         for child in selection.fields.values():
             if child.name in TOTALS:
-                counted = self._counted(type_, child, left, lists)
-                points = self._read_points(type_, counted, COUNTED)
+                counted = self._counted(type_, child, left, lists, looks)
+                points = self._read_points(type_, counted, FILTERED if looks else COUNTED)
                 yield Scan(SUM, f"{selection.key}.{child.name}", counted, points)
             elif child.name == "aggregate":
                 read = min(left, sums.get(child.key, left))
@@ -261,11 +265,28 @@ class Scans:
         behind = max((self.estimates.of_table(name) for name in type_.behind), default=0)
         return rows * (ASKED + behind // max(self.estimates.rows(type_), 1) // SELECTED)
 
-    def _counted(self, type_: Type, total: Selection, rows: int, lists: int) -> int:
+    def _counted(self, type_: Type, total: Selection, rows: int, lists: int, looks: int) -> int:
         """The number of rows that are read to count ``rows``; views and SELECTs are read in full."""
-        if not self._count_up_to or total.arguments.get("exact") or type_.is_view:
+        if not self._is_limited(type_, total):
             return rows
-        return min(rows, lists * (self._count_up_to + 1))
+        return min(rows, lists * (looks or self._count_up_to + 1))
+
+    def _looked_at(self, type_: Type, where: Mapping[str, Any], relation: RelationField | None) -> int:
+        """The rows that a limited count looks at for conditions that no index serves; 0 without such conditions."""
+        served, unserved = divided(self.estimates.indexes, type_, where, relation.join.equal if relation else ())
+        return looked_at(self._count_up_to, found=bool(served or relation)) if unserved else 0
+
+    def _only_counts(self, type_: Type, selection: Selection) -> bool:
+        """Whether nothing of a list is read but counts that end at a limit, of which none goes through relations."""
+        where = selection.arguments.get("where") or {}
+        return not any(name in type_.relations for name in named(where)) and all(
+            child.name == "__typename" or (child.name in TOTALS and self._is_limited(type_, child))
+            for child in selection.fields.values()
+        )
+
+    def _is_limited(self, type_: Type, total: Selection) -> bool:
+        """Whether a count ends at a limit."""
+        return bool(self._count_up_to and not total.arguments.get("exact") and not type_.is_view)
 
     # -- filters ---------------------------------------------------------------------------------------------------
 

@@ -148,7 +148,7 @@ class ConnectionLoaders(BatchReader):
         cut = Counter([connection.path] if more and is_unsized(connection) else [])
         for total in self.lists.unsaid_totals(connection):
             up_to = self.lists.count_up_to(total)
-            if up_to is not None and totals[up_to] > up_to:
+            if totals[up_to] < 0:
                 cut[total.path] += 1
         return cut
 
@@ -160,12 +160,16 @@ class ConnectionLoaders(BatchReader):
         keys: Sequence[Key],
         counted: Sequence[int | None],
     ) -> list[dict[int | None, int]]:
-        """For every parent the number of rows in its list, by limit of counting."""
+        """For every parent the number of rows in its list, by limit of counting, as `sql.count` tells it."""
+        join = below[1].join if below else None
 
         async def count(up_to: int | None) -> list[Any]:
             bind = sql.Binds()
             rows = self.lists.rows(type_, slice_, bind)
-            statement = sql.count(rows, where=self.conditions(type_, below, slice_.where, bind), up_to=up_to)
+            on, equal = ([join.on("k", "t")], join.equal) if join else ([], ())
+            some = self.lists.counted(type_, slice_.where, bind, equal, of_all=not on)
+            where = [*on, *some.where]
+            statement = sql.count(rows, where=where, up_to=up_to, unserved=some.unserved, found=some.found)
             return await self._facts(below, keys, statement, bind, slice_)
 
         counts = await asyncio.gather(*(count(up_to) for up_to in counted))

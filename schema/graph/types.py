@@ -311,8 +311,9 @@ def totals(costs: str) -> dict[str, Any]:
     return {
         "total_count": strawberry.field(
             resolver=taking({"exact": exact}, int, _total),
-            description="Number of rows of the whole list; 10,001 stands for more than 10,000 "
-            f"(`GATEWAY_COUNT_UP_TO`) unless `exact` is true. {costs}",
+            description="Number of rows of the whole list; the least number if `totalCountIsExact` is false: 10,001 of "
+            "more than 10,000 (`GATEWAY_COUNT_UP_TO`), or fewer where a filter without an index was looked at for some "
+            f"of the rows only. `exact` counts all. {costs}",
         ),
         "total_count_is_exact": strawberry.field(
             resolver=taking({}, bool, _total_is_exact),
@@ -323,12 +324,12 @@ def totals(costs: str) -> dict[str, Any]:
 
 def _total(root: Any, info: Info) -> int:
     found: int = root[TOTALS_OF][info.context.loaders.lists.count_up_to(selection_of(info))]
-    return found
+    return max(found, ~found)
 
 
 def _total_is_exact(root: Any, info: Info) -> bool:
-    up_to = info.context.loaders.lists.count_up_to(selection_of(info))
-    return up_to is None or root[TOTALS_OF][up_to] <= up_to
+    found: int = root[TOTALS_OF][info.context.loaders.lists.count_up_to(selection_of(info))]
+    return found >= 0
 
 
 async def _node(

@@ -208,11 +208,15 @@ class Similarity:
 
     def conditions(self, search: Search, lists: Lists, bind: sql.Binds) -> list[str]:
         """The conditions of rows to be in the list, apart from their similarity."""
+        return [*self._given(search, bind), *lists.filters(self.type, search.where, bind)]
+
+    def _given(self, search: Search, bind: sql.Binds) -> list[str]:
+        """Those of the search itself."""
         where = [f"t.{self.nearest.vector} IS NOT NULL", self._points("t")]
         where += [self.nearest.filters[flag][0].replace("{row}", "t") for flag in search.flags]
         if search.like is not None:
             where.append(f"t.{self.type.key[0]}::uuid <> {bind(search.like, 'text::uuid')}")
-        return [*where, *lists.filters(self.type, search.where, bind)]
+        return where
 
     def page(self, search: Search, select: Sequence[str], lists: Lists, bind: sql.Binds) -> str:
         """One row more than the page, before the least similarity is applied: items named ``f0`` and so on, the score
@@ -251,12 +255,13 @@ class Similarity:
         return sql.count(self.type.sql_name, where=where)
 
     def total(self, search: Search, lists: Lists, bind: sql.Binds, up_to: int | None = None) -> str:
-        """Counts the rows of the whole list, by comparing every vector, up to one more than ``up_to``."""
-        where = self.conditions(search, lists, bind)
+        """Counts the rows of the whole list, by comparing vectors, as `sql.count` does."""
+        some = lists.counted(self.type, search.where, bind)
+        where, unserved = [*self._given(search, bind), *some.where], some.unserved
         if search.least is not None:
             score = f"1 - {self.distance(search, self.target(search, bind))}"
-            where.append(f"{score} >= {self.least(search, bind)}")
-        return sql.count(self.type.sql_name, where=where, up_to=up_to)
+            unserved.append(f"{score} >= {self.least(search, bind)}")
+        return sql.count(self.type.sql_name, where=where, up_to=up_to, unserved=unserved, found=some.found)
 
     def least(self, search: Search, bind: sql.Binds) -> str:
         """The least requested similarity."""

@@ -254,11 +254,45 @@ def per_parent(statement: str, parents_: str) -> str:
     return f"SELECT k.ord, r.* FROM {parents_} CROSS JOIN LATERAL ({statement}) r"
 
 
-def count(rows: str, *, where: Sequence[str] = (), up_to: int | None = None) -> str:
-    """The number of rows; one more than ``up_to`` if there are more."""
+IN_SEQUENCE, APART = 3, 2
+"""Rows, for each that may be counted, that a count looks at where they lie side by side (30,000 take 6 ms of
+processor time); and, where an index finds them in a page each, one for so many that may be counted (5,000: 14 ms)."""
+
+
+def looked_at(up_to: int, *, found: bool) -> int:
+    """The rows that a count up to a number looks at; ``found``: an index finds them, else all are read in sequence."""
+    return max(up_to // APART, 1) if found else IN_SEQUENCE * up_to
+
+
+def count(
+    rows: str,
+    *,
+    where: Sequence[str] = (),
+    up_to: int | None = None,
+    unserved: Sequence[str] = (),
+    found: bool = True,
+) -> str:
+    """The number of rows; the complement ``~n`` of a number if there are at least ``n``, and it is not known how many.
+
+    ``up_to`` limits the number, and the rows, of those that fulfil the other conditions, for which ``unserved`` ones
+    are looked at, to `looked_at`. All rows are counted by default.
+    """
     if up_to is None:
-        return f"SELECT count(*) AS count FROM {rows} t{conditions(where)}"
-    return f"SELECT count(*) AS count FROM (SELECT FROM {rows} t{conditions(where)} LIMIT {up_to + 1}) c"
+        return f"SELECT count(*) AS count FROM {rows} t{conditions([*where, *unserved])}"
+    if not unserved:
+        counted = f"(SELECT FROM {rows} t{conditions(where)} LIMIT {up_to + 1}) c"
+        return f"SELECT CASE WHEN count(*) > {up_to} THEN ~count(*) ELSE count(*) END AS count FROM {counted}"
+    most = looked_at(up_to, found=found)
+    fulfilled = " AND ".join(f"({condition})" for condition in unserved)
+    looked = f"SELECT {fulfilled} AS is_one FROM {rows} t{conditions(where)} LIMIT {most + 1}"
+    both = f"SELECT count(*) AS looked_at, count(*) FILTER (WHERE c.is_one) AS found FROM ({looked}) c"
+    more = f"c.looked_at > {most} OR c.found > {up_to}"
+    return f"SELECT CASE WHEN {more} THEN ~least(c.found, {up_to + 1}) ELSE c.found END AS count FROM ({both}) c"
+
+
+def counted(number: str) -> str:
+    """SQL of the least number that a count stands for."""
+    return f"greatest({number}, ~{number})"
 
 
 def exists_up_to(

@@ -98,6 +98,15 @@ class Indexes:
         )
         return [tuple(takewhile(bool, (column.name for column in index.columns))) for index in full]
 
+    def of_other_kinds(self, type_: Type) -> set[str]:
+        """The columns of indexes of other kinds, such as GIN, and of those of a part of the rows."""
+        found: set[str] = set()
+        for index in () if type_.is_view else self._indexes.get(type_.sql_name, ()):
+            if index.method != "btree" or index.predicate is not None:
+                found.update(column.name for column in index.columns if column.name)
+                found.update(re.findall(r"\w+", index.predicate or ""))
+        return found
+
     def finds_elements(self, type_: Type, column: str) -> bool:
         """Whether an index finds rows by elements of a column."""
         return any(

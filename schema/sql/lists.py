@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from db.base import current_state
 from schema.catalogue.catalogue import Catalogue, Join, OrderTerm, RelationField, Root, Type
@@ -19,6 +19,7 @@ from schema.sql.conditions import compared, compared_with_usual, equal_columns, 
 from schema.sql.filters import Where, known_word
 from schema.sql.indexes import Indexes
 from schema.sql.parameters import applied
+from schema.sql.served import divided
 
 MAX_PAGE = 1000
 ROOT_PAGE = 50
@@ -116,6 +117,17 @@ def few_ids(values: Sequence[str]) -> Sequence[str]:
     if len(values) > MAX_IDS:
         raise bad_argument("ids", f"{len(values)} ids are too many; pass at most {MAX_IDS} at once")
     return values
+
+
+class RowsToCount(NamedTuple):
+    """The conditions on rows that are counted: those that an index may serve, and the ``unserved`` others.
+
+    ``found``: an index finds the rows.
+    """
+
+    where: list[str]
+    unserved: list[str]
+    found: bool
 
 
 class Lists:
@@ -243,6 +255,21 @@ class Lists:
         if of_all and filters.compared is not None and self.indexes.is_large(type_):
             conditions.append(sql.planned_by_value(filters.compared, bind))
         return conditions
+
+    def counted(
+        self,
+        type_: Type,
+        where: Mapping[str, Any] | None,
+        bind: sql.Binds,
+        equal: Collection[str] = (),
+        *,
+        of_all: bool = True,
+    ) -> RowsToCount:
+        """The rows that are counted: of all of the type, or of a parent's, whose value they have in the columns
+        ``equal``."""
+        served, others = divided(self.indexes, type_, where, equal)
+        unserved = self.filters(type_, others, bind, of_all=False)[len(self.missing.conditions(type_, "t")) :]
+        return RowsToCount(self.filters(type_, served, bind, of_all=of_all), unserved, bool(served) or not of_all)
 
     def count_up_to(self, total: Selection) -> int | None:
         """The limit up to which a ``totalCount`` or ``totalCountIsExact`` counts; None for all rows."""

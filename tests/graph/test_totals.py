@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.agents import Agent
 from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database, connect
+from tests.support.databases import Clone, Database, connect, connected
 from tests.support.executors import EXECUTORS
+from tests.support.plans import explained, recording
 
 UP_TO = 3
 BOTH = "totalCount totalCountIsExact all: totalCount(exact: true)"
@@ -122,3 +123,92 @@ async def test_agents_are_told_of_a_count_that_stopped(client: Client) -> None:
     (warning,) = [one for one in values["warnings"] if "the count stopped" in one]
     assert warning.startswith("experiments.number: ")
     assert "totalCount(exact: true)" in warning
+
+
+ALGORITHM = 'algorithm: {ne: "b"}'
+"""A filter that no index serves, and all models fulfil."""
+
+
+async def test_a_filter_without_an_index_is_looked_at_for_some_rows(client: Client) -> None:
+    """Of 15 models nine are looked at, and one of those that an index finds."""
+    for served in ("", 'modelName: {gte: "e"},'):
+        none = f'where: {{{served} algorithm: {{eq: "b"}}}}'
+        data = await client.data(f"{{ models({none}) {{ {BOTH} nodes {{ id }} }} }}")
+        assert data["models"] == {"totalCount": 0, "totalCountIsExact": False, "all": 0, "nodes": []}
+    found = 'where: {modelName: {gte: "e"}, modelVersion: {eq: "1"}, algorithm: {ne: "b"}}'
+    data = await client.data(f"{{ models({found}) {{ {BOTH} }} }}")
+    assert not data["models"]["totalCountIsExact"]
+    assert data["models"]["totalCount"] <= data["models"]["all"] == 5
+
+
+async def test_what_an_index_finds_is_counted_exactly(client: Client) -> None:
+    """One model at most, whatever else it has to fulfil."""
+    query = f"""{{
+        one: models(where: {{modelName: {{eq: "e1"}}, {ALGORITHM}}}) {{ {BOTH} }}
+        again: models(where: {{and: [{{{ALGORITHM}}}, {{modelName: {{in: ["e1"]}}}}]}}) {{ {BOTH} }}
+        none: models(where: {{or: [{{modelName: {{eq: "e1"}}}}, {{modelName: {{eq: "e0"}}}}], not: {{{ALGORITHM}}}}})
+            {{ {BOTH} }}
+        five: models(where: {{modelName: {{eq: "e5"}}, {ALGORITHM}}}) {{ {BOTH} }} }}"""
+    data = await client.data(query)
+    assert data["one"] == data["again"] == {"totalCount": 1, "totalCountIsExact": True, "all": 1}
+    assert data["none"] == {"totalCount": 0, "totalCountIsExact": True, "all": 0}
+    assert data["five"] == {"totalCount": 2, "totalCountIsExact": False, "all": 5}, "of the two rows that were read"
+
+
+async def test_each_parent_has_rows_of_its_own_looked_at(client: Client) -> None:
+    query = f"""{{ experiments {{ nodes {{ experimentName
+        some: models(first: 1, where: {{{ALGORITHM}}}) {{ {BOTH} }}
+        none: models(where: {{algorithm: {{eq: "b"}}}}) {{ {BOTH} }} }} }} }}"""
+    data = await client.data(query)
+    for one in data["experiments"]["nodes"]:
+        rows = int(one["experimentName"][1:])
+        exact = rows <= 1
+        assert one["some"] == {"totalCount": min(rows, 2), "totalCountIsExact": exact, "all": rows}
+        assert one["none"] == {"totalCount": 0, "totalCountIsExact": exact, "all": 0}
+
+
+async def test_a_least_number_is_named_where_the_answer_does_not_say_so(client: Client) -> None:
+    query = """{ models(where: {algorithm: {eq: "b"}}, first: 1) { totalCount nodes { id } }
+        few: models(where: {modelName: {eq: "e1"}, algorithm: {eq: "b"}}, first: 1) { totalCount } }"""
+    answer = await client.ask(query)
+    assert answer["data"]["models"] == {"totalCount": 0, "nodes": []}
+    assert answer["extensions"]["more"] == [{"path": ["models", "totalCount"], "lists": 1}]
+    found = await Agent(client).result("tools/call", {"name": "query", "arguments": {"query": query}})
+    (warning,) = [one for one in found["structuredContent"]["warnings"] if "totalCount" in one]
+    assert warning.startswith("models.totalCount: there are at least so many")
+
+
+async def test_a_wrong_value_is_told_by_its_place_in_the_filter(client: Client) -> None:
+    where = 'where: {modelName: {eq: "e1"}, and: [{algorithm: {eq: "a"}}, {modelName: null}]}'
+    error = await client.error(f"{{ models({where}) {{ totalCount }} }}")
+    assert error["extensions"]["argument"].startswith("where.and[1].modelName")
+
+
+@pytest.mark.parametrize("compiler", [True, False])
+async def test_a_count_reads_the_rows_that_it_looks_at(own: Database, *, compiler: bool) -> None:
+    """Of 20,000 metrics 300 in sequence, 50 of a model; none of them matches."""
+    nothing = "metricValue: { gt: 2 }"
+    async with connected(own.admin_url) as sql, serving(own.gateway_url, compiler=compiler, count_up_to=100) as client:
+        await sql.execute("""
+            INSERT INTO ml_performance_metrics (model_id, metric_name, metric_value)
+                SELECT id, 'auc', 0.5 FROM (SELECT id FROM ml_model_registry LIMIT 1) AS m, generate_series(1, 20000);
+            ANALYZE ml_performance_metrics
+        """)
+        model = await sql.fetchval("SELECT model_id FROM ml_performance_metrics LIMIT 1")
+        for where in (nothing, f'modelId: {{ eq: "{model}" }}, {nothing}'):
+            with recording(snapshots=True) as sent:
+                data = await client.data(
+                    f"{{ performanceMetrics(where: {{ {where} }}) {{ totalCount totalCountIsExact }} }}"
+                )
+            assert data["performanceMetrics"] == {"totalCount": 0, "totalCountIsExact": False}
+            (statement,) = sent
+            plan = (await explained(sql, statement, options="ANALYZE, BUFFERS, "))["Plan"]
+            assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= 100
+        await sql.execute("TRUNCATE ml_performance_metrics")
+
+
+async def test_the_price_of_a_number_is_that_of_the_rows_looked_at(own: Database) -> None:
+    async with serving(own.gateway_url) as client:
+        asked = "servingMetrics(where: { p99LatencyMs: { gt: 1e9 } })"
+        assert (await client.cost(f"{{ {asked} {{ totalCount }} }}"))["requested"] < 15_000
+        assert (await client.error(f"{{ {asked} {{ totalCount(exact: true) }} }}"))["code"] == "COST_LIMIT"

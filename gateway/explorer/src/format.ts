@@ -42,15 +42,16 @@ export function count(of: number | bigint, noun: string, plural = `${noun}s`): s
   return `${EVEN.format(of)} ${of == 1 ? noun : plural}`;
 }
 
-/** How many rows a list has. The API counts up to a limit; the number is one above it then, and not exact. */
+/** How many rows a list has; the least number that it has where this is not exact. */
 export interface Counted {
   totalCount: number;
   totalCountIsExact: boolean;
 }
 
-/** How many rows a list has, with their noun: 1 alert, more than 10,000 alerts. */
+/** How many rows a list has, with their noun: 1 alert, more than 10,000 alerts, an unknown number of alerts. */
 export function counted({ totalCount, totalCountIsExact }: Counted, noun: string): string {
-  return totalCountIsExact ? count(totalCount, noun) : `more than ${count(totalCount - 1, noun)}`;
+  if (totalCountIsExact) return count(totalCount, noun);
+  return totalCount > 0 ? `more than ${count(totalCount - 1, noun)}` : `an unknown number of ${noun}s`;
 }
 
 /** A figure between 0 and 1 or thereabouts, told so that two of them can be compared. */

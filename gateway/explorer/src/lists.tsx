@@ -379,7 +379,7 @@ export function Lists({ name }: { name: ListName }) {
             </table>
           </div>
         )}
-        {told?.more && <p class="on"><button disabled={busy} onClick={() => void readOn()}>Show {Math.min(PAGE, told.total.totalCount - told.rows.length) || PAGE} more</button></p>}
+        {told?.more && <p class="on"><button disabled={busy} onClick={() => void readOn()}>Show {(told.total.totalCountIsExact && Math.min(PAGE, told.total.totalCount - told.rows.length)) || PAGE} more</button></p>}
         <p class="spoken" role="status" aria-live="polite">{said}</p>
       </main>
       {acting && <Sheet {...acting} onClose={() => setActing(null)} onDone={() => void read(told?.rows.length)} />}

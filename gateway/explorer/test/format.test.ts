@@ -21,6 +21,8 @@ test("numbers", () => {
 test("a count that stopped says so", () => {
   expect(counted({ totalCount: 10_000, totalCountIsExact: true }, "alert")).toBe("10,000 alerts");
   expect(counted({ totalCount: 10_001, totalCountIsExact: false }, "alert")).toBe("more than 10,000 alerts");
+  expect(counted({ totalCount: 37, totalCountIsExact: false }, "alert")).toBe("more than 36 alerts");
+  expect(counted({ totalCount: 0, totalCountIsExact: false }, "alert")).toBe("an unknown number of alerts");
 });
 
 test("times are local, and in UTC", () => {

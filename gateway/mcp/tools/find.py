@@ -179,8 +179,8 @@ async def _warn_of_missing_vectors(box: Toolbox, call: ToolCall, given: dict[str
     answer = await box.operations.run(call, _WITHOUT[given["kind"]], {"where": where})
     number = answer["data"]["rows"]["totalCount"]
     envelope.data["withoutVector"] = number
-    if number:
-        stopped = " or more" if answer.get("extensions", {}).get("more") else ""
+    stopped = " or more" if answer.get("extensions", {}).get("more") else ""
+    if number or stopped:
         envelope.warnings.append(
             f"{number:,}{stopped} {given['kind']} have no vector: they were compared with nothing."
         )

@@ -51,7 +51,7 @@ from schema.sql.arguments import bound, given
 from schema.sql.conditions import few
 from schema.sql.entities import ENTITIES, REPRESENTATIONS, entity_keys
 from schema.sql.indexes import Indexes
-from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, Lists
+from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, Lists, RowsToCount
 from schema.sql.operators import RANGES
 from schema.sql.parameters import Parameter, Variables, applied, filled
 from schema.sql.rollups import RollupReading
@@ -327,6 +327,10 @@ class Compiler:
     def filters(self, type_: Type, where: Any, *, of_all: bool) -> list[str]:
         """The conditions on the rows of a list."""
         return self.lists.filters(type_, where, self.bind, of_all=of_all)
+
+    def counted(self, type_: Type, where: Any, equal: Collection[str], *, of_all: bool) -> RowsToCount:
+        """The rows of a list that are counted."""
+        return self.lists.counted(type_, where, self.bind, equal, of_all=of_all)
 
     def _pin_priced(self, where: Any) -> None:
         """Pins what the cost depends on: whether a pattern begins with literal text, and the approximate length of

@@ -27,7 +27,7 @@ from schema.sql import aggregates, cursors, rollups
 from schema.sql import builder as sql
 from schema.sql.arguments import bound
 from schema.sql.indexes import Indexes
-from schema.sql.lists import TOTALS, Lists, Slice
+from schema.sql.lists import TOTALS, Lists, RowsToCount, Slice
 from schema.sql.parameters import Parameter
 
 CURSOR = 120
@@ -51,6 +51,7 @@ class RowCompiler(Protocol):
     def object(self, type_: Type, selection: Selection, row: str) -> Object: ...
     def need(self, type_: Type, columns: Iterable[str]) -> None: ...
     def filters(self, type_: Type, where: Any, *, of_all: bool) -> list[str]: ...
+    def counted(self, type_: Type, where: Any, equal: Collection[str], *, of_all: bool) -> RowsToCount: ...
     def pinned(self, value: Any, function: Callable[[Any], Any], what: str) -> Any: ...
     def alias(self, letter: str) -> str: ...
     def tell_rollup(self, found: rollups.RollupReading) -> None: ...
@@ -79,6 +80,8 @@ class ConnectionPage:
         self._p, self._q = compiler.alias("p"), compiler.alias("q")
         self._asked = [child.name for child in selection.fields.values()]
         self._unsaid = compiler.lists.unsaid_totals(selection)
+        self._totals: dict[int | None, str] = {}
+        """The aliases of its counts, by their limit."""
 
     def query(self) -> Query:
         """The connection as JSON, and the number of its rows."""
@@ -122,15 +125,19 @@ class ConnectionPage:
                 return self._own_field(child, made)
 
     def _counted(self, child: Selection, made: Object) -> str:
+        """The field of a count; all that count as far read it once."""
         up_to = self._compiler.lists.count_up_to(child)
-        if child in self._unsaid:
-            told = self._compiler.cut(child, f"t$.count > {up_to}")
-            counted = f"SELECT t$.count AS j, 0 AS n, {told} AS m FROM ({self._total(up_to)}) t$"
-            return made.query(Query.of(counted, 0), self._compiler.alias("l"))
-        total = f"({self._total(up_to)})"
-        if child.name == "totalCount":
-            return total
-        return "true" if up_to is None else f"({total} <= {up_to})"
+        if up_to not in self._totals:
+            self._totals[up_to] = self._compiler.alias("t")
+            made.beside.append(f" CROSS JOIN LATERAL ({self._total(up_to)}) {self._totals[up_to]}")
+        number = f"{self._totals[up_to]}.count"
+        if child.name == "totalCountIsExact":
+            return f"({number} >= 0)"
+        if child not in self._unsaid:
+            return sql.counted(number)
+        told = self._compiler.cut(child, f"{number} < 0")
+        counted = f"SELECT {sql.counted(number)} AS j, 0 AS n, {told} AS m"
+        return made.query(Query.of(counted, 0), self._compiler.alias("l"))
 
     # -- what each kind of list defines
     # ------------------------------------------------------------------------------------
@@ -140,7 +147,7 @@ class ConnectionPage:
         raise NotImplementedError
 
     def _total(self, up_to: int | None) -> str:
-        """Counts the rows of the whole list, up to one more than ``up_to``."""
+        """Counts the rows of the whole list, as `sql.count` does."""
         raise NotImplementedError
 
     def _other_side(self) -> str:
@@ -282,7 +289,9 @@ class ListPage(ConnectionPage):
         return bool(below & {"cursor", "startCursor", "endCursor"})
 
     def _total(self, up_to: int | None) -> str:
-        return sql.count(self._rows, where=self._where, up_to=up_to)
+        some = self._compiler.counted(self._type, self._slice.where, self._equal or (), of_all=not self._on)
+        where = [*self._on, *some.where]
+        return sql.count(self._rows, where=where, up_to=up_to, unserved=some.unserved, found=some.found)
 
     def _other_side(self) -> str:
         found = self._slice.before_start(self._paged, self._bind, self._where)
