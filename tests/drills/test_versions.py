@@ -48,7 +48,7 @@ def git(*arguments: str) -> bytes | None:
 
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The last state of the repository with one migration less."""
+    """The last state of the repository without the newest migration."""
     latest = git("log", "-1", "--diff-filter=A", "--format=%H", "--", MIGRATIONS)
     packed = git("archive", f"{latest.decode().strip()}^", *PACKAGES) if latest else None
     if packed is None:
@@ -57,7 +57,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(fileobj=io.BytesIO(packed)) as tree:
         tree.extractall(folder, filter="data")
     there, here = ({one.name for one in root.glob(MIGRATIONS)} for root in (folder, ROOT))
-    assert len(here - there) == 1, "the database has a migration that this version does not know"
+    assert here > there, "the database has a migration that this version does not know"
     return folder
 
 
