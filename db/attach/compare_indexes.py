@@ -11,6 +11,7 @@ from sqlalchemy.schema import CreateIndex
 
 from db.attach.catalog import DatabaseCatalog, FoundTable
 from db.attach.differences import Difference, Severity, joined
+from db.base.trigrams import create_index as create_trigrams
 from db.base.vocabulary import SERVES, Entity, key_columns, table_of
 
 _DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves its constructor untyped
@@ -40,6 +41,17 @@ def unserved_order(entity: type[Entity], columns: Sequence[str], fields: Sequenc
         Severity.COSTS if costs else Severity.INFORMS, "missing index", f"{name} ({by})",
         f"no index of {name} has rows in the order of {by}: {all_rows} sorted for a page of {joined(fields)}",
         _create_index(entity, columns) if costs else "",
+    )  # fmt: skip
+
+
+def unserved_search(entity: type[Entity], columns: Sequence[str], compared: int) -> Difference:
+    """The difference for a searched type with more rows than are compared, without an index of their trigrams."""
+    table = table_of(entity)
+    what = f"{table.fullname} ({', '.join(columns)})"
+    return Difference(
+        Severity.COSTS, "missing index", f"trigrams of {what}",
+        f"no index has the trigrams of {what}: search compares the newest {compared:,} rows alone",
+        create_trigrams(index_name(table, ["trigrams"]), table.fullname, columns),
     )  # fmt: skip
 
 

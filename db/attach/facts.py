@@ -17,6 +17,7 @@ from db.attach.vector_indexes import VectorIndex
 from db.attach.vector_indexes import indexes as indexes_of_vectors
 from db.base.current_state import current_states, stored_views
 from db.base.system_catalog import ANALYZED, DOMAINS, IN_SCHEMAS, STORED, named_in_models, relation_name
+from db.base.trigrams import columns_of
 from db.base.vocabulary import OWN_SCHEMA, Entity
 
 BYTES_PER_ROW = 200
@@ -105,6 +106,8 @@ class Facts:
     """How the order of a column follows that of the rows, -1 to 1; for analyzed columns in indexes."""
     nulls: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """The share of a table's rows, 0 to 1, that have no value in a column; for analyzed columns."""
+    trigrams: Mapping[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
+    """The indexes of the trigrams of columns of a table, as SQL names them."""
 
     @cached_property
     def searched(self) -> Mapping[tuple[str, str], VectorIndex]:
@@ -169,6 +172,19 @@ _INDEXES = text(f"""
     JOIN pg_am AS m ON m.oid = x.relam
     WHERE {_OURS} AND i.indisvalid
     ORDER BY 1, 2
+""")
+_TRIGRAMS = text(f"""
+    SELECT {_NAME}, format('%I.%I', m.nspname, x.relname), pg_get_expr(i.indexprs, i.indrelid)
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indrelid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_class AS x ON x.oid = i.indexrelid
+    JOIN pg_namespace AS m ON m.oid = x.relnamespace
+    JOIN pg_am AS a ON a.oid = x.relam
+    JOIN pg_opclass AS o ON o.oid = i.indclass[0]
+    WHERE {_OURS} AND i.indisvalid AND i.indpred IS NULL AND i.indnatts = 1 AND i.indkey[0] = 0
+        AND a.amname = 'gin' AND o.opcname = 'tsvector_ops'
+    ORDER BY 2
 """)
 _NOT_NULL = text(f"""
     SELECT {_NAME}, array_agg(a.attname::text)
@@ -280,6 +296,10 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
             ]
             indexes[table] = (*indexes.get(table, ()), Index(name, tuple(made), method, unique, predicate))
         vectors = await indexes_of_vectors(connection, known)
+        of_trigrams = {
+            (table, columns_of(expression)): index
+            for table, index, expression in await connection.execute(_TRIGRAMS, known)
+        }
         not_null = {table: frozenset(columns) for table, columns in await connection.execute(_NOT_NULL, known)}
         described: dict[str, dict[str, StoredColumn]] = {}
         for table, column, *told in await connection.execute(_COLUMNS, known):
@@ -323,6 +343,7 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         indexed.frequencies,
         indexed.correlations,
         shares,
+        of_trigrams,
     )
 
 

@@ -17,13 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.attach import facts
 from db.attach.attach import Difference, Differences
-from db.attach.compare_indexes import unserved_lookup, unserved_order
+from db.attach.compare_indexes import unserved_lookup, unserved_order, unserved_search
 from db.base.system_catalog import IN_SCHEMAS
 from db.base.vocabulary import entities, is_own
 from db.engine.errors import cannot_be_planned
 from db.engine.readers import set_local
 from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Missing
+from schema.search.text import MAX_COMPARED
 from schema.sql import list_statements
 from schema.sql.indexes import Indexes
 from schema.sql.list_statements import ListStatement
@@ -53,6 +54,9 @@ _PARTS = text(f"""
     LEFT JOIN pg_attribute AS a ON a.attrelid = s.oid AND a.attnum = each.first
     WHERE t.relkind = 'p' AND {IN_SCHEMAS} AND t.relname = ANY (:names)
 """)
+_ENCODING = text("SELECT current_setting('server_encoding')")
+_TEXTS = re.compile(r"(?:text|uuid|citext|character(?: varying)?)\b")
+"""Types that an index's expression can cast to text."""
 _DISCOURAGED = {"enable_seqscan": "off", "enable_sort": "off"}
 
 
@@ -63,7 +67,8 @@ async def explain(connection: AsyncConnection, found: Differences) -> list[Diffe
     The connection must be in a transaction.
     """
     missing = Missing(found.missing_tables, found.missing_columns)
-    lists = Lists(catalogue(), missing, Indexes(await facts.read(connection)))
+    there = await facts.read(connection)
+    lists = Lists(catalogue(), missing, Indexes(there))
     parts = {row[0]: tuple(row[1:]) for row in await connection.execute(_PARTS, facts.known_tables())}
     looked_up: dict[Key, list[str]] = {}
     sorted_: dict[Key, list[ListStatement]] = {}
@@ -83,7 +88,20 @@ async def explain(connection: AsyncConnection, found: Differences) -> list[Diffe
     for (name, columns), found_ in sorted_.items():
         rows = await _expected(connection, found_[0], parts)
         notes.append(unserved_order(known[name], columns, [one.field for one in found_], rows))
+    if await connection.scalar(_ENCODING) == "UTF8":
+        notes += _unserved_searches(missing, there)
     return notes
+
+
+def _unserved_searches(missing: Missing, there: facts.Facts) -> Iterator[Difference]:
+    """The searched types with more rows than are compared, without an index of trigrams."""
+    for type_ in catalogue():
+        columns = there.columns.get(type_.sql_name, {})  # foreign tables, which have no indexes, are not in it
+        names = tuple(column for column in type_.search if missing.first(type_, [column]) is None)
+        many = there.rows.get(type_.sql_name, 0) > MAX_COMPARED
+        indexable = bool(names) and all(name in columns and _TEXTS.match(columns[name].type) for name in names)
+        if many and indexable and (type_.sql_name, names) not in there.trigrams:
+            yield unserved_search(entities()[type_.name], names, MAX_COMPARED)
 
 
 def _statements(lists: Lists) -> Iterator[ListStatement]:

@@ -21,7 +21,8 @@ from schema.execution.loaders import Loaders
 from schema.graph.root_field import Arguments, Estimates, RootField
 from schema.graph.types import Info, Node, Types, selection_of, taking
 from schema.lineage.edges import NodeDisplay, face, state_name
-from schema.search.text import MAX_COMPARED, Searched, SearchStatement, Text
+from schema.search.text import MAX_COMPARED, Searched, SearchStatement
+from schema.search.words import Text
 
 TIME = sqlalchemy.DateTime(timezone=True)
 MAX_TEXT = 300
@@ -66,13 +67,17 @@ async def _search(info: Info) -> Record:
     statement = SearchStatement(text, first, any_words=bool(arguments.get("anyWords")))
     sql = statement.build(searched)
     rows = await loaders.reader.fetch(sql, statement.bind.values) if sql else []
+    many = rows[0][0] if rows else ()
+    more = f"More than {MAX_COMPARED:,} rows can match; the newest {MAX_COMPARED:,} were compared, and ids of any."
+    omissions += [{"type": name, "reason": more} for name in many]
+    rows = [row for _, *row in rows if row[1] is not None]
     hits = [
         {"type": type_, "id": id_, "field": field, "text": value, "score": score, "owner": owner}
         | {"time": _shown_time(at), "state": _state(loaders, loaders.catalogue[type_], state)}
         | {"lacks": [text.words[int(place)] for place in (lacks[0] if lacks else "").split()]}
         for type_, id_, field, value, score, at, state, owner, *lacks in rows[:first]
     ]
-    complete = len(rows) <= first and not any(one.bounded for one in searched)
+    complete = len(rows) <= first and not many and not any(one.bounded and not one.by_index for one in searched)
     return {"hits": hits, "complete": complete, "omissions": omissions}
 
 
@@ -114,13 +119,14 @@ def _searched(loaders: Loaders, type_: Type, omissions: list[Record], *, only_in
         return None
     names = there(type_.search)
     bounded = bool(names) and loaders.facts.rows.get(type_.sql_name, 0) > MAX_COMPARED
-    if bounded:
+    index = loaders.facts.trigrams.get((type_.sql_name, names), "")
+    if bounded and not index:
         omit(f"There are too many rows to compare; the newest {MAX_COMPARED:,} were, and ids of any.")
     shown = _face(loaders, type_)
     return Searched(
         type_, names, there(type_.references), loaders.lists.order(type_), _time(loaders, type_), bounded,
         shown.state.replace("{row}", "t"), shown.label.replace("{row}", "t"), _owner(loaders, type_),
-        f"NOT {shown.ended.replace('{row}', 't')}" if only_in_use and shown.ended else "", _words(type_),
+        f"NOT {shown.ended.replace('{row}', 't')}" if only_in_use and shown.ended else "", _words(type_), index,
     )  # fmt: skip
 
 
@@ -232,9 +238,9 @@ class SearchResult:
         description="The best hits, by score, then newest first, then by type and id. Each node once."
     )
     complete: bool = strawberry.field(
-        description="Whether these are all hits: false if more than `first` nodes match, or if a type has more than "
-        f"{MAX_COMPARED:,} rows and others of them may match. Hits with typos are searched only if there are too few "
-        "others."
+        description="Whether these are all hits: false if more than `first` nodes match, or if others than the newest "
+        f"{MAX_COMPARED:,} rows of a type may match. An index of trigrams finds these, unless they are as many. Hits "
+        "with typos are searched only if there are too few others."
     )
     omissions: list[SearchOmission] = strawberry.field(
         description="What was not searched: tables and columns that the connected database lacks or the caller may not "

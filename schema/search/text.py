@@ -5,38 +5,33 @@ the text must be found, in any order, in one value or in several values of the r
 words of letters may have a typo: a regular expression matches all words at that distance, so that no extension is
 needed. A text that is the name of a type finds its newest rows. If nothing is found at all, rows with some of the words
 may be requested, those with most of them first.
+
+Of a type with too many rows to compare all, the newest are compared; or, by an index of trigrams (`db.base.trigrams`),
+the rows of any age that can match, unless these are too many as well, or row level security applies, under which
+Postgres would evaluate the trigrams of all rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from string import punctuation
-from unicodedata import normalize
 
 from sqlalchemy import DateTime
 
-from db.base.quoting import literals
+from db.base.quoting import literal, literals
+from db.base.trigrams import SEPARATORS, folded, query, spaced, trigrams
 from schema.catalogue import ids
 from schema.catalogue.catalogue import OrderTerm, Type
 from schema.catalogue.column_types import kind_of
+from schema.search.words import TO_SPACES, Text
 from schema.sql.builder import Binds, order_by, same_key
 from schema.sql.builder import first as first_rows
 
 MAX_COMPARED = 20_000
-"""The largest number of rows of a type whose names are compared, newest first; for all types together below the cost
-limit."""
+"""The largest number of rows of a type whose names are compared; for all types together below the cost limit."""
 
-_SEPARATORS = "-_/:.("
-_TO_SPACES = str.maketrans(_SEPARATORS, " " * len(_SEPARATORS))
-_SPECIAL = frozenset(punctuation)
-_FUZZY_LENGTHS = range(4, 33)
-_PREFIX_FROM = 5
-_TWICE_FROM = 8
-"""Least letters of a word that may have a typo, of a word that may be a prefix of the value's, and of a word that may
-have a typo in each half."""
-
+SURE, NEAR, SOME = "sure", "near", "some"
+"""Ways to match names: with all words, with typos, without some of the words."""
 
 NAMES = 2
 """The names of a type, singular and plural."""
@@ -45,81 +40,11 @@ OTHER_WAYS = 2
 
 
 @dataclass(frozen=True)
-class Text:
-    """The text that is searched for."""
-
-    raw: str
-
-    @cached_property
-    def lower(self) -> str:
-        return self.raw.lower()
-
-    @cached_property
-    def words(self) -> tuple[str, ...]:
-        """The distinct words, folded as values are: ``disc-risk`` is ``disc risk``."""
-        words = (word.translate(_TO_SPACES).strip() for word in self.raw.split())
-        return tuple({word.lower(): word for word in words if word}.values())
-
-    @cached_property
-    def patterns(self) -> list[str]:
-        """A regular expression for each word with a typo; empty if no word can have one."""
-        words = dict.fromkeys(part for word in self.words for part in normalize("NFC", word.lower()).split())
-        if not any(_is_fuzzy(word) for word in words):
-            return []
-        patterns = (_with_typo(word) if _is_fuzzy(word) else _literal(word) for word in words)
-        return sorted(patterns, key=len)  # cheap ones first: few rows reach the others
-
-    @cached_property
-    def pieces(self) -> list[list[str]]:
-        """For each part of a word with a typo, substrings of which every matching value has at least one.
-
-        They are tested first, by ``LIKE``, which takes a fraction of a regular expression's time.
-        """
-        words = dict.fromkeys(part for word in self.words for part in normalize("NFC", word.lower()).split())
-        return [_pieces(part) for word in words if _is_fuzzy(word) for part in _parts(word)]
-
-
-def _is_fuzzy(word: str) -> bool:
-    """Only words of letters: a version or an identifier with a typo is a different one."""
-    return word.isalpha() and len(word) in _FUZZY_LENGTHS
-
-
-def _literal(word: str) -> str:
-    return "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in word)
-
-
-def _with_typo(word: str) -> str:
-    """A regular expression for words that differ by one letter (replaced, inserted, deleted, two exchanged)."""
-    found = "".join(f"(?:{_one_typo(part)})" for part in _parts(word))
-    return f" {found}" + ("" if len(word) >= _PREFIX_FROM else "(?: |$)")
-
-
-def _parts(word: str) -> tuple[str, ...]:
-    """The parts of a word that may each have a typo; an exchange across the boundary is a typo in both."""
-    half = len(word) // 2
-    return (word,) if len(word) < _TWICE_FROM else (word[:half], word[half:])
-
-
-def _pieces(part: str) -> list[str]:
-    """Substrings of which every variant of a part has one: either half, or both, with their adjacent letters
-    exchanged."""
-    half = len(part) // 2
-    return [part[:half], part[half:], part[: half - 1] + part[half] + part[half - 1] + part[half + 1 :]]
-
-
-def _one_typo(part: str) -> str:
-    places = range(len(part))
-    changed = [f"{part[:i]}[^ ]?{part[i + 1 :]}" for i in places]
-    added = [f"{part[:i]}[^ ]{part[i:]}" for i in (*places, len(part))]
-    exchanged = [part[: i - 1] + part[i] + part[i - 1] + part[i + 1 :] for i in places[1:]]
-    return "|".join(dict.fromkeys([*changed, *added, *exchanged]))
-
-
-@dataclass(frozen=True)
 class Searched:
     """A type with its searched columns: names by pattern, references by equality, the key.
 
-    ``order`` is newest first; ``bounded`` says that there are too many rows to compare all.
+    ``order`` is newest first; ``bounded`` says that there are too many rows to compare all; ``index`` is the index of
+    the names' trigrams, as SQL names it, empty without one.
     """
 
     type: Type
@@ -136,6 +61,7 @@ class Searched:
     """SQL over ``t``: which rows are searched; all by default."""
     words: tuple[str, ...] = ()
     """The names of the type, in lower case, and then their last words, as in ``monitoring alerts``."""
+    index: str = ""
 
     @property
     def head(self) -> str:
@@ -153,12 +79,41 @@ class Searched:
         return f"(SELECT t.* FROM {name} t WHERE {self.where})" if self.where else name
 
     @property
-    def rows(self) -> str:
+    def by_index(self) -> bool:
+        """Whether the rows to compare are found by an index."""
+        return self.bounded and bool(self.index)
+
+    def rows(self, way: str) -> str:
         """The rows whose names are compared."""
-        table = self.table
         if not self.bounded:
-            return table
-        return f"({first_rows(table, ['t.*'], self.order, limit=MAX_COMPARED)})"
+            return self.table
+        newest = f"({first_rows(self.table, ['t.*'], self.order, limit=MAX_COMPARED)})"
+        if not self.by_index:
+            return newest
+        found = f"SELECT t.* FROM {self.table} t WHERE {self._can_match(way)} AND NOT {self.are_many(way)}"
+        return f"({found} UNION ALL SELECT t.* FROM {newest} t WHERE {self.are_many(way)})"
+
+    def are_many(self, way: str) -> str:
+        """SQL of whether more rows than are compared can match, or none can be found by the index."""
+        return f"(SELECT n > {MAX_COMPARED} FROM {self._count(way)})"
+
+    def counted(self, way: str) -> str:
+        """The common table expression of the number of rows that can match, up to one more than are compared."""
+        some = f"SELECT FROM {self.table} t WHERE {self._can_match(way)} LIMIT {MAX_COMPARED + 1}"
+        usable = (
+            f"to_regclass({literal(self.index)}) IS NOT NULL AND NOT row_security_active({literal(self.type.sql_name)})"
+            f" AND (SELECT q FROM can_{way}) IS NOT NULL"
+        )
+        return (
+            f"{self._count(way)} AS MATERIALIZED (SELECT CASE WHEN {usable}"
+            f" THEN (SELECT count(*) FROM ({some}) c) ELSE {MAX_COMPARED + 1} END AS n)"
+        )
+
+    def _count(self, way: str) -> str:
+        return f"{way}_{self.type.name.lower()}"
+
+    def _can_match(self, way: str) -> str:
+        return f"{trigrams(self.names, 't.')} @@ (SELECT q FROM can_{way})"
 
 
 class SearchStatement:
@@ -172,8 +127,9 @@ class SearchStatement:
         self._limit = self.bind(first + 1, "bigint")
 
     def build(self, searched: Sequence[Searched]) -> str:
-        """Rows of ``(type, id, field, value, score, at, state, owner)``, best first, one more than a page, with
-        `any_words` also the indices of missing words.
+        """Rows of ``(many, type, id, field, value, score, at, state, owner)``, best first, one more than a page, with
+        `any_words` also the indices of missing words. ``many`` are the types of whose rows too many can match: only the
+        newest were compared. One row without an id, if nothing is found.
 
         Empty without types.
         """
@@ -188,22 +144,61 @@ class SearchStatement:
         copies = max(len(one.names) + len(one.references) for one in searched) + OTHER_WAYS
         best = f"SELECT * FROM ({' UNION ALL '.join(sure)}) a ORDER BY {_ORDER}, place LIMIT {self._limit} * {copies}"
         ctes = (
-            f"WITH sure AS MATERIALIZED (SELECT * FROM (SELECT DISTINCT ON (type, id) * FROM ({best}) a "
-            f"ORDER BY type, id, score DESC, place) b ORDER BY {_ORDER} LIMIT {self._limit})"
+            f"WITH {self._candidates(named)}sure AS MATERIALIZED (SELECT * FROM (SELECT DISTINCT ON (type, id) * FROM "
+            f"({best}) a ORDER BY type, id, score DESC, place) b ORDER BY {_ORDER} LIMIT {self._limit})"
         )
         hit = f"type, id, field, value, score, {_TIME.sql('h.at')}, state, owner"
         if self.any_words:
-            return (
-                f"{ctes}{self._with_some(named)} SELECT {hit}, lacks FROM found h ORDER BY {_ORDER} LIMIT {self._limit}"
-            )
-        found = "SELECT * FROM sure"
-        if named and self._typos:
-            found += f" UNION ALL {self._all_near(named)}"
-        return f"{ctes} SELECT {hit} FROM ({found}) h ORDER BY {_ORDER} LIMIT {self._limit}"
+            ctes, hit, found = f"{ctes}{self._with_some(named)}", f"{hit}, lacks", "SELECT * FROM found"
+        else:
+            found = "SELECT * FROM sure"
+            if named and self._typos:
+                found += f" UNION ALL {self._all_near(named)}"
+        many = f"(SELECT {self._many(named)} AS many) m LEFT JOIN"
+        return f"{ctes} SELECT many, {hit} FROM {many} ({found}) h ON true ORDER BY {_ORDER} LIMIT {self._limit}"
+
+    # -- by the index ----------------------------------------------------------------------------------------------
+
+    def _ways(self, named: Sequence[Searched]) -> dict[str, str]:
+        """The ways to match names of which an index finds the rows, each with the substrings that rows have."""
+        if not any(one.by_index for one in named):
+            return {}
+        words = [f"(SELECT {folded(self.bind(word, 'text'))})" for word in self._text.words]
+        ways = {SURE: f"ARRAY[{', '.join(words)}]"}
+        if self._typos:
+            ways[NEAR] = self.bind(self._text.substrings, "text[]")
+        if self.any_words:
+            ways[SOME] = f"ARRAY[concat_ws('{SEPARATORS[0]}', {', '.join(words)})]"
+        return ways
+
+    def _candidates(self, named: Sequence[Searched]) -> str:
+        """The common table expressions that count the rows that an index finds; each is evaluated where it is used."""
+        made = []
+        for way, substrings in self._ways(named).items():
+            made.append(f"can_{way} AS MATERIALIZED (SELECT {query(substrings)} AS q)")
+            made += [one.counted(way) for one in named if one.by_index]
+        return "".join(f"{one}, " for one in made)
+
+    def _many(self, named: Sequence[Searched]) -> str:
+        """SQL of the names of the types of whose rows only the newest were compared, in a way that was used."""
+        parts = []
+        for one in named:
+            if one.by_index:
+                used = [one.are_many(SURE)]
+                if self._typos:
+                    used.append(f"({self._few_are_sure} AND {one.are_many(NEAR)})")
+                if self.any_words:
+                    used.append(f"({_NONE} AND {one.are_many(SOME)})")
+                parts.append(f"CASE WHEN {' OR '.join(used)} THEN '{one.type.name}' END")
+        return f"array_remove(ARRAY[{', '.join(parts)}]::text[], NULL)"
+
+    @property
+    def _few_are_sure(self) -> str:
+        return f"(SELECT count(*) FROM sure) < {self._limit}"
 
     def _bind_words(self) -> None:
         text = self._text
-        whole = " ".join(text.raw.split()).translate(_TO_SPACES).strip()
+        whole = " ".join(text.raw.split()).translate(TO_SPACES).strip()
         self._raw, self._low = self.bind(text.raw, "text"), self._folded(text.raw)
         self._prefix = self._folded(f" {_escaped(whole)}%")
         self._inside = [self._folded(f"%{_escaped(word)}%") for word in text.words]
@@ -213,7 +208,7 @@ class SearchStatement:
 
     def _folded(self, text: str) -> str:
         """A text folded like values, computed once per statement."""
-        return f"(SELECT {_fold(self.bind(text, 'text'))})"
+        return f"(SELECT {folded(self.bind(text, 'text'))})"
 
     # -- exact -----------------------------------------------------------------------------------------------------
 
@@ -245,7 +240,7 @@ class SearchStatement:
 
     def _by_type(self, one: Searched) -> list[str]:
         """The newest rows of a type that the text names: ``monitoring alerts``, or by the last word, ``alerts``."""
-        name = " ".join(self._text.lower.translate(_TO_SPACES).split())
+        name = " ".join(self._text.lower.translate(TO_SPACES).split())
         if name not in one.words:
             return []
         score = 0.45 if name in one.words[:NAMES] else 0.42
@@ -257,9 +252,9 @@ class SearchStatement:
 
     def _named(self, one: Searched) -> str:
         label = one.label
-        called = f"CASE WHEN {label} = {self._raw} THEN 0.95 WHEN {_fold(label)} = {self._low} THEN 0.94 END AS called"
+        called = f"CASE WHEN {label} = {self._raw} THEN 0.95 WHEN {folded(label)} = {self._low} THEN 0.94 END AS called"
         columns = f"{one.head}, {called}, {_values(one)}"
-        return f"SELECT {columns} FROM {_rows(one)} WHERE {_all('w.n', 'LIKE', self._inside)}"
+        return f"SELECT {columns} FROM {_rows(one, SURE)} WHERE {_all('w.n', 'LIKE', self._inside)}"
 
     def _near(self, one: Searched) -> str:
         """The best rows of a type with typos: those with most exact words, then the shortest names."""
@@ -269,7 +264,7 @@ class SearchStatement:
         newest = f'at DESC NULLS LAST, ({one.type.columns["id"].over("t")}) COLLATE "C"'
         return (
             f"(SELECT {one.head}, {_values(one)}, {score} AS score"
-            f" FROM {_rows(one)} WHERE (SELECT count(*) FROM sure) < {self._limit}"
+            f" FROM {_rows(one, NEAR)} WHERE {self._few_are_sure}"
             # in this order: Postgres evaluates conditions joined by AND by their estimated cost
             f" AND CASE WHEN {' AND '.join(f'w.n LIKE ANY ({some})' for some in self._pieces)}"
             f" THEN {_all('w.n', '~', self._typos)} AND NOT ({_all('w.n', 'LIKE', self._inside)}) ELSE false END"
@@ -294,8 +289,8 @@ class SearchStatement:
         lacks = ", ".join(f"CASE WHEN w.n NOT LIKE {word} THEN '{at}' END" for at, word in enumerate(self._inside))
         newest = f'at DESC NULLS LAST, ({one.type.columns["id"].over("t")}) COLLATE "C"'
         return (
-            f"(SELECT {one.head}, {_values(one)}, {score} AS score, concat_ws(' ', {lacks}) AS lacks FROM {_rows(one)}"
-            " WHERE NOT EXISTS (SELECT FROM sure) AND NOT EXISTS (SELECT FROM near)"
+            f"(SELECT {one.head}, {_values(one)}, {score} AS score, concat_ws(' ', {lacks}) AS lacks"
+            f" FROM {_rows(one, SOME)} WHERE {_NONE}"
             f" AND ({' OR '.join(f'w.n LIKE {word}' for word in self._inside)})"
             f" ORDER BY score DESC, {newest} LIMIT {self._limit})"
         )
@@ -305,7 +300,7 @@ class SearchStatement:
         return (
             f"({' UNION ALL '.join(arms)}) r"
             " CROSS JOIN LATERAL unnest(r.fields, r.texts) WITH ORDINALITY AS v(field, value, place)"
-            f" CROSS JOIN LATERAL (SELECT f.low, {_spaced('f.low')} AS n FROM (SELECT {_fold('v.value')} AS low"
+            f" CROSS JOIN LATERAL (SELECT f.low, {spaced('f.low')} AS n FROM (SELECT {folded('v.value')} AS low"
             " OFFSET 0) f OFFSET 0) w"
         )
 
@@ -338,16 +333,17 @@ def _fitting(rows: str, fit: str, more: str = "") -> str:
     return f"(SELECT * FROM ({values} ORDER BY r.type, r.id, {fit}) n)"
 
 
+_NONE = "NOT EXISTS (SELECT FROM sure) AND NOT EXISTS (SELECT FROM near)"
 _HEAD = "r.type, r.id, r.at, r.state, r.label, r.owner"
 _TIME = kind_of(DateTime(timezone=True))
 _ORDER = 'score DESC, at DESC NULLS LAST, type COLLATE "C", id COLLATE "C"'
 
 
-def _rows(one: Searched) -> str:
+def _rows(one: Searched, way: str) -> str:
     """The rows ``t`` with their folded values, ``w.n``; OFFSET 0 computes these once per row."""
     names = ", ".join(f"t.{column}" for column in one.names)
     whole = f"(SELECT concat_ws(' ', {names}) AS x OFFSET 0) s"
-    return f"{one.rows} t CROSS JOIN LATERAL (SELECT {_spaced(_fold('s.x'))} AS n FROM {whole} OFFSET 0) w"
+    return f"{one.rows(way)} t CROSS JOIN LATERAL (SELECT {spaced(folded('s.x'))} AS n FROM {whole} OFFSET 0) w"
 
 
 def _values(one: Searched) -> str:
@@ -374,26 +370,6 @@ def _portion(text: str, operator: str, patterns: Sequence[str]) -> str:
     """The fraction of the patterns that a text matches."""
     found = " + ".join(f"({text} {operator} {pattern})::int" for pattern in patterns)
     return f"({found})::float8 / {len(patterns)}"
-
-
-_FOLDED = {"\u00df": "ss", "\u03c2": "\u03c3", "\u0307": ""}
-"""Characters that lower() leaves distinct: sharp s, final sigma, and the combining dot of a dotted I."""
-
-
-def _fold(value: str) -> str:
-    """A value without case and composition; most are ASCII, and need lower() alone."""
-    folded = f"lower(normalize({value}, NFC))"
-    for letter, plain in _FOLDED.items():
-        folded = f"replace({folded}, '{letter}', '{plain}')"
-    plain = f'lower(({value}) COLLATE "C")'  # a fifth of the time: other collations convert to wide characters and back
-    return f"CASE WHEN octet_length({value}) = length({value}) THEN {plain} ELSE {folded} END"
-
-
-def _spaced(value: str) -> str:
-    """A folded value with separators as spaces; ``translate()`` would take ten times as long."""
-    for separator in _SEPARATORS:
-        value = f"replace({value}, '{separator}', ' ')"
-    return f"(' ' || {value})"
 
 
 def _escaped(text: str) -> str:

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings, strategies
 from schema.catalogue.from_models import catalogue
 from schema.fields.search import MAX_TEXT, searchable
 from schema.search import text as search_sql
-from schema.search.text import Searched, SearchStatement, Text
+from schema.search.text import Searched, SearchStatement
+from schema.search.words import Text
 from tests.support.client import Client
 from tests.support.databases import MISSING_COLUMN, Database, connect, execute
 
