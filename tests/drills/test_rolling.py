@@ -21,7 +21,7 @@ from tests.cluster.gateways import ask_as
 from tests.cluster.judging import judge
 from tests.drills import haproxy
 from tests.drills.fixtures import DATABASE
-from tests.drills.load import CLIENTS, REPORT, SECONDS, STABLE, Load, memory
+from tests.drills.load import REPORT, SECONDS, STABLE, Load, memory
 from tests.drills.postgres import Postgres
 from tests.support.callers import SECRET
 from tests.support.databases import execute
@@ -29,6 +29,8 @@ from tests.support.process import Gateway, until
 
 pytestmark = pytest.mark.slow
 
+READERS = 4
+"""Clients that read, with pauses: a gateway that starts has the processor beside them."""
 SLOWEST = 5.0
 """Seconds that an answer may take in `make drill`, whatever else the machine does."""
 
@@ -104,9 +106,9 @@ async def test_two_gateways_behind_haproxy(primary: Postgres, truth: Mapping[str
         await asyncio.gather(*(asyncio.to_thread(one.ready) for one in running))
         with haproxy.haproxy(free_port(), ports) as balancer:
             await until_up(balancer, 0, 1)
-            callers = [ask_as(f"analyst-{number}") for number in range(CLIENTS)]
-            load = Load("rolling restart behind HAProxy", balancer.base, stable, CLIENTS, callers=callers, pause=0.1)
-            changers = Changers(patient=[balancer.base] * 2, impatient=[balancer.base] * 2, read_at=balancer.base)
+            callers = [ask_as(f"analyst-{number}") for number in range(READERS)]
+            load = Load("rolling restart behind HAProxy", balancer.base, stable, READERS, callers=callers, pause=0.2)
+            changers = Changers(patient=[balancer.base], impatient=[balancer.base], read_at=balancer.base)
             async with following([balancer.base], 2) as subscribers:
                 async with load.running(running[0].process.pid) as figures, changers.running() as ledger:
                     for place, port in enumerate(ports):
