@@ -76,6 +76,9 @@ class ConnectionLoaders(BatchReader):
             self._sides(type_, slice_, below, keys, slice_.behind_end) if ahead in page_info else _nothing(keys),
         )
         scope = Scope(type_, below, slice_)
+        if wants_rows:
+            for page, total in zip(pages, totals, strict=True):
+                self._add_page(total, min(len(page), slice_.limit), slice_)
         return [
             self._connection(type_, slice_, page or [], total, other=bool(other), beyond=bool(further))
             | {"scope": scope, "key": key, CUT: self.cut_of(selection, total, more=len(page or ()) > slice_.limit)}
@@ -174,6 +177,12 @@ class ConnectionLoaders(BatchReader):
 
         counts = await asyncio.gather(*(count(up_to) for up_to in counted))
         return [{up_to: counts[at][place] for at, up_to in enumerate(counted)} for place in range(len(keys))]
+
+    @staticmethod
+    def _add_page(totals: dict[int | None, int], rows: int, slice_: Slice) -> None:
+        """Adds what the ``rows`` of a page tell of the numbers in its list."""
+        for up_to, number in totals.items():
+            totals[up_to] = sql.known_beside(number, rows, slice_.limit, whole=not slice_.positions)
 
     async def _sides(
         self,

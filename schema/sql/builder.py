@@ -290,6 +290,21 @@ def count(
     return f"SELECT CASE WHEN {more} THEN ~least(c.found, {up_to + 1}) ELSE c.found END AS count FROM ({both}) c"
 
 
+def counted_beside(number: str, page: str, limit: int, *, whole: bool) -> str:
+    """A count as `count` makes it, beside a page of the list with at most ``limit`` rows: a list has no fewer rows than
+    its page. One that is the ``whole`` list unless it is full, since no cursor cuts it, tells the exact number."""
+    least = f"least({number}, ~count(*))"
+    told = f"CASE WHEN count(*) < {limit} THEN count(*) ELSE {least} END" if whole else least
+    return f"CASE WHEN {number} < 0 THEN (SELECT {told} FROM {page}) ELSE {number} END"
+
+
+def known_beside(number: int, rows: int, limit: int, *, whole: bool) -> int:
+    """What `counted_beside` is, of numbers that were read."""
+    if number >= 0:
+        return number
+    return rows if whole and rows < limit else min(number, ~rows)
+
+
 def counted(number: str) -> str:
     """SQL of the least number that a count stands for."""
     return f"greatest({number}, ~{number})"

@@ -54,7 +54,7 @@ async def test_longer_lists_are_counted_so_far_unless_all_is_asked_for(client: C
 
 
 async def test_a_count_that_stopped_is_named_where_the_answer_does_not_say_so(client: Client) -> None:
-    query = """{ experiments(first: 9) { number: totalCount all: totalCount(exact: true)
+    query = """{ experiments(first: 4) { number: totalCount all: totalCount(exact: true)
         nodes { models(first: 1) { totalCount } some: models { totalCount totalCountIsExact } } } }"""
     answer = await client.ask(query)
     assert answer["data"]["experiments"]["number"] == UP_TO + 1
@@ -133,12 +133,38 @@ async def test_a_filter_without_an_index_is_looked_at_for_some_rows(client: Clie
     """Of 15 models nine are looked at, and one of those that an index finds."""
     for served in ("", 'modelName: {gte: "e"},'):
         none = f'where: {{{served} algorithm: {{eq: "b"}}}}'
-        data = await client.data(f"{{ models({none}) {{ {BOTH} nodes {{ id }} }} }}")
-        assert data["models"] == {"totalCount": 0, "totalCountIsExact": False, "all": 0, "nodes": []}
+        data = await client.data(f"{{ models({none}) {{ {BOTH} }} }}")
+        assert data["models"] == {"totalCount": 0, "totalCountIsExact": False, "all": 0}
     found = 'where: {modelName: {gte: "e"}, modelVersion: {eq: "1"}, algorithm: {ne: "b"}}'
     data = await client.data(f"{{ models({found}) {{ {BOTH} }} }}")
     assert not data["models"]["totalCountIsExact"]
     assert data["models"]["totalCount"] <= data["models"]["all"] == 5
+
+
+async def test_a_page_tells_of_the_number(client: Client) -> None:
+    """A list has no fewer rows than its page, and no more than one that is not full; a cursor may cut it."""
+    asked = f'models(where: {{modelName: {{gte: "e"}}, {ALGORITHM}}}'
+    rows = f"{BOTH} nodes {{ id }}"
+    query = f"""{{ full: {asked}, first: 15) {{ {rows} }} whole: {asked}, first: 16) {{ {rows} }}
+        last: {asked}, last: 16) {{ {BOTH} edges {{ cursor }} }}
+        sized: {asked}, first: 15) {{ {BOTH} pageInfo {{ endCursor }} }}
+        none: models(where: {{algorithm: {{eq: "b"}}}}) {{ {rows} }}
+        nobody: models(where: {{algorithm: {{eq: "b"}}}}, first: 0) {{ {rows} }}
+        each: experiments {{ nodes {{ models(where: {{{ALGORITHM}}}) {{ {rows} }} }} }} }}"""
+    data = await client.data(query)
+    for name, exact in (("full", False), ("sized", False), ("whole", True), ("last", True)):
+        told = {field: data[name][field] for field in ("totalCount", "totalCountIsExact", "all")}
+        assert told == {"totalCount": 15, "totalCountIsExact": exact, "all": 15}, name
+    assert data["none"] == {"totalCount": 0, "totalCountIsExact": True, "all": 0, "nodes": []}
+    assert data["nobody"] == {"totalCount": 0, "totalCountIsExact": False, "all": 0, "nodes": []}
+    for one in data["each"]["nodes"]:
+        models = one["models"]
+        assert models["totalCount"] == models["all"] == len(models["nodes"])
+        assert models["totalCountIsExact"]
+    after = data["last"]["edges"][-2]["cursor"]
+    rest = (await client.data(f'{{ rest: {asked}, after: "{after}") {{ {rows} }} }}'))["rest"]
+    assert len(rest["nodes"]) == 1
+    assert not rest["totalCountIsExact"], "there are fourteen before it"
 
 
 async def test_what_an_index_finds_is_counted_exactly(client: Client) -> None:
@@ -168,7 +194,7 @@ async def test_each_parent_has_rows_of_its_own_looked_at(client: Client) -> None
 
 
 async def test_a_least_number_is_named_where_the_answer_does_not_say_so(client: Client) -> None:
-    query = """{ models(where: {algorithm: {eq: "b"}}, first: 1) { totalCount nodes { id } }
+    query = """{ models(where: {algorithm: {eq: "b"}}, first: 0) { totalCount nodes { id } }
         few: models(where: {modelName: {eq: "e1"}, algorithm: {eq: "b"}}, first: 1) { totalCount } }"""
     answer = await client.ask(query)
     assert answer["data"]["models"] == {"totalCount": 0, "nodes": []}

@@ -129,7 +129,8 @@ class ConnectionPage:
         up_to = self._compiler.lists.count_up_to(child)
         if up_to not in self._totals:
             self._totals[up_to] = self._compiler.alias("t")
-            made.beside.append(f" CROSS JOIN LATERAL ({self._total(up_to)}) {self._totals[up_to]}")
+            total = self._beside(self._total(up_to), up_to)
+            made.beside.append(f" CROSS JOIN LATERAL ({total}) {self._totals[up_to]}")
         number = f"{self._totals[up_to]}.count"
         if child.name == "totalCountIsExact":
             return f"({number} >= 0)"
@@ -149,6 +150,10 @@ class ConnectionPage:
     def _total(self, up_to: int | None) -> str:
         """Counts the rows of the whole list, as `sql.count` does."""
         raise NotImplementedError
+
+    def _beside(self, total: str, up_to: int | None) -> str:  # noqa: ARG002 - for kinds whose pages tell of the list
+        """The query of a count, with what the page tells of the number."""
+        return total
 
     def _other_side(self) -> str:
         """SQL of whether there are rows on the cursor's other side."""
@@ -248,6 +253,9 @@ class ConnectionPage:
 class ListPage(ConnectionPage):
     """A page of a table's rows in an order, of all rows or of those that match ``on``."""
 
+    _stops_early = False
+    """Whether a count may stop though it has found few rows."""
+
     def __init__(
         self,
         compiler: RowCompiler,
@@ -291,7 +299,15 @@ class ListPage(ConnectionPage):
     def _total(self, up_to: int | None) -> str:
         some = self._compiler.counted(self._type, self._slice.where, self._equal or (), of_all=not self._on)
         where = [*self._on, *some.where]
+        self._stops_early = bool(some.unserved)
         return sql.count(self._rows, where=where, up_to=up_to, unserved=some.unserved, found=some.found)
+
+    def _beside(self, total: str, up_to: int | None) -> str:
+        if up_to is None or not self._wants_rows or (up_to >= self._limit and not self._stops_early):
+            return total  # a page has no more rows than were counted
+        page, whole = self._q if self._ends else self._p, not self._slice.positions
+        number = sql.counted_beside("c.count", page, self._limit, whole=whole)
+        return f"SELECT {number} AS count FROM ({total}) c"
 
     def _other_side(self) -> str:
         found = self._slice.before_start(self._paged, self._bind, self._where)
