@@ -31,9 +31,10 @@ from schema.catalogue.records import Missing, columns_read
 from schema.catalogue.selection import Selection
 from schema.catalogue.value_sizes import Sizes
 from schema.errors import GatewayError
-from schema.execution.compiler.connections import ListPage, NearestPage, plain
+from schema.execution.compiler.connections import ListPage, plain
 from schema.execution.compiler.cut_lists import CutLists
 from schema.execution.compiler.keyed_rows import KeyedRows
+from schema.execution.compiler.nearest_page import NearestPage
 from schema.execution.compiler.statements import (
     BEFORE,
     PART,
