@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import GraphQLInputObjectType, ObjectValueNode, is_required_input_field, parse_value
 
+from schema.names.shapes import shape
 from schema.names.suggestions import Suggestion
 from schema.names.words import similarity, stem, words
 from schema.schema import build
@@ -221,3 +223,18 @@ def test_forms_of_a_word_have_one_stem() -> None:
     assert stem("retrieved") == stem("retrieval") == stem("retrieving")
     assert similarity(words("createdOn"), words("createdAt")) > similarity(words("createdOn"), words("severity"))
     assert similarity((), words("a")) == 0
+
+
+def test_every_input_has_an_example_that_names_a_field() -> None:
+    """One that names the row to change, or the column to compare, and is written as GraphQL."""
+    inputs = [one for one in build().graphql.type_map.values() if isinstance(one, GraphQLInputObjectType)]
+    assert len(inputs) > 100
+    for one in inputs:
+        told = shape(one)
+        if told.startswith("Such as "):
+            example = parse_value(told.removeprefix("Such as ").partition(". Its fields: ")[0])
+            assert isinstance(example, ObjectValueNode)
+            named = {field.name.value for field in example.fields}
+            needed = {name for name, field in one.fields.items() if is_required_input_field(field)}
+            assert named, one.name
+            assert needed <= named <= one.fields.keys(), one.name
