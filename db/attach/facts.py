@@ -104,8 +104,6 @@ class Facts:
     """How often the labels of a column occur; for analyzed columns in indexes."""
     correlations: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """How the order of a column follows that of the rows, -1 to 1; for analyzed columns in indexes."""
-    nulls: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """The share of a table's rows, 0 to 1, that have no value in a column; for analyzed columns."""
     trigrams: Mapping[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
     """The indexes of the trigrams of columns of a table, as SQL names them."""
 
@@ -305,11 +303,9 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         for table, column, *told in await connection.execute(_COLUMNS, known):
             described.setdefault(table, {})[column] = StoredColumn(*told)
         widths: dict[str, dict[str, int]] = {}
-        shares: dict[str, dict[str, float]] = {}
         many_nulls: dict[str, frozenset[str]] = {}
         for table, column, width, nulls in await connection.execute(_WIDTHS, known):
             widths.setdefault(table, {})[column] = width
-            shares.setdefault(table, {})[column] = nulls
             if nulls * int(found.get(table, 0)) >= MANY_NULLS:
                 many_nulls[table] = many_nulls.get(table, frozenset()) | {column}
         apart = {row[0]: row[1] for row in await connection.execute(_APART, known)}
@@ -342,7 +338,6 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         pages,
         indexed.frequencies,
         indexed.correlations,
-        shares,
         of_trigrams,
     )
 

@@ -166,8 +166,9 @@ class Meter:
         if selection.name == ENTITIES:
             return self._nodes_cost(selection, len(selection.arguments[REPRESENTATIONS]), walk)
         if own := FIELDS.get(selection.name):
-            asked = self._catalogue, selection.arguments, walk.scans.estimates
-            rows, read = own.rows(*asked), own.reads(*asked)
+            rows = own.rows(selection.arguments)
+            sizes = {type_.name: walk.scans.estimates.rows(type_) for type_ in self._catalogue}
+            read = own.reads(self._catalogue, selection.arguments, sizes)
             return read + sum(rows.values()) + self._own_cost(selection, rows, own.counted, walk)
         root = self._catalogue.roots.get(selection.name)
         if root is None:

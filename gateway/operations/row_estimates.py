@@ -35,7 +35,6 @@ class RowEstimates:
         self._pages = facts.pages
         self._frequencies = facts.frequencies
         self._correlations = facts.correlations
-        self._nulls = facts.nulls
 
     def of_table(self, name: str) -> int:
         """The approximate number of rows of a table, 0 if it is unknown."""
@@ -49,12 +48,6 @@ class RowEstimates:
         of_view = type_.behind and type_.over
         names = (of_view.table,) if of_view else (*type_.reads, *type_.behind)
         return max((self.of_table(name) for name in names), default=0)
-
-    def filled(self, type_: Type, columns: Sequence[str]) -> float:
-        """The approximate share, 0 to 1, of a type's rows that have a value in each of some columns: in all of them
-        as many as in the one that has the fewest."""
-        known = self._nulls.get(type_.sql_name, {})
-        return min((1 - known.get(column, 0.0) for column in columns), default=1.0)
 
     def below(self, type_: Type, parent: Type | None, parents: int) -> int:
         """The approximate total of the lists of ``parents`` parents."""

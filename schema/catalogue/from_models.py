@@ -160,14 +160,14 @@ def _add_relations(types: dict[str, Type], entity: RowClass) -> None:
             _add(that, RelationField(camel(relation.latest), doc, this.name, backward, many=False), this)
 
 
-def finds_one(target: Type, join: Join) -> bool:
+def _is_unique(target: Type, join: Join) -> bool:
     """Whether the join finds at most one row: it is an equality on the key or on a unique constraint."""
     uniques = _unique(target.table, UniqueConstraint, PrimaryKeyConstraint)
     return join.equality and any(set(names) <= set(join.remote_columns) for names in uniques)
 
 
 def _add(type_: Type, relation: RelationField, target: Type) -> None:
-    relation = replace(relation, unique=relation.many or finds_one(target, relation.join))
+    relation = replace(relation, unique=relation.many or _is_unique(target, relation.join))
     if relation.name in type_.relations or relation.name in type_.columns or relation.name in type_.objects:
         raise ValueError(f"{type_.name} has two fields called {relation.name}")
     type_.relations[relation.name] = relation

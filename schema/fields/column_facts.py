@@ -10,9 +10,10 @@ from typing import Any
 import strawberry
 
 from schema.catalogue.catalogue import Catalogue, ColumnField, Type
+from schema.catalogue.from_models import catalogue
 from schema.errors import bad_argument
 from schema.graph.directives import FactHolds, FactUnit
-from schema.graph.root_field import Arguments, Estimates, RootField
+from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage.fields.types import argument
 
@@ -100,8 +101,9 @@ def _make(_types: Types) -> Any:
     )
 
 
-def _rows(models: Catalogue, arguments: Arguments, _estimates: Estimates) -> dict[str, int]:
+def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
     names = arguments.get("types")
+    models = catalogue()
     types = models if names is None else [models[name] for name in set(names) & models.types.keys()]
     return {COLUMN_FACTS: sum(1 for type_ in types for _ in fields_of(type_))}
 

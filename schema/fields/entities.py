@@ -59,7 +59,7 @@ def _make_entities(types: Types) -> Any:
     )
 
 
-def _of_no_rows(*_asked: object) -> Mapping[str, int]:
+def _of_no_rows(_arguments: Mapping[str, Any]) -> Mapping[str, int]:
     return {}
 
 

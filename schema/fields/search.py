@@ -18,7 +18,7 @@ from schema.catalogue.records import Record
 from schema.catalogue.scalars import DateTime
 from schema.errors import NUL, Withheld, bad_argument
 from schema.execution.loaders import Loaders
-from schema.graph.root_field import Arguments, Estimates, RootField
+from schema.graph.root_field import RootField
 from schema.graph.types import Info, Node, Types, selection_of, taking
 from schema.lineage.edges import NodeDisplay, face, state_name
 from schema.search.text import MAX_COMPARED, Searched, SearchStatement
@@ -288,16 +288,16 @@ def _described(type_: Type) -> str:
     return f"By {', '.join(['id', *found_by])}."
 
 
-def _rows(_catalogue: Catalogue, arguments: Arguments, _estimates: Estimates) -> dict[str, int]:
+def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
     asked = arguments.get("first")
     hits = min(max(HITS if asked is None else asked, 0), MAX_HITS)
     return {"node": hits, "belongsTo": hits}
 
 
-def _reads(types: Catalogue, arguments: Arguments, estimates: Estimates) -> int:
+def _reads(types: Catalogue, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
     """The points of comparing rows' names with the words."""
     compared: Iterator[int] = (
-        min(estimates.rows(type_), MAX_COMPARED) for type_ in _types(types, arguments) if type_.search
+        min(sizes[type_.name], MAX_COMPARED) for type_ in _types(types, arguments) if type_.search
     )
     text = Text(arguments["text"][:MAX_TEXT])
     again = POINTS if arguments.get("anyWords") and len(text.words) > 1 else 0

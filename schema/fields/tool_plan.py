@@ -14,12 +14,12 @@ import orjson
 import strawberry
 
 from schema.catalogue import ids
-from schema.catalogue.catalogue import Catalogue, Type
+from schema.catalogue.catalogue import Type
 from schema.catalogue.records import Record
 from schema.error_codes import ErrorCode
 from schema.errors import NUL, GatewayError, bad_argument, missing_object
 from schema.execution.loaders import Loaders
-from schema.graph.root_field import Arguments, Estimates, RootField
+from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
 from schema.sql.builder import Binds
 
@@ -336,7 +336,7 @@ def _make(types: Types) -> Any:
     )
 
 
-def _rows(_catalogue: Catalogue, arguments: Arguments, _estimates: Estimates) -> dict[str, int]:
+def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
     tools = min(len(arguments.get("tools") or ()), MAX_TOOLS)
     return {"tool": tools, "inputs": tools * (tools - 1) // 2, "suggestedProducers": MAX_SUGGESTED * tools}
 

@@ -13,17 +13,13 @@ from db.base.lifecycles import Lifecycle, lifecycle_of
 from db.base.lineage import LineageKind
 from db.base.vocabulary import EdgeSpec, RowClass, derived, entities, is_own, relations, table_of
 from schema.catalogue.catalogue import Join, Type
-from schema.catalogue.from_models import catalogue, finds_one, joins
+from schema.catalogue.from_models import joins
 from schema.catalogue.records import Missing
-
-_OTHER = "~"
-"""The suffix of the name of an edge's end whose type does not declare the relation."""
 
 
 @dataclass(frozen=True)
 class End:
-    """An edge seen from one of its ends: from a row of ``type`` to rows of ``target``, found by ``join``,
-    which ``finds_one`` at most if it is an equality with a key.
+    """An edge seen from one of its ends: from a row of ``type`` to rows of ``target``, found by ``join``.
 
     ``downstream``: the target is the downstream end. ``name`` is unique: ``Model.experiment``, and with a ``~``
     appended for the other end.
@@ -36,17 +32,6 @@ class End:
     kind: LineageKind
     downstream: bool
     closes_loop: bool
-    finds_one: bool
-
-    @property
-    def is_declared(self) -> bool:
-        """Whether the relation is declared on this end's type."""
-        return not self.name.endswith(_OTHER)
-
-    @property
-    def reverse(self) -> str:
-        """The name of the edge's other end."""
-        return self.name + _OTHER if self.is_declared else self.name.removesuffix(_OTHER)
 
 
 class Edges:
@@ -77,9 +62,8 @@ def _ends(type_: str, field: str, target: str, edge: EdgeSpec, ways: tuple[Join,
     assert isinstance(kind, LineageKind)  # noqa: S101 - edges have no other vocabulary
     downstream = not edge.target_is_upstream
     name = f"{type_}.{field}"
-    one, other = finds_one(catalogue()[target], ways[0]), finds_one(catalogue()[type_], ways[1])
-    yield End(name, type_, target, ways[0], kind, downstream, edge.closes_loop, one)
-    yield End(name + _OTHER, target, type_, ways[1], kind, not downstream, edge.closes_loop, other)
+    yield End(name, type_, target, ways[0], kind, downstream, edge.closes_loop)
+    yield End(f"{name}~", target, type_, ways[1], kind, not downstream, edge.closes_loop)
 
 
 @cache

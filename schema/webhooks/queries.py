@@ -85,10 +85,10 @@ def _rows(name: str, arguments: Mapping[str, Any]) -> int:
 
 WEBHOOK_FIELDS = {
     "webhooks": RootField(
-        _make_webhooks, lambda *_asked: {}, lambda _catalogue, asked, _estimates: _rows("webhooks", asked)
+        _make_webhooks, lambda _arguments: {}, lambda _catalogue, asked, _sizes: _rows("webhooks", asked)
     ),
     "webhookMessages": RootField(
-        _make_messages, lambda *_asked: {}, lambda _catalogue, asked, _estimates: _rows("webhookMessages", asked)
+        _make_messages, lambda _arguments: {}, lambda _catalogue, asked, _sizes: _rows("webhookMessages", asked)
     ),
 }
 """The root fields, by name."""

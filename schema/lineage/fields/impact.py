@@ -13,7 +13,7 @@ import strawberry
 from db.base.lifecycles import Lifecycle, lifecycle_of, lifecycles
 from db.base.vocabulary import Labels
 from db.engine.readers import Reader
-from schema.catalogue.catalogue import Catalogue, Type
+from schema.catalogue.catalogue import Type
 from schema.catalogue.records import Record
 from schema.catalogue.scalars import DateTime
 from schema.changes.engine import blocker
@@ -23,7 +23,7 @@ from schema.changes.results import Blocker
 from schema.errors import bad_argument, missing_object
 from schema.execution.loaders import Loaders
 from schema.execution.time_slices import aside
-from schema.graph.root_field import Arguments, Estimates, RootField
+from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage import arguments as parsing
 from schema.lineage import impact
@@ -34,11 +34,11 @@ from schema.lineage.fields.types import (
     LineageNode,
     NodeReader,
     argument,
-    bounded,
     classes,
     edge_record,
-    limited_walk,
     node_record,
+    node_rows,
+    walk_price,
 )
 from schema.lineage.statements import Branch, Spot, Statements, Window, key_of
 from schema.lineage.walk import DOWNSTREAM, UPSTREAM, Walk, WalkParameters
@@ -244,14 +244,8 @@ def _make(types: Types) -> Any:
     )
 
 
-def _rows(_catalogue: Catalogue, arguments: Arguments, _estimates: Estimates) -> dict[str, int]:
-    return {"node": bounded(arguments, "maxNodes", parsing.NODES, parsing.MAX_NODES)}
+def _reads(_types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    return walk_price(node_rows(arguments)["node"], NEIGHBOURS, sizes)
 
 
-def _reads(catalogue: Catalogue, arguments: Arguments, estimates: Estimates) -> int:
-    """The points of the walk from the rows that the change reaches, however many these are."""
-    nodes = _rows(catalogue, arguments, estimates)["node"]
-    return limited_walk(nodes, NEIGHBOURS, catalogue, estimates).points
-
-
-IMPACT = RootField(_make, _rows, _reads, DEGREE)
+IMPACT = RootField(_make, node_rows, _reads, DEGREE)

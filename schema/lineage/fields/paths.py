@@ -3,18 +3,17 @@
 Without postponed annotations: Strawberry could not resolve names of classes that a function creates.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
 
 import strawberry
 
-from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.records import Record
 from schema.catalogue.scalars import DateTime
 from schema.errors import lacks
 from schema.execution.time_slices import aside
-from schema.graph.root_field import Arguments, Estimates, RootField
+from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage import arguments as parsing
 from schema.lineage.answer import assemble
@@ -27,7 +26,7 @@ from schema.lineage.fields.types import (
     classes,
     edge_record,
     node_record,
-    walked_rows,
+    walk_price,
 )
 from schema.lineage.paths import STEPS, Path, SearchLimitError, paths
 from schema.lineage.statements import Statements, key_of
@@ -160,20 +159,15 @@ def _make(types: Types) -> Any:
     )
 
 
-def _rows(_catalogue: Catalogue, arguments: Arguments, _estimates: Estimates) -> dict[str, int]:
+def _rows(arguments: Mapping[str, Any]) -> dict[str, int]:
     first, length = arguments.get("first"), arguments.get("maxLength")
     first = FIRST if first is None else min(max(first, 0), MAX_FIRST)
     length = LENGTH if length is None else min(max(length, 0), MAX_LENGTH)
     return {"node": first * (length + 1)}
 
 
-def _reads(catalogue: Catalogue, arguments: Arguments, estimates: Estimates) -> int:
-    """The points of the walk from the target."""
-    length = arguments.get("maxLength")
-    limits = {"maxDepth": LENGTH if length is None else length, "maxNodes": NODES, "perNodeLimit": PER_NODE}
-    way = _BACK[parsing.direction(arguments, DOWNSTREAM)]
-    asked = {**limits, "from": [arguments["to"]], "direction": way, "through": arguments.get("through")}
-    return walked_rows(catalogue, asked, estimates)
+def _reads(_types: object, _arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    return walk_price(NODES, PER_NODE, sizes)
 
 
 PATHS = RootField(_make, _rows, _reads, DEGREE)

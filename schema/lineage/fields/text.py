@@ -4,20 +4,20 @@ Without postponed annotations: Strawberry could not resolve names of classes tha
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import strawberry
 
-from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.records import Record
 from schema.catalogue.scalars import DateTime
 from schema.execution.time_slices import aside
-from schema.graph.root_field import Arguments, Estimates, RootField
+from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage import arguments as parsing
 from schema.lineage.answer import LineageAnswer, assemble, fitted, is_complete, reason
 from schema.lineage.arguments import LineageRequest, request_of
-from schema.lineage.fields.types import argument, expected_walk, walk_arguments, walked_rows
+from schema.lineage.fields.types import argument, node_rows, walk_arguments, walked_rows
 from schema.lineage.text import outline
 from schema.lineage.walk import Walk, Walked
 
@@ -116,19 +116,18 @@ def _make_counts(types: Types) -> Any:
     )
 
 
-def _no_rows(*_asked: object) -> dict[str, int]:
+def _no_rows(_arguments: Mapping[str, Any]) -> dict[str, int]:
     return {}
 
 
-def _counted_rows(catalogue: Catalogue, arguments: Arguments, estimates: Estimates) -> int:
+def _counted_rows(types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
     limits = {"maxNodes": COUNTED_NODES, "perNodeLimit": COUNTED_NEIGHBOURS}
     given = {name: arguments[name] for name in limits if arguments.get(name) is not None}
-    return walked_rows(catalogue, {**arguments, **limits, **given}, estimates)
+    return walked_rows(types, limits | given, sizes)
 
 
-def _written_rows(catalogue: Catalogue, arguments: Arguments, estimates: Estimates) -> int:
-    walk = expected_walk(catalogue, arguments, estimates)
-    return walk.nodes + walk.points
+def _written_rows(types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    return node_rows(arguments)["node"] + walked_rows(types, arguments, sizes)
 
 
 LINEAGE_TEXT = RootField(_make_text, _no_rows, _written_rows)

@@ -4,7 +4,7 @@ Without postponed annotations: Strawberry could not resolve names of classes tha
 """
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
@@ -14,20 +14,17 @@ import strawberry
 from db.base.lineage import LineageKind
 from db.engine.errors import DatabaseError
 from db.engine.readers import Reader
-from schema.catalogue.catalogue import Catalogue
 from schema.catalogue.records import Record
 from schema.catalogue.scalars import DateTime
 from schema.catalogue.selection import Selection
 from schema.errors import GatewayError
 from schema.execution.loaders import Loaders
-from schema.graph.root_field import Arguments, Estimates
 from schema.graph.types import Node, Types
 from schema.lineage import arguments as parsing
 from schema.lineage.answer import COUNTED, Link, degree_branches
 from schema.lineage.edges import edges
-from schema.lineage.expected import ExpectedWalk, expected
 from schema.lineage.statements import Branch, Statements, Window
-from schema.lineage.walk import MAX_READ, WalkedNode, WalkParameters
+from schema.lineage.walk import MAX_READ, WalkedNode
 
 
 @strawberry.enum(description="Direction in which a lineage is traversed.")
@@ -207,10 +204,14 @@ def walk_arguments(
     }
 
 
-def bounded(arguments: Arguments, name: str, default: int, most: int) -> int:
-    """A number among arguments that are not validated, as if it were within its bounds."""
+def _bounded(arguments: Mapping[str, Any], name: str, default: int, most: int) -> int:
     value = arguments.get(name)
     return min(max(default if value is None else value, 0), most)
+
+
+def node_rows(arguments: Mapping[str, Any]) -> dict[str, int]:
+    """The largest number of rows of a lineage, before its arguments are validated: its cost."""
+    return {"node": _bounded(arguments, "maxNodes", parsing.NODES, parsing.MAX_NODES)}
 
 
 READ, ASKED = 8, 25
@@ -221,42 +222,17 @@ DEGREE = {"degree": 95}
 """Points of counting the edges of a node, at most a thousand of a kind."""
 
 
-def limited_walk(nodes: int, per_node: int, catalogue: Catalogue, estimates: Estimates) -> ExpectedWalk:
-    """What a walk reads that its limits end: it meets a row once on each of a few edges, and a tenth of a node's
-    edges have as many neighbours as are read of each."""
-    there = sum(estimates.rows(catalogue[name]) for name in edges().types)
-    met = min(nodes, there)
-    return ExpectedWalk(nodes, met * ASKED + min(met * per_node // 10, 2 * there, MAX_READ) * READ)
+def walk_price(nodes: int, per_node: int, sizes: Mapping[str, int]) -> int:
+    """The points of a walk, which is limited, and meets a row once on each of a few edges."""
+    there = sum(sizes.get(name, 0) for name in edges().types)
+    nodes = min(nodes, there)
+    return nodes * ASKED + min(nodes * per_node // 10, 2 * there, MAX_READ) * READ
 
 
-def expected_walk(catalogue: Catalogue, arguments: Arguments, estimates: Estimates) -> ExpectedWalk:
-    """What a walk is expected to find and to read, before its arguments are validated; at most what its limits allow,
-    as it is for one that continues from cursors."""
-    nodes = bounded(arguments, "maxNodes", parsing.NODES, parsing.MAX_NODES)
-    per_node = bounded(arguments, "perNodeLimit", parsing.PER_NODE, parsing.MAX_PER_NODE)
-    most = limited_walk(nodes, per_node, catalogue, estimates)
-    if arguments.get("after"):
-        return most
-    question = WalkParameters(
-        starts=arguments["from"][: parsing.MAX_STARTS],
-        direction=parsing.direction(arguments),
-        max_depth=bounded(arguments, "maxDepth", parsing.DEPTH, parsing.MAX_DEPTH),
-        per_node=per_node,
-        max_nodes=nodes,
-        through=parsing.kinds(arguments) if arguments.get("through") else None,
-    )
-    found = expected(catalogue, estimates, question)
-    return ExpectedWalk(min(found.nodes, most.nodes), min(found.points, most.points))
-
-
-def node_rows(catalogue: Catalogue, arguments: Arguments, estimates: Estimates) -> dict[str, int]:
-    """The rows of a lineage."""
-    return {"node": expected_walk(catalogue, arguments, estimates).nodes}
-
-
-def walked_rows(catalogue: Catalogue, arguments: Arguments, estimates: Estimates) -> int:
+def walked_rows(_types: object, arguments: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
     """The points of the neighbours that a walk reads."""
-    return expected_walk(catalogue, arguments, estimates).points
+    per_node = _bounded(arguments, "perNodeLimit", parsing.PER_NODE, parsing.MAX_PER_NODE)
+    return walk_price(node_rows(arguments)["node"], per_node, sizes)
 
 
 # -- nodes -----------------------------------------------------------------------------------------------------------
