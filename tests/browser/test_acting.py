@@ -15,12 +15,14 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from tests.support.accessibility import Violations
 from tests.support.browsing import Held
 from tests.support.callers import SECRET, token
-from tests.support.exploring import ask, link, settled
+from tests.support.exploring import ask, link, run_sql, settled
 from tests.support.process import ROOT, Gateway
 
 pytestmark = pytest.mark.slow
 
 OpenPage = Callable[..., Page]
+MORE_ALERTS = """INSERT INTO ml_monitoring_alerts (alert_type, severity, status, title, message)
+    SELECT 'drift', 'low', 'active', 'More ' || n, 'One of many.' FROM generate_series(1, 20) n"""
 PICTURES = ROOT / "gateway" / "docs"
 
 ALERT = """query($id: ID!) { monitoringAlert(id: $id) { status triggeredRetraining retrainings { totalCount }
@@ -535,9 +537,23 @@ def test_what_a_caller_may_not_do_is_said_in_place_of_a_button(
     expect(line).to_contain_text(re.compile(r"You may not: .*dismiss"))
     expect(line.get_by_role("button")).to_have_count(0)
     expect(line.locator(".offers small")).to_have_attribute("title", "This takes the scope change.")
-    expect(page.get_by_role("heading", level=1)).to_have_text("more than 3 alerts to work on")
-    expect(page).to_have_title("(3+) Home · E2I metadata gateway")
     assert violations(page) == []
+
+
+def test_a_page_tells_its_own_number_and_a_full_one_that_there_are_more(
+    signed_in: Callable[..., Page], guarded: Gateway
+) -> None:
+    """Counts of this gateway end at 3; the home page shows at most 20 alerts."""
+    page = signed_in("", "viewer")
+    expect(page.locator("li[data-row]").first).to_be_visible()
+    alerts = page.locator("ul.alerts li[data-row]").count()
+    assert 3 < alerts < 20
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{alerts} alerts to work on")
+    expect(page).to_have_title(f"({alerts}) Home · E2I metadata gateway")
+    run_sql(guarded, MORE_ALERTS)
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("more than 19 alerts to work on")
+    expect(page).to_have_title("(19+) Home · E2I metadata gateway")
 
 
 def test_who_may_not_override_a_guard_is_told_so(
