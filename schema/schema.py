@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from functools import cache, cached_property
 from typing import Any
@@ -137,7 +138,15 @@ def build(*, federated: bool = False) -> Schema:
 
 @cache
 def _built(federated: bool) -> Schema:  # noqa: FBT001 - one form of the argument: to a cache others are other calls
-    return Schema(catalogue(), federated=federated)
+    """Collection of garbage is off meanwhile, and what was built is exempt from it: nearly all of it stays."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        return Schema(catalogue(), federated=federated)
+    finally:
+        if was_on:
+            gc.freeze()
+            gc.enable()
 
 
 @cache

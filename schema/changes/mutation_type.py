@@ -15,6 +15,7 @@ from db.base.entity import camel
 from db.base.lifecycles import Given
 from db.base.vocabulary import Labels
 from db.engine.transaction import Transaction
+from schema.adapters.strawberry import annotate
 from schema.catalogue.column_types import kind_of
 from schema.changes.mutation_steps import Surroundings, run
 from schema.changes.mutations import Actor, Mutation, mutations
@@ -112,7 +113,7 @@ class Mutations:
             attribute = f"{field_name}_"
             annotations[attribute], made = _field(annotation, words, required=required, name=field_name)
             setattr(cls, attribute, made)
-        cls.__annotations__ = annotations
+        annotate(cls, annotations)
         return strawberry.input(cls, name=name, description=description)
 
 

@@ -11,6 +11,7 @@ from strawberry import UNSET
 
 from db.base.sketches import RELATIVE_ERROR
 from db.base.vocabulary import Labels
+from schema.adapters.strawberry import annotate
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.scalars import BY_NAME, JSON
@@ -38,7 +39,7 @@ def described(cls: type, fields: dict[str, tuple[Any, str]], description: str) -
         attribute = f"{name}_"  # `in`, `not`, `and` and `or` are Python keywords
         annotations[attribute] = annotation | None
         setattr(cls, attribute, strawberry.field(name=name, description=text, default=UNSET))
-    cls.__annotations__ = {**cls.__annotations__, **annotations}
+    annotate(cls, {**cls.__annotations__, **annotations})
     return strawberry.input(cls, description=description)
 
 

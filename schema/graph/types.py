@@ -13,6 +13,7 @@ from strawberry import UNSET
 
 from db.base.column_facts import ColumnFacts
 from db.base.vocabulary import Argument, Labels
+from schema.adapters.strawberry import annotate
 from schema.catalogue.catalogue import (
     ArgumentField,
     Arguments,
@@ -161,7 +162,7 @@ class Types:
             setattr(cls, relation.name, self._relation(relation))
         for name, field in self._extras(self, type_).items():
             setattr(cls, name, field)
-        cls.__annotations__ = annotations
+        annotate(cls, annotations)
         strawberry.type(
             cls,
             name=type_.name,
@@ -211,7 +212,7 @@ class Types:
         cls: Any = type(made.type_name, (), {})
         for leaf in made.leaves.values():
             setattr(cls, leaf.name, _leaf(leaf))
-        cls.__annotations__ = {leaf.name: self.annotation(leaf.kind) | None for leaf in made.leaves.values()}
+        annotate(cls, {leaf.name: self.annotation(leaf.kind) | None for leaf in made.leaves.values()})
         strawberry.type(cls, name=made.type_name, description=made.description)
         resolver = taking(self.own_arguments(made.arguments), cls | None, _object)
         return strawberry.field(resolver=resolver, name=made.name, description=made.description)
@@ -353,18 +354,24 @@ async def _nodes(
 # which is built from the catalogue.
 
 
+_RESERVED = tuple(
+    inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
+    for name, annotation in {"root": strawberry.Parent[Any], "info": Info}.items()  # type: ignore[misc]  # an alias
+)
+"""The parameters of resolvers that are no arguments of fields."""
+
+
 def taking(arguments: dict[str, Any], returns: Any, resolve: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     """A resolver with these arguments, ``{name: annotation}`` or ``{name: (annotation, default)}``."""
 
-    def resolver(root: strawberry.Parent[Any], info: Info, **_arguments: Any) -> Any:
+    def resolver(root: Any, info: Info, **_arguments: Any) -> Any:
         return resolve(root, info)
 
-    own = list(inspect.signature(resolver).parameters.values())[:2]
     given = []
     for name, asked in arguments.items():
         annotation, default = asked if isinstance(asked, tuple) else (asked, UNSET)
         given.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
-    resolver.__signature__ = inspect.Signature([*own, *given], return_annotation=returns)  # type: ignore[attr-defined]
+    resolver.__signature__ = inspect.Signature([*_RESERVED, *given], return_annotation=returns)  # type: ignore[attr-defined]
     return resolver
 
 

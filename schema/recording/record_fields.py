@@ -15,6 +15,7 @@ from graphql import GraphQLInputObjectType, GraphQLSchema, get_named_type
 from strawberry import UNSET
 
 from db.base.recording import RowReference
+from schema.adapters.strawberry import annotate
 from schema.catalogue.from_models import catalogue
 from schema.catalogue.scalars import UUID
 from schema.changes.mutation_steps import Surroundings
@@ -203,7 +204,7 @@ class RecordFields:
             annotations[attribute] = annotation
             given = {"default": UNSET} if default is UNSET else {}
             setattr(cls, attribute, strawberry.field(name=field_name, description=words, **given))
-        cls.__annotations__ = annotations
+        annotate(cls, annotations)
         return strawberry.input(cls, name=name, description=description, one_of=one_of)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import strawberry
 
+from schema.adapters.strawberry import annotate
 from schema.catalogue.catalogue import ColumnField, Type
 from schema.catalogue.column_types import FINITE, ColumnKind
 from schema.catalogue.scalars import Date, DateTime
@@ -229,7 +230,7 @@ class AggregateTypes:
             if aggregated(leaf) and leaf.name not in annotations:
                 annotations[leaf.name] = BY_KIND[leaf.kind.graphql] | None
                 setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description))
-        cls.__annotations__ = annotations
+        annotate(cls, annotations)
         return strawberry.type(cls, description=f"Aggregates of a group of {type_.name} rows.")
 
     def _group(self, type_: Type) -> Any:
@@ -239,5 +240,5 @@ class AggregateTypes:
             if sortable(leaf):
                 annotations[leaf.name] = self._annotation(leaf.kind) | None
                 setattr(cls, leaf.name, strawberry.field(name=leaf.name, description=leaf.description, default=None))
-        cls.__annotations__ = annotations
+        annotate(cls, annotations)
         return strawberry.type(cls, description=f"The keys by which {type_.name} rows are grouped.")

@@ -23,7 +23,7 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -58,6 +58,8 @@ MOST = 2.5
 TIMEOUT = 60.0
 UNSERVED = 5e6
 """The cost that Postgres expects of a page by hand from which on it is not run: it reads a large table many times."""
+AT_MOST_BY_HAND = 10.0
+"""Seconds of a page by hand from which on it is not compared: no index serves it."""
 
 
 @dataclass(frozen=True)
@@ -280,6 +282,15 @@ async def _buffers(sql: asyncpg.Connection, statements: Sequence[Statement]) -> 
     return total
 
 
+async def _ends(sql: asyncpg.Connection, page: Page) -> bool:
+    """Whether one of the forms by hand ends in time."""
+    for hand in page.forms.values():
+        with suppress(TimeoutError):
+            await sql.fetch(hand.json, timeout=AT_MOST_BY_HAND)
+            return True
+    return False
+
+
 async def measured(sql: asyncpg.Connection, sent: Sequence[Statement], page: Page, rounds: int) -> Taken:
     """A page beside its forms by hand; the best of these is also measured as rows."""
     forms = {name: [Statement(hand.json, ())] for name, hand in page.forms.items()}
@@ -299,6 +310,9 @@ async def all_measured(
         by_hand = [await explained(sql, Statement(hand.json, ())) for hand in page.forms.values()]
         if min(one["Plan"]["Total Cost"] for one in by_hand) > UNSERVED:
             results.add(page, "no index serves it, by hand either")
+            continue
+        if not await _ends(sql, page):
+            results.add(page, f"no index serves it: by hand it takes more than {AT_MOST_BY_HAND:.0f} s")
             continue
         with recording() as sent:
             answer = await client.ask(page.query)

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import tomllib
 from collections.abc import Iterator
+from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from graphql import (
 from graphql.execution import Executor
 from graphql.execution.values import VariableValues, get_variable_values
 from packaging.requirements import Requirement
+from strawberry.annotation import StrawberryAnnotation
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
@@ -46,7 +48,7 @@ from schema.adapters.graphql_core import (
     has_too_many_tokens,
     is_nested_too_deeply,
 )
-from schema.adapters.strawberry import StrawberrySchema
+from schema.adapters.strawberry import StrawberrySchema, annotate
 from schema.execution.executor import AnswerExecutor, MutationExecutor
 from tests.support.databases import Database, connect
 
@@ -352,6 +354,31 @@ async def test_uvicorn_has_what_the_socket_uses() -> None:
 
 
 # -- Strawberry and graphql-core ---------------------------------------------------------------------------------------
+
+
+def test_equal_annotations_of_classes_made_at_run_time_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated: list[object] = []
+    evaluate = StrawberryAnnotation.evaluate
+
+    def told(self: StrawberryAnnotation) -> type:
+        evaluated.append(self.raw_annotation)
+        return evaluate(self)
+
+    monkeypatch.setattr(StrawberryAnnotation, "evaluate", told)
+    made = []
+    for name in ("One", "Two"):
+        cls: Any = type(name, (), {})
+        for field in ("a", "b"):
+            setattr(cls, field, strawberry.field(description=field))
+        annotate(cls, {"a": list[Decimal] | None, "b": list[Decimal] | None})
+        made.append(strawberry.type(cls))
+    query: Any = type("Query", (), {"one": strawberry.field(resolver=lambda: None, graphql_type=made[0] | None)})
+    schema = StrawberrySchema(query=strawberry.type(query), types=made)
+    assert evaluated.count(list[Decimal] | None) == 1
+    assert {line.strip() for line in schema.as_str().splitlines() if ": [" in line} == {
+        "a: [Decimal!]",
+        "b: [Decimal!]",
+    }
 
 
 PLACES: list[tuple[str | None, str | None]] = []
