@@ -197,6 +197,15 @@ async def test_leakage_cannot_be_overridden(client: Client, sql: asyncpg.Connect
     assert await state(sql, model) == ("shadow", False)
 
 
+async def test_reports_of_tables_without_a_name_are_told_as_such(client: Client, sql: asyncpg.Connection) -> None:
+    model, _ = await bad_everywhere(sql, leaking=True)
+    await sql.execute("UPDATE ml_data_quality_reports SET table_name = NULL")
+    result = await change(client, "promoteModel", id=model, to="PRODUCTION")
+    reasons = {b["code"]: b["message"] for b in result["blockers"]}
+    assert reasons["DATA_LEAKAGE"] == "leakage was detected in a table of its training run"
+    assert reasons["DATA_QUALITY_FAILED"] == "the data quality report of a table for its training run has failed"
+
+
 @pytest.mark.parametrize("auc", ["NaN", None])
 async def test_an_auc_that_is_no_number_is_not_enough(client: Client, sql: asyncpg.Connection, auc: Any) -> None:
     model = await shadowed(sql, auc=auc and Decimal(auc))

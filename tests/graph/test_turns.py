@@ -159,6 +159,7 @@ def test_what_stands_in_texts_is_no_value(text: str) -> None:
     assert not exact_json.holds_more(orjson.dumps({"text": text, "more": [text, 1]}), 5)
     assert not exact_json.holds_more(orjson.dumps({"text": text, "more": [text, 1]}).decode(), 5)
     assert exact_json.holds_more(orjson.dumps([text, *range(10)]), 9)
+    assert not exact_json.holds_more(orjson.dumps(text), 0), "a text alone"
 
 
 async def test_filters_in_thousands_are_refused_before_they_are_read(loaders: Client) -> None:
