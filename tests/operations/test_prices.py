@@ -11,12 +11,16 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.attach.facts import Index, IndexColumn
+from db.attach.facts import Facts, Index, IndexColumn
 from db.attach.frequencies import Frequencies
 from db.attach.spreads import Spread, Spreads
+from db.base.sums import stored_measures, sums_table
+from db.base.vocabulary import OWN_SCHEMA
 from db.models.g07_monitoring_alerts import AlertStatus
 from gateway.operations.service import OperationService
+from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Missing, Withheld
+from tests.bench.prices import Prices
 from tests.support.changing import add
 from tests.support.client import Client, serving
 from tests.support.databases import Database, connect, connected
@@ -596,3 +600,18 @@ async def test_rows_of_old_times_written_since_the_last_analyze_are_charged(
     assert after - before == pytest.approx(charged / 20, abs=30)
     await sql.execute(f"VACUUM ANALYZE {MILLION}")
     assert await price() - before == pytest.approx(after - before, abs=30)  # and the statistics agree
+
+
+def test_an_aggregate_of_which_sums_are_kept_costs_its_sums() -> None:
+    """And no more: what is asked beside the measures is read off the rows."""
+    metrics = catalogue()["ServingMetric"]
+    assert metrics.rollup is not None
+    sums = f"{OWN_SCHEMA}.{sums_table(MILLION)}"
+    plain = Facts(rows={MILLION: 20_000_000, sums: 20_000})
+    measures = stored_measures(metrics.table, metrics.rollup, metrics.table.c.keys())
+    kept = replace(plain, rollups={MILLION: frozenset(measures)})
+    prices = Prices()
+    by_day = "{ servingMetrics { aggregate(groupBy: [{ field: RECORDED_AT, bucket: DAY }]) { count %s } } }"
+    of_rows, of_sums = (prices.of(by_day % "p99LatencyMs { avg }", {}, facts) for facts in (plain, kept))
+    assert of_sums * 50 < of_rows
+    assert prices.of(by_day % "p99LatencyMs { stddev }", {}, kept) > of_rows / 2
