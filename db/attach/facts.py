@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import db.models  # noqa: F401 - maps all tables
 from db.attach.frequencies import Frequencies, indexed_columns
+from db.attach.shares import Shares, shares
 from db.attach.spreads import Spreads, spreads
 from db.attach.vector_indexes import VectorIndex
 from db.attach.vector_indexes import indexes as indexes_of_vectors
@@ -104,6 +105,8 @@ class Facts:
     """How often the labels of a column occur; for analyzed columns in indexes."""
     correlations: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """How the order of a column follows that of the rows, -1 to 1; for analyzed columns in indexes."""
+    shares: Mapping[str, Mapping[str, Shares]] = field(default_factory=dict)
+    """How often values occur in a column; for analyzed columns of large tables."""
     trigrams: Mapping[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
     """The indexes of the trigrams of columns of a table, as SQL names them."""
 
@@ -312,6 +315,7 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         times = await spreads(connection, known)
         pages = {row[0]: row[1] for row in await connection.execute(_PAGES, known)}
         indexed = await indexed_columns(connection, known)
+        values = await shares(connection, known, MANY_ROWS)
         settled = frozenset(row[0] for row in await connection.execute(_SETTLED, known))
         partitioned = {row[0]: tuple(row[1]) for row in await connection.execute(_PARTITIONED, known)}
         rollups = await connection.execute(_ROLLUPS) if await connection.scalar(_HAS_ROLLUPS) else ()
@@ -338,6 +342,7 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         pages,
         indexed.frequencies,
         indexed.correlations,
+        values,
         of_trigrams,
     )
 

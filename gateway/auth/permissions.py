@@ -61,6 +61,7 @@ class Access:
                 spreads=_readable(self.facts.spreads, withheld),
                 frequencies=_readable(self.facts.frequencies, withheld),
                 correlations=_readable(self.facts.correlations, withheld),
+                shares=_readable(self.facts.shares, withheld),
             )
         return found
 

@@ -5,9 +5,9 @@ Each refusal has its own code and names the limit and the value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from graphql import (
     FieldNode,
@@ -39,6 +39,8 @@ from schema.sql.aggregates import MAX_GROUPS
 from schema.sql.entities import ENTITIES, REPRESENTATIONS
 from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, page_size
 
+POINT = 2e-6
+"""Seconds of Postgres that a point stands for."""
 BYTES_OF_ROW = 500
 """Bytes of a row in a response that its point covers."""
 BYTES_PER_POINT = 250
@@ -63,6 +65,19 @@ BESIDE = 10
 """Assumed rows per row in a list of unknown length, such as the blockers of a change."""
 
 
+class Price(int):
+    """What an operation costs in rows; ``worst``, where statistics of the filter at ``path`` mislead."""
+
+    worst: int
+    path: str
+
+    def __new__(cls, cost: int, scans: Sequence[Scan] = ()) -> Self:
+        made = super().__new__(cls, cost)
+        made.worst = cost + sum(scan.beyond for scan in scans)
+        made.path = max(scans, key=lambda scan: scan.beyond).path if made.worst > cost else ""
+        return made
+
+
 class Meter:
     """Checks an operation against the limits and computes its cost in rows."""
 
@@ -72,7 +87,7 @@ class Meter:
         self._introspection = Introspection(schema)
         self._connections = {f"{type_.name}Connection": type_ for type_ in catalogue}
 
-    def measure(self, operation: Operation, facts: Facts) -> int:
+    def measure(self, operation: Operation, facts: Facts) -> Price:
         """The cost of an operation: the rows that it can return, at least one per field of rows, and the rows that it
         scans.
 
@@ -108,7 +123,7 @@ class Meter:
             raise too_large(limits.max_answer_bytes, walk.keys)
         if cost > limits.max_cost:
             raise self._too_costly(cost, walk)
-        return cost
+        return Price(cost, walk.found)
 
     @property
     def _prices(self) -> Mapping[OperationType, Callable[[Selection, _Walk], int]]:

@@ -59,6 +59,16 @@ def refuse(code: ErrorCode, limit: int, value: int | None, advice: str, what: st
     return GatewayError(code, f"{what or code.message}: the limit is {limit:,}{asked}. {advice}", **details)
 
 
+def misled(seconds: float, path: str) -> RefusedError:
+    """The refusal for an operation that was admitted by what statistics let expect, and took longer."""
+    message = (
+        f"{path} compares columns that no index serves. By the database's statistics the page would soon be full, but "
+        f"it was not within {seconds:g} seconds, and the request was given up. Add an equality, or a range of the "
+        "type's time, that an index serves."
+    )
+    return RefusedError(504, request_error(ErrorCode.REQUEST_TIMEOUT, message, limit=seconds, argument=path))
+
+
 def too_late(seconds: float, *, changes: bool = False) -> RefusedError:
     """The refusal for an operation that exceeded its timeout; with ``changes`` its outcome may be unknown."""
     message = f"The request took longer than {seconds:g} seconds and was given up. Ask for less at once."

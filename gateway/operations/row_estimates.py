@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
+from math import ceil
 from typing import Any
 
 from db.attach.facts import Facts
@@ -19,6 +20,8 @@ from schema.sql.operators import RANGES
 
 NARROWED = 10
 """The assumed selectivity, one row in so many, of an index on a column without statistics."""
+SCATTERED = 4
+"""The factor by which rows that fulfil a condition may be rarer among those of a page than among all."""
 EQUALITIES = {"eq", "isNull"}
 LISTS = EQUALITIES | {"in"}
 """Operators by which an index finds rows; with a list of values these are in no order, but those of each value."""
@@ -35,6 +38,7 @@ class RowEstimates:
         self._pages = facts.pages
         self._frequencies = facts.frequencies
         self._correlations = facts.correlations
+        self._shares = facts.shares
 
     def of_table(self, name: str) -> int:
         """The approximate number of rows of a table, 0 if it is unknown."""
@@ -98,6 +102,29 @@ class RowEstimates:
             return False
         known = self._correlations.get(type_.sql_name, {})
         return is_whole(pages, rows, left, max(abs(known.get(key[0], 0.0)) for key in keys))
+
+    def until(self, type_: Type, where: Mapping[str, Any], wanted: int, rows: int) -> int:
+        """The rows, of ``rows``, among which statistics let expect ``wanted`` rows that fulfil a filter; all, if they
+        do not tell."""
+        share = self._share(type_, where)
+        return min(rows, ceil(SCATTERED * wanted / share)) if share else rows
+
+    def _share(self, type_: Type, where: Mapping[str, Any]) -> float | None:
+        """The approximate share of a type's rows, 0 to 1, that fulfil a filter, as if its conditions were independent
+        of each other; None if statistics do not tell."""
+        share = 1.0
+        for name, value in where.items():
+            if name == "and":
+                parts = [self._share(type_, one or {}) for one in value or ()]
+            else:
+                leaf, known = type_.columns.get(name), self._shares.get(type_.sql_name, {})
+                column = leaf.columns[0] if leaf and len(leaf.columns) == 1 else ""
+                parts = [known[column].of(value or {}) if column in known else None]
+            for part in parts:
+                if part is None:
+                    return None
+                share *= part
+        return share
 
     def _alike(self, type_: Type, column: str, rows: int, *, single: bool) -> int | None:
         """The approximate number, of ``rows``, with one value of a column; None if it is unknown.

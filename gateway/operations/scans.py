@@ -69,6 +69,8 @@ class Scan:
     points: int
     steps: int = 0
     """Relations that it uses, per occurrence in the statement."""
+    beyond: int = 0
+    """The points that it has besides if statistics mislead."""
 
 
 class ScanKind(NamedTuple):
@@ -150,8 +152,10 @@ class Scans:
                 wanted = lists * page_size(selection, NESTED_PAGE if relation else ROOT_PAGE) if pages else 0
                 yield from self._of_values(where, path, left, rows, lists, wanted)
             elif copies_of_rows and not only_counts and all(one.kind is not PATTERN for one in found):
-                points = left // NARROWED // FILTERED if rare else self._read_points(type_, left, FILTERED)
-                yield Scan(FILTER, path, left, points)
+                read = min(left, lists * self._until_full(type_, selection, relation, left))
+                points = left // NARROWED // FILTERED if rare else self._read_points(type_, read, FILTERED)
+                beyond = 0 if rare else self._read_points(type_, left, FILTERED) - points
+                yield Scan(FILTER, path, left if rare else read, points, beyond=beyond)
         if relation and relation.join.elements:
             yield from self._elements(type_, selection, relation.join.elements, lists, copies, paged=pages)
         if pages:
@@ -165,6 +169,19 @@ class Scans:
                 read = min(left, sums.get(child.key, left))
                 points = self._read_points(type_, read, COUNTED) + self._sums(type_, child, read)
                 yield Scan(SUM, f"{selection.key}.{child.key}", read, points)
+
+    def _until_full(self, type_: Type, selection: Selection, relation: RelationField | None, left: int) -> int:
+        """The rows, of ``left`` rows, that are read for a list by a filter that no index serves: in the order of the
+        list until a page is full, or all."""
+        where, asked = selection.arguments.get("where") or {}, selection.arguments.get("orderBy") or ()
+        beside = any(
+            child.name == "aggregate" or (child.name in TOTALS and not self._is_limited(type_, child))
+            for child in selection.fields.values()
+        )
+        if type_.is_view or beside or not self._is_served(type_, selection, relation, asked):
+            return left
+        wanted = page_size(selection, NESTED_PAGE if relation else ROOT_PAGE) + 1
+        return self.estimates.until(type_, where, wanted, left)
 
     def _of_values(
         self, where: Mapping[str, Any], path: str, left: int, rows: int, lists: int, wanted: int

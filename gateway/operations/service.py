@@ -11,6 +11,7 @@ an `Answer` to the request's `Parameters`, a stream of messages, or a refusal::
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager
@@ -27,6 +28,7 @@ from gateway.auth.permissions import Access
 from gateway.operations.answer import Answer, LiveMessage, answer_of
 from gateway.operations.budgets import ANONYMOUS, Budgets, account, used
 from gateway.operations.call import Call
+from gateway.operations.cost import POINT, Price
 from gateway.operations.deadline import Deadline, Deadlines
 from gateway.operations.documents import Documents
 from gateway.operations.embeddings import Embeddings
@@ -35,7 +37,7 @@ from gateway.operations.observers import Observer, Observers
 from gateway.operations.persisted import DocumentRegistry
 from gateway.operations.planner import PlannedOperation, Planner
 from gateway.operations.recordings import LineBatches
-from gateway.operations.refusals import RefusedDocumentError, RefusedError, too_late
+from gateway.operations.refusals import RefusedDocumentError, RefusedError, misled, too_late
 from gateway.operations.request import Parameters, parameters_of
 from gateway.operations.runner import Runner
 from gateway.operations.shape import ShapeWatch
@@ -51,6 +53,9 @@ from schema.runner import Execution, Outcome
 from schema.schema import Schema
 from schema.search.texts import searching_by
 from schema.webhooks.manager import WebhookManager
+
+TIMEOUT_FACTOR = 5
+"""The factor by which Postgres may be slower than a point says, before an operation is ended that depends on it."""
 
 
 class OperationService:
@@ -201,11 +206,26 @@ class OperationService:
         deadline."""
         caller = call.caller
         reader = self._reads.reader(self._parallel, caller.name, planned.parameters.after, caller.identity)
-        if planned.cost >= self._settings.heavy_cost:
+        price = planned.cost
+        if isinstance(price, Price) and price.worst > self._settings.max_cost:
+            return await self._expected(planned, call, reader, price.path)
+        if price >= self._settings.heavy_cost:
             reader.heavy = True
             async with self.heavy:
                 return await self._finish(planned, call, reader)
         return await self._finish(planned, call, reader)
+
+    async def _expected(self, planned: PlannedOperation, call: Call, reader: ShortReader, path: str) -> Answer:
+        """The response to an operation that is admitted by what statistics let expect; it is ended after
+        `TIMEOUT_FACTOR` times the seconds of the highest price that is admitted otherwise."""
+        seconds = TIMEOUT_FACTOR * POINT * self._settings.max_cost
+        try:
+            async with asyncio.timeout(seconds) as ended:
+                return await self._finish(planned, call, reader)
+        except TimeoutError:
+            if ended.expired():
+                raise misled(seconds, path) from None
+            raise
 
     async def _finish(self, planned: PlannedOperation, call: Call, reader: ShortReader) -> Answer:
         left = call.left

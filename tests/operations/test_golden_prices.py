@@ -62,6 +62,7 @@ def facts(demo: Client) -> Facts:
         pages={},
         frequencies={},
         correlations={},
+        shares={},
         spreads={
             type_.sql_name: {
                 leaf.columns[0]: Spreads(((1.0, YEAR),), 50, 20)

@@ -18,7 +18,7 @@ statement if it depends on the data (`ColumnKind.json`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from itertools import count
@@ -56,6 +56,7 @@ from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, Lists, RowsToCount
 from schema.sql.operators import RANGES
 from schema.sql.parameters import Parameter, Variables, applied, filled
 from schema.sql.rollups import RollupReading
+from schema.sql.served import divided
 
 _PLACEHOLDER = re.compile(r"\$([0-9]+)")
 
@@ -313,6 +314,7 @@ class Compiler:
         leads."""
         self.lists.refuse_missing(type_)
         slice_ = self.lists.slice(type_, self._sized(selection), default, self._position, below)
+        self._price_unserved(type_, selection, below)
         return ListPage(self, type_, selection, slice_, on, below.join.equal if below else ()).query()
 
     def _similar(self, root: Root, selection: Selection) -> Query:
@@ -347,6 +349,13 @@ class Compiler:
                 self.priced[value.name] = value
             for below in value if isinstance(value, list) else [value]:
                 self._pin_priced(below)
+
+    def _price_unserved(self, type_: Type, selection: Selection, below: RelationField | None) -> None:
+        """Makes the cost depend on the values of a filter that compares a large table's columns without an index."""
+        where = selection.arguments.get("where")
+        if isinstance(where, dict) and self.lists.indexes.is_large(type_):
+            _, unserved = divided(self.lists.indexes, type_, where, below.join.equal if below else ())
+            self.priced |= {one.name: one for one in _parameters(where)} if unserved else {}
 
     def _price_by(self, arguments: Mapping[str, Any]) -> None:
         """Makes the cost depend on arguments that are variables."""
@@ -391,3 +400,11 @@ class Compiler:
 def _labels(values: Sequence[Any] | None) -> Sequence[Enum] | None:
     """The labels in a list; None for a list of others."""
     return [one for one in values or () if isinstance(one, Enum)] or None
+
+
+def _parameters(value: Any) -> Iterator[Parameter]:
+    """The parameters in a filter."""
+    if isinstance(value, Parameter):
+        yield value
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _parameters(one)
