@@ -73,7 +73,7 @@ def _written(value: Any) -> str:
     return str(value.value if isinstance(value, Enum) else value)
 
 
-# Times have `db.attach.spreads`. Of a partitioned table the newest partition tells, which is read first.
+# Times have `db.attach.spreads`. Of a partitioned table the largest partition tells.
 _SHARES = text(f"""
     SELECT DISTINCT ON (1, 2) {relation_name()}, s.attname::text, s.null_frac::float8, s.n_distinct::float8,
         greatest(p.reltuples, 1)::float8,
@@ -88,8 +88,11 @@ _SHARES = text(f"""
         AS k (is_number)
     WHERE {IN_SCHEMAS} AND c.relname = ANY (:names) AND s.n_distinct <> 0
         AND (k.is_number OR t.typtype = 'e' OR t.typname IN ('text', 'varchar', 'bpchar', 'bool', 'uuid'))
-        AND (c.relkind = 'p' OR c.reltuples > :many)
-    ORDER BY 1, 2, p.relname DESC
+        AND CASE WHEN c.relkind = 'p' THEN (
+            SELECT sum(q.reltuples) FROM pg_partition_tree(c.oid) AS t JOIN pg_class AS q ON q.oid = t.relid
+            WHERE t.isleaf
+        ) ELSE c.reltuples END > :many
+    ORDER BY 1, 2, p.reltuples DESC
 """)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.engine.locks import lock_waits_of
+from db.engine.locks import KNOWN_SECONDS, LockWaits, lock_waits_of
 from db.engine.readers import ShortReader
 from tests.support.changing import change, model_in, uuid_of
 from tests.support.client import Client, serving
@@ -358,3 +358,21 @@ async def test_a_change_without_an_answer_says_that_it_was_made(copy: Database, 
 
 
 _WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'ml_deployments'::regclass)"
+
+
+def test_statements_are_limited_for_a_while_after_a_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("db.engine.locks.time.monotonic", lambda: now)
+    waits = LockWaits(4, writes=False)
+    assert waits.share == 1
+    waits.suspect("key")
+
+    def both_run() -> bool:
+        with waits.turn("SELECT 1", "key") as one, waits.turn("SELECT 1", "key") as other:
+            assert one is None
+            return other is None
+
+    assert not both_run()
+    waits.suspect("key")
+    now += KNOWN_SECONDS
+    assert both_run()

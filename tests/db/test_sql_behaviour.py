@@ -1061,15 +1061,16 @@ async def test_the_latest_drift_of_a_model_is_the_worst_of_its_last_run(db: asyn
     for n, (owner, kind, hours, severity, feature) in enumerate([
         (model, "data", 2, "critical", "old"), (model, "data", 1, "low", "x"), (model, "data", 1, "high", "y"),
         (model, "data", 1, "none", "z"), (model, "concept", 5, "none", None), (other, "data", 0, "medium", "w"),
-        (None, "data", 0, "critical", "nobody's"),
+        (None, "data", 0, "critical", "nobody's"), (other, "concept", None, "low", "without a time"),
     ]):  # fmt: skip
         await add_drift(
             db, id=uuid.UUID(int=n), model_id=owner, drift_type=kind, severity=severity, feature_name=feature,
-            created_at=NOW - timedelta(hours=hours),
+            created_at=None if hours is None else NOW - timedelta(hours=hours),
         )  # fmt: skip
     found = await db.fetch("SELECT model_id, drift_type, severity, feature_name FROM ml_drift_status_latest")
     assert {tuple(row) for row in found} == {
         (model, "data", "high", "y"), (model, "concept", "none", None), (other, "data", "medium", "w"),
+        (other, "concept", "low", "without a time"),
     }  # fmt: skip
 
 

@@ -117,6 +117,10 @@ async def test_plans_are_bounded(demo_database: Database, monkeypatch: pytest.Mo
         for n in range(20):
             await client.data(f"{{ models(first: {n}) {{ nodes {{ id }} }} }}")
         assert endpoint(client).plans.dropped > 5
+        for kept in endpoint(client).plans._kept.values():
+            assert kept.plan.statement
+            text = "{ models(first: 0) { nodes { id } } }"
+            assert kept.size >= plans.OVERHEAD + plans.TREE * len(text) + len(kept.plan.statement.sql)
         assert await client.data("{ models(first: 0) { nodes { id } } }") == {"models": {"nodes": []}}
 
 

@@ -20,6 +20,7 @@ from db.models.g07_monitoring_alerts import AlertStatus
 from gateway.operations.service import OperationService
 from schema.catalogue.from_models import catalogue
 from schema.catalogue.records import Missing, Withheld
+from schema.errors import GatewayError
 from tests.bench.prices import Prices
 from tests.support.changing import add
 from tests.support.client import Client, serving
@@ -615,3 +616,16 @@ def test_an_aggregate_of_which_sums_are_kept_costs_its_sums() -> None:
     of_rows, of_sums = (prices.of(by_day % "p99LatencyMs { avg }", {}, facts) for facts in (plain, kept))
     assert of_sums * 50 < of_rows
     assert prices.of(by_day % "p99LatencyMs { stddev }", {}, kept) > of_rows / 2
+
+
+def test_five_thousand_rows_are_recorded_and_no_more() -> None:
+    rows = [
+        {"service": {"id": "BentoService:00000000-0000-0000-0000-000000000001"}, "recordedAt": "2026-01-01T00:00:00Z"}
+    ] * 1000
+    fields = [f"a{place}: recordServingMetrics(input: {{rows: $rows}}) {{ __typename }}" for place in range(6)]
+    prices = Prices()
+    assert (
+        prices.of(f"mutation($rows: [ServingMetricRow!]!) {{ {' '.join(fields[:5])} }}", {"rows": rows}, Facts()) > 5000
+    )
+    with pytest.raises(GatewayError, match="5,000"):
+        prices.of(f"mutation($rows: [ServingMetricRow!]!) {{ {' '.join(fields)} }}", {"rows": rows}, Facts())
