@@ -218,7 +218,7 @@ class OperationService:
     async def _expected(self, planned: PlannedOperation, call: Call, reader: ShortReader, path: str) -> Answer:
         """The response to an operation that is admitted by what statistics let expect; it is ended after
         `TIMEOUT_FACTOR` times the seconds of the highest price that is admitted otherwise."""
-        seconds = TIMEOUT_FACTOR * POINT * self._settings.max_cost
+        seconds = round(TIMEOUT_FACTOR * POINT * self._settings.max_cost, 6)
         try:
             async with asyncio.timeout(seconds) as ended:
                 return await self._finish(planned, call, reader)
