@@ -6,7 +6,7 @@ Each refusal has its own code and names the limit and the value.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from graphql import (
@@ -110,6 +110,9 @@ class Meter:
         for selection in fields.values():
             walk.there = 1
             cost += price(selection, walk)
+        if operation.definition.operation is not OperationType.QUERY:  # what has been changed is answered in any case
+            cost += sum(scan.beyond for scan in walk.found)
+            walk.found = [replace(scan, points=scan.points + scan.beyond, beyond=0) for scan in walk.found]
         cost += min(walk.beyond, limits.max_answer_bytes) // BYTES_PER_POINT
         if walk.steps > limits.max_relations:
             raise refuse(

@@ -22,6 +22,7 @@ from tests.support.databases import Database
 
 METRICS = "ml_bentoml_serving_metrics"
 ROWS = 20_000_000
+SERVICE = "BentoService:00000000-0000-0000-0000-000000000001"
 LATENCIES = Shares(0.1, {"7": 0.2}, 0.0001, Spread((0.0, 100.0, 200.0, 300.0), 0.7, ((7.0, 0.2),)))
 
 
@@ -97,6 +98,18 @@ def test_others_cost_all_rows(facts: Facts, arguments: str, selection: str) -> N
     whole = price(facts, arguments, selection)
     assert whole > ROWS / 10
     assert whole.worst == whole
+
+
+def test_a_change_is_not_ended_while_its_answer_is_read(facts: Facts) -> None:
+    """So it costs all rows."""
+    below = f"metrics({OFTEN}) {{ nodes {{ id }} }}"
+    read = Prices().of(f'{{ bentoService(id: "{SERVICE}") {{ {below} }} }}', {}, facts)
+    applied = f"... on TransitionApplied {{ node {{ ... on BentoService {{ {below} }} }} }}"
+    move = f'moveService(input: {{ id: "{SERVICE}", to: ACTIVE }}) {{ {applied} }}'
+    made = Prices().of(f"mutation {{ {move} }}", {}, facts)
+    assert isinstance(made, Price)
+    assert made > 100 * read
+    assert made.worst == made
 
 
 def test_what_another_caller_may_not_read_is_not_told_by_prices(facts: Facts) -> None:
