@@ -45,7 +45,7 @@ PLATFORM := $(PLATFORM_CI) selection aggregates bad_input tool_plan costs every_
   known_values attached_changes live observability turns locks own_tables purging retention children recordings masking withheld values differential compiler walks \
   offered_changes prices bounds rollups totals arguments cursors round_trips one_bad_row lines one_of oracle oracle_lineage oracle_questions oracle_relations \
   boundaries relative_times answer_size oracle_keys row_values current_state stored_state collections stateful purge_bounds similarity_by_text \
-  prices_read table_values never_possible events transactions read_tools curated_answers cut_answers rows_by_agents changes_by_agents \
+  prices_read expected_pages table_values never_possible events transactions read_tools curated_answers cut_answers rows_by_agents changes_by_agents \
   recording following declarations plans_by_value tables lineage lineage_limits lineage_search outcomes lost_connections coercions vocabularies unwritable
 
 test-platform: $(VENV)/dev ## Run what reads and changes on a database of the platform's shape
