@@ -23,13 +23,12 @@ _BELOW, _ABOVE = ("lt", "lte"), ("gt", "gte")
 class Shares:
     """The shares of a table's rows, 0 to 1, that values have in a column.
 
-    ``frequent`` are the most common values, as Postgres writes them; ``others`` is the share of each other one.
+    ``frequent`` are the most common values, as Postgres writes them; how rare the others are is not known well enough.
     ``numbers`` is the distribution of a column of numbers.
     """
 
     nulls: float
     frequent: Mapping[str, float]
-    others: float
     numbers: Spread | None = None
 
     def of(self, compared: Mapping[str, Any]) -> float | None:
@@ -50,20 +49,28 @@ class Shares:
                 return None
         if not bounds:
             return share
-        if self.numbers is None or not all(_is_number(value) for value in bounds.values()):
+        numbers = {name: number for name, value in bounds.items() if (number := _number(value)) is not None}
+        if self.numbers is None or len(numbers) < len(bounds):
             return None
-        first = max((float(bounds[name]) for name in _ABOVE if name in bounds), default=None)
-        last = min((float(bounds[name]) for name in _BELOW if name in bounds), default=None)
+        first = max((numbers[name] for name in _ABOVE if name in numbers), default=None)
+        last = min((numbers[name] for name in _BELOW if name in numbers), default=None)
         return share * self.numbers.share(first, last)
 
     def _value(self, value: Any) -> float:
-        if _is_number(value) and self.numbers is not None:
-            return self.numbers.share(float(value), float(value)) or self.others
-        return self.frequent.get(_written(value), self.others)
+        if self.numbers is not None and (number := _number(value)) is not None:
+            return self.numbers.share(number, number)
+        return self.frequent.get(_written(value), 0.0)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value)
+def _number(value: Any) -> float | None:
+    """A number as a double; None if it is none, or exceeds them."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _written(value: Any) -> str:
@@ -75,8 +82,7 @@ def _written(value: Any) -> str:
 
 # Times have `db.attach.spreads`. Of a partitioned table the largest partition tells.
 _SHARES = text(f"""
-    SELECT DISTINCT ON (1, 2) {relation_name()}, s.attname::text, s.null_frac::float8, s.n_distinct::float8,
-        greatest(p.reltuples, 1)::float8,
+    SELECT DISTINCT ON (1, 2) {relation_name()}, s.attname::text, s.null_frac::float8,
         coalesce(s.most_common_vals::text::text[], '{{}}'), coalesce(s.most_common_freqs::float8[], '{{}}'),
         CASE WHEN k.is_number THEN coalesce(s.histogram_bounds::text::float8[], '{{}}') ELSE '{{}}' END, k.is_number
     FROM pg_class AS c
@@ -101,11 +107,9 @@ async def shares(connection: AsyncConnection, known: Mapping[str, Any], many: in
     schemas and table names."""
     found: dict[str, dict[str, Shares]] = {}
     for table, column, *told in await connection.execute(_SHARES, {**known, "many": many}):
-        nulls, distinct, rows, values, shares_, bounds, is_number = told
+        nulls, values, shares_, bounds, is_number = told
         frequent = dict(zip(values, shares_, strict=True))
         left = max(0.0, 1 - nulls - sum(shares_))
-        count = distinct if distinct >= 0 else -distinct * rows
-        others = max(left / max(count - len(frequent), 1), 1 / rows)
         numbers = None
         if is_number:
             ascending = sorted(one for one in bounds if math.isfinite(one))
@@ -114,5 +118,5 @@ async def shares(connection: AsyncConnection, known: Mapping[str, Any], many: in
                 numbers = Spread(tuple(ascending), left, alike)
             elif alike:
                 numbers = Spread((alike[0][0], alike[0][0]), 0.0, alike)
-        found.setdefault(table, {})[column] = Shares(nulls, frequent, others, numbers)
+        found.setdefault(table, {})[column] = Shares(nulls, frequent, numbers)
     return found

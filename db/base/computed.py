@@ -60,6 +60,18 @@ class Argument:
 
 
 @dataclass(frozen=True)
+class ReadWindow:
+    """The rows of the entity ``of`` that a SELECT reads: with a time, in ``column``, in the period that ends with the
+    argument ``until``, or now, and has the length of the argument ``length``, in units of so many ``seconds``."""
+
+    of: str
+    column: str
+    length: str
+    seconds: int
+    until: str = "until"
+
+
+@dataclass(frozen=True)
 class ComputedObject:
     """A field that is an object of SQL expressions over the row ``{row}``, all from one ``source``.
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from sqlalchemy import MetaData, Table
 from sqlalchemy.orm import DeclarativeBase
 
-from db.base.computed import Argument, Computed, ComputedObject
+from db.base.computed import Argument, Computed, ComputedObject, ReadWindow
 from db.base.markers import Group, LiveTopic, Recordable
 from db.base.reached import InOrder, Kept, Over, Rare
 from db.base.relation import Relation
@@ -99,7 +99,8 @@ class Derived(RowOptions, DeclarativeBase):
     the type takes as arguments; ids cannot contain them, so that such rows are not nodes. The placeholder ``{keys}``
     stands for the requested keys, for a SELECT with a row per key; NULL otherwise. ``__reads__`` are the entities that
     it reads. ``__single__``: the SELECT has one row, and so has the root. ``__rolled_up__`` is read in place of
-    ``__select__`` where the rollup is kept, unless the argument ``exact`` is true.
+    ``__select__`` where the rollup is kept, unless the argument ``exact`` is true. ``__window__`` are the rows that it
+    reads.
     """
 
     metadata = MetaData()
@@ -109,6 +110,7 @@ class Derived(RowOptions, DeclarativeBase):
     __reads__: ClassVar[Sequence[str]] = ()
     __single__: ClassVar[bool] = False
     __rolled_up__: ClassVar[GroupsSelect | None] = None
+    __window__: ClassVar[ReadWindow | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         cls.__tablename__ = cls.__name__

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
+from db.base.computed import ReadWindow
 from db.base.markers import Group
 from db.base.rollups import GroupsSelect
 from db.base.sketches import RELATIVE_ERROR
@@ -44,6 +45,7 @@ class AgentLatency(Derived):
         GROUP BY s.agent_name, s.agent_tier
     """
     __reads__ = ("ObservabilitySpan",)
+    __window__ = ReadWindow("ObservabilitySpan", "started_at", "window_hours", 3_600)
     __rolled_up__ = GroupsSelect(
         of="ObservabilitySpan",
         since="coalesce({until}, now()) - make_interval(hours => {window_hours})",

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
+from db.base.computed import ReadWindow
 from db.base.markers import Group
 from db.base.quoting import literals
 from db.base.vocabulary import Argument, Derived, Relation, belongs_to, column, pg_enum
@@ -50,6 +51,7 @@ class DriftTrendDay(Derived):
         GROUP BY d.model_id, d.drift_type, check_date
     """
     __reads__ = ("DriftRecord",)
+    __window__ = ReadWindow("DriftRecord", "created_at", "days", 86_400)
     __plural__ = "driftTrend"
     __order__ = "check_date"
     __arguments__: ClassVar = {

@@ -277,7 +277,9 @@ class Meter:
     ) -> int:
         first = page_size(selection, default)
         rows = parents * first
-        listed = walk.scans.estimates.below(type_, parent, parents)
+        listed = walk.scans.estimates.within(
+            type_, selection.arguments, walk.scans.estimates.below(type_, parent, parents), relation
+        )
         if (sums := walk.scans.groups(type_, selection)) is not None:
             listed = min(listed, sums)
         outer = walk.there

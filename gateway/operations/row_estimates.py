@@ -6,12 +6,14 @@ Sizes, indexes and the spread of times come from the facts of the database.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from math import ceil
 from typing import Any
 
 from db.attach.facts import Facts
 from db.attach.frequencies import Label
+from db.base.entity import camel
+from db.engine.clock import CLOCK
 from gateway.operations.page_reads import is_whole
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.sql.conditions import few
@@ -102,6 +104,26 @@ class RowEstimates:
             return False
         known = self._correlations.get(type_.sql_name, {})
         return is_whole(pages, rows, left, max(abs(known.get(key[0], 0.0)) for key in keys))
+
+    def within(self, type_: Type, arguments: Mapping[str, Any], rows: int, below: RelationField | None) -> int:
+        """The approximate number, of ``rows`` that a type is computed from, in the window that its arguments ask for;
+        all, if no index finds them or statistics do not tell. ``below`` is the relation that leads to them."""
+        window = type_.window
+        if window is None:
+            return rows
+        source = self._catalogue[window.of]
+        length = arguments.get(camel(window.length)) or type_.arguments[camel(window.length)].argument.default or 0
+        last, lasts = arguments.get(window.until), timedelta(seconds=length * window.seconds)
+        end = last or CLOCK.now()
+        first = end - lasts if end - datetime.min.replace(tzinfo=UTC) > lasts else None
+        known = window.column in self._spreads.get(source.sql_name, {})
+        before = set(below.join.remote_columns) if below else set()
+        keys = (list(key) for key in self.indexes.keys(source))
+        if not known or not any(
+            window.column in key and set(key[: key.index(window.column)]) <= before for key in keys
+        ):
+            return rows
+        return self._between(source, window.column, {"gte": first, "lt": last}, rows)
 
     def until(self, type_: Type, where: Mapping[str, Any], wanted: int, rows: int) -> int:
         """The rows, of ``rows``, among which statistics let expect ``wanted`` rows that fulfil a filter; all, if they

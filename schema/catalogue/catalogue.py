@@ -13,6 +13,7 @@ from functools import cached_property
 from sqlalchemy import Table
 
 from db.base.column_facts import NO_FACTS, ColumnFacts
+from db.base.computed import ReadWindow
 from db.base.entity import camel
 from db.base.markers import LiveTopic
 from db.base.rollups import GroupsSelect, Rollup
@@ -266,6 +267,8 @@ class Type:
     """Which sums of its rows can be kept."""
     rolled_up: GroupsSelect | None = None
     """What its rows can be read from instead, where the rollup of another type is kept."""
+    window: ReadWindow | None = None
+    """The rows of another type that it is computed from."""
     aliases: tuple[str, ...] = ()
     """What people call such a row, in the singular."""
     columns: dict[str, ColumnField] = field(default_factory=dict)

@@ -237,6 +237,7 @@ def _type(entity: RowClass) -> Type:
         type_.is_derived = True
         type_.select = type_.typed(entity.__select__)
         type_.rolled_up = entity.__rolled_up__
+        type_.window = entity.__window__
         type_.arguments = _arguments(entity.__arguments__)
         type_.reads = tuple(table_of(entities()[name]).fullname for name in entity.__reads__)
     return type_

@@ -629,3 +629,37 @@ def test_five_thousand_rows_are_recorded_and_no_more() -> None:
     )
     with pytest.raises(GatewayError, match="5,000"):
         prices.of(f"mutation($rows: [ServingMetricRow!]!) {{ {' '.join(fields)} }}", {"rows": rows}, Facts())
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "field", "day", "year"),
+    [
+        ("ml_observability_spans", "started_at", "agentLatency", "windowHours: 24", "windowHours: 8784"),
+        ("ml_drift_history", "created_at", "driftTrend", "days: 1", "days: 366"),
+    ],
+)
+def test_what_is_computed_of_a_window_costs_its_rows(
+    demo: Client, table: str, column: str, field: str, day: str, year: str
+) -> None:
+    """A day of five million spans of a year had the price of all, which was refused."""
+    endpoint: OperationService = demo.app.state.graphql
+    now = datetime.now(UTC)
+    spread = Spread(tuple((now - timedelta(days=days)).timestamp() for days in range(366, -1, -1)))
+    facts = replace(
+        endpoint.access.facts,
+        rows={**endpoint.access.facts.rows, table: 5_000_000},
+        spreads={table: {column: Spreads(((1.0, spread),))}},
+    )
+    prices = Prices()
+
+    def price(arguments: str, of: Facts = facts) -> int:
+        return prices.of(f"{{ {field}({arguments}) {{ totalCount nodes {{ {MOST[field]} }} }} }}", {}, of)
+
+    assert price(day) * 100 < price(year)
+    assert price(f'{day}, until: "now-800d"') < price(day) / 5
+    assert price(f'{year}, until: "0001-01-01T00:00:00Z"') < price(day)
+    assert price(day, replace(facts, indexes={})) >= price(year), "no index finds them"
+    assert price(day, replace(facts, spreads={})) >= price(year), "nothing tells how many they are"
+
+
+MOST = {"agentLatency": "totalSpans", "driftTrend": "checkCount"}

@@ -315,6 +315,8 @@ class Compiler:
         self.lists.refuse_missing(type_)
         slice_ = self.lists.slice(type_, self._sized(selection), default, self._position, below)
         self._price_unserved(type_, selection, below)
+        if type_.window:
+            self._price_by(selection.arguments)
         return ListPage(self, type_, selection, slice_, on, below.join.equal if below else ()).query()
 
     def _similar(self, root: Root, selection: Selection) -> Query:
