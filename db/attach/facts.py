@@ -315,7 +315,8 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         times = await spreads(connection, known)
         pages = {row[0]: row[1] for row in await connection.execute(_PAGES, known)}
         indexed = await indexed_columns(connection, known)
-        values = await shares(connection, known, MANY_ROWS)
+        many = [table for table, rows in found.items() if table and int(rows) > MANY_ROWS]
+        values = await shares(connection, known, many)
         settled = frozenset(row[0] for row in await connection.execute(_SETTLED, known))
         partitioned = {row[0]: tuple(row[1]) for row in await connection.execute(_PARTITIONED, known)}
         rollups = await connection.execute(_ROLLUPS) if await connection.scalar(_HAS_ROLLUPS) else ()

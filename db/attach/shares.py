@@ -4,7 +4,7 @@ comparison that no index serves."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
@@ -94,19 +94,18 @@ _SHARES = text(f"""
         AS k (is_number)
     WHERE {IN_SCHEMAS} AND c.relname = ANY (:names) AND s.n_distinct <> 0
         AND (k.is_number OR t.typtype = 'e' OR t.typname IN ('text', 'varchar', 'bpchar', 'bool', 'uuid'))
-        AND CASE WHEN c.relkind = 'p' THEN (
-            SELECT sum(q.reltuples) FROM pg_partition_tree(c.oid) AS t JOIN pg_class AS q ON q.oid = t.relid
-            WHERE t.isleaf
-        ) ELSE c.reltuples END > :many
     ORDER BY 1, 2, p.reltuples DESC
 """)
 
 
-async def shares(connection: AsyncConnection, known: Mapping[str, Any], many: int) -> dict[str, dict[str, Shares]]:
-    """The shares of values in analyzed columns of tables with ``many`` rows, by table and column; ``known`` are the
-    schemas and table names."""
+async def shares(
+    connection: AsyncConnection, known: Mapping[str, Any], tables: Iterable[str]
+) -> dict[str, dict[str, Shares]]:
+    """The shares of values in analyzed columns of some tables, by table and column; ``known`` are the schemas."""
     found: dict[str, dict[str, Shares]] = {}
-    for table, column, *told in await connection.execute(_SHARES, {**known, "many": many}):
+    for table, column, *told in await connection.execute(
+        _SHARES, {**known, "names": [name.rpartition(".")[2] for name in tables]}
+    ):
         nulls, values, shares_, bounds, is_number = told
         frequent = dict(zip(values, shares_, strict=True))
         left = max(0.0, 1 - nulls - sum(shares_))

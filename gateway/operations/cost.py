@@ -280,7 +280,7 @@ class Meter:
         listed = walk.scans.estimates.within(
             type_, selection.arguments, walk.scans.estimates.below(type_, parent, parents), relation
         )
-        if (sums := walk.scans.groups(type_, selection)) is not None:
+        if (sums := walk.scans.groups(type_, selection, listed)) is not None:
             listed = min(listed, sums)
         outer = walk.there
         walk.there = min(outer * first, walk.scans.estimates.below(type_, parent, outer))

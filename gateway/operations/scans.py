@@ -243,9 +243,9 @@ class Scans:
             if child.name == "aggregate" and (found := reading(type_, where, child, stored, equal))
         }
 
-    def groups(self, type_: Type, selection: Selection) -> int | None:
+    def groups(self, type_: Type, selection: Selection, rows: int) -> int | None:
         """The approximate number of sums and rows that are read for a type's rows, where these are groups of another's
-        rollup; None where they are not."""
+        rollup, of which ``rows`` are summed up; None where they are not."""
         select = type_.rolled_up
         if select is None or selection.arguments.get("exact"):
             return None
@@ -253,7 +253,7 @@ class Scans:
         found = groups_reading(source, select, self.estimates.indexes.rollups.get(source.sql_name, ()))
         if found is None:
             return None
-        return self._sums_read(source, found, max(self.estimates.rows(source), 1), AT_EDGES)
+        return self._sums_read(source, found, rows, AT_EDGES)
 
     def summed_up(self, type_: Type, selection: Selection, parent: Type, parents: int) -> int:
         """The approximate number of rows of a type that an object of ``parents`` parents sums up, within its window."""
