@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from db.adapters.asyncpg import STATEMENTS_SIZE
+from db.attach import facts
 from db.engine.engine import create_engine
 from db.engine.errors import (
     DatabaseUnavailableError,
@@ -56,6 +57,24 @@ async def engine_of_one(module_database: Database) -> AsyncIterator[AsyncEngine]
 
 async def one(engine: AsyncEngine, statement: str, *values: Any) -> Any:
     return (await ShortReader(engine).fetch(statement, values))[0][0]
+
+
+async def test_facts_are_read_with_joins_in_their_order(
+    engine_of_one: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another the planner joins the statistics in loops: a second of Postgres on a small database. The connection
+    goes back as it was."""
+    limit, limits, spreads = "SHOW join_collapse_limit", [], facts.spreads
+
+    async def told(connection: AsyncConnection, known: Mapping[str, Any]) -> Any:
+        limits.append((await connection.exec_driver_sql(limit)).scalar_one())
+        return await spreads(connection, known)
+
+    before = await one(engine_of_one, limit)
+    monkeypatch.setattr(facts, "spreads", told)
+    await facts.read(engine_of_one)
+    assert limits == ["1"] != [before]
+    assert await one(engine_of_one, limit) == before
 
 
 async def active(database: Database) -> list[str]:
