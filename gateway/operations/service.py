@@ -209,11 +209,14 @@ class OperationService:
         price = planned.cost
         if isinstance(price, Price) and price.worst > self._settings.max_cost:
             return await self._expected(planned, call, reader, price.path)
-        if price >= self._settings.heavy_cost:
-            reader.heavy = True
-            async with self.heavy:
-                return await self._finish(planned, call, reader)
-        return await self._finish(planned, call, reader)
+        return await self._in_lane(planned, call, reader)
+
+    async def _in_lane(self, planned: PlannedOperation, call: Call, reader: ShortReader) -> Answer:
+        if planned.cost < self._settings.heavy_cost:
+            return await self._finish(planned, call, reader)
+        reader.heavy = True
+        async with self.heavy:
+            return await self._finish(planned, call, reader)
 
     async def _expected(self, planned: PlannedOperation, call: Call, reader: ShortReader, path: str) -> Answer:
         """The response to an operation that is admitted by what statistics let expect; it is ended after
@@ -221,7 +224,7 @@ class OperationService:
         seconds = round(TIMEOUT_FACTOR * POINT * self._settings.max_cost, 6)
         try:
             async with asyncio.timeout(seconds) as ended:
-                return await self._finish(planned, call, reader)
+                return await self._in_lane(planned, call, reader)
         except TimeoutError:
             if ended.expired():
                 raise misled(seconds, path) from None

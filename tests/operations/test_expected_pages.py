@@ -14,6 +14,7 @@ from db.attach.shares import Shares
 from db.attach.spreads import Spread
 from db.migrations import setup
 from gateway.operations.cost import POINT, Price
+from gateway.operations.limiter import RequestLimiter
 from gateway.operations.service import TIMEOUT_FACTOR, OperationService
 from tests.bench.prices import Prices
 from tests.support.changing import add
@@ -146,6 +147,17 @@ async def test_what_takes_longer_than_all_that_is_admitted_is_ended(narrow: Clie
     assert error["extensions"]["argument"] == "servingMetrics.where"
     assert "no index serves" in error["message"]
     assert await narrow.data("{ servingMetrics(first: 1) { nodes { id } } }"), "what was expected to be cheap is not"
+
+
+async def test_a_dear_operation_is_limited_as_such_whatever_it_expects(demo_database: Database) -> None:
+    async with serving(demo_database.gateway_url, max_cost=10_000, heavy_cost=1) as client:
+        endpoint: OperationService = client.app.state.graphql
+        known = endpoint.access.facts
+        shares = {METRICS: {"p99_latency_ms": LATENCIES}}
+        endpoint.planner.learn_facts(replace(known, rows={**known.rows, METRICS: ROWS}, shares=shares))
+        query = f"{{ servingMetrics({OFTEN}) {{ nodes {{ id }} }} }}"
+        endpoint.heavy = RequestLimiter(0, queue=0)
+        assert (await client.error(query))["code"] == "OVERLOADED"
 
 
 async def test_another_value_in_a_variable_has_another_price(narrow: Client) -> None:
