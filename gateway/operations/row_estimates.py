@@ -112,7 +112,10 @@ class RowEstimates:
         if window is None:
             return rows
         source = self._catalogue[window.of]
-        length = arguments.get(camel(window.length)) or type_.arguments[camel(window.length)].argument.default or 0
+        argument = type_.arguments[camel(window.length)].argument
+        length = arguments.get(camel(window.length)) or argument.default or 0
+        if length < (argument.least or 0) or length > (argument.most or length):
+            return rows  # the argument is refused with its place
         last, lasts = arguments.get(window.until), timedelta(seconds=length * window.seconds)
         end = last or CLOCK.now()
         first = end - lasts if end - datetime.min.replace(tzinfo=UTC) > lasts else None

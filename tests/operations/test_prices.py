@@ -662,4 +662,11 @@ def test_what_is_computed_of_a_window_costs_its_rows(
     assert price(day, replace(facts, spreads={})) >= price(year), "nothing tells how many they are"
 
 
+@pytest.mark.parametrize("field", ["agentLatency(windowHours: %s)", "driftTrend(days: %s)"])
+async def test_a_window_out_of_range_is_refused_with_its_place(demo: Client, field: str) -> None:
+    for length in (2_147_483_647, -2_147_483_648, 0):
+        error = await demo.error(f"{{ {field % length} {{ totalCount }} }}")
+        assert (error["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", field[field.index("(") + 1 : -5])
+
+
 MOST = {"agentLatency": "totalSpans", "driftTrend": "checkCount"}
