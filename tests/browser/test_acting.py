@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 OpenPage = Callable[..., Page]
 MORE_ALERTS = """INSERT INTO ml_monitoring_alerts (alert_type, severity, status, title, message)
     SELECT 'drift', 'low', 'active', 'More ' || n, 'One of many.' FROM generate_series(1, 20) n"""
+NO_MORE_ALERTS = "DELETE FROM ml_monitoring_alerts WHERE message = 'One of many.'"
 PICTURES = ROOT / "gateway" / "docs"
 
 ALERT = """query($id: ID!) { monitoringAlert(id: $id) { status triggeredRetraining retrainings { totalCount }
@@ -86,7 +87,7 @@ def test_an_alert_is_acknowledged_with_a_preview(open_page: OpenPage, site: Gate
     expect(recorded).to_contain_text(event["id"])
     recorded.get_by_role("button", name="Close").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
-    assert "#" not in page.url
+    expect(page).to_have_url(re.compile("^[^#]*$"))
     expect(row(page, alert["id"]).locator(".state")).to_have_text("acknowledged")
 
 
@@ -551,9 +552,12 @@ def test_a_page_tells_its_own_number_and_a_full_one_that_there_are_more(
     expect(page.get_by_role("heading", level=1)).to_have_text(f"{alerts} alerts to work on")
     expect(page).to_have_title(f"({alerts}) Home · E2I metadata gateway")
     run_sql(guarded, MORE_ALERTS)
-    page.reload()
-    expect(page.get_by_role("heading", level=1)).to_have_text("more than 19 alerts to work on")
-    expect(page).to_have_title("(19+) Home · E2I metadata gateway")
+    try:
+        page.reload()
+        expect(page.get_by_role("heading", level=1)).to_have_text("more than 19 alerts to work on")
+        expect(page).to_have_title("(19+) Home · E2I metadata gateway")
+    finally:
+        run_sql(guarded, NO_MORE_ALERTS)  # the tests after this one work on the alerts of the demo
 
 
 def test_who_may_not_override_a_guard_is_told_so(

@@ -120,7 +120,7 @@ def test_search_by_name_or_type_with_typos(open_page: OpenPage, typed: str) -> N
     hit = page.get_by_role("option").filter(has_text=re.compile("Fabhalta HCP engagement *Experiment"))
     hit.first.click()
     settled(page)
-    assert "from=Experiment:" in page.url
+    expect(page).to_have_url(re.compile(re.escape("from=Experiment:")))
     expect(page.get_by_role("heading", name="Fabhalta HCP engagement", exact=True)).to_be_visible()
     opened = page.url
     page.goto(opened.split("#")[0])
@@ -129,7 +129,7 @@ def test_search_by_name_or_type_with_typos(open_page: OpenPage, typed: str) -> N
     expect(before).to_have_text([re.compile("^Fabhalta HCP engagement")])
     page.keyboard.press("Enter")
     settled(page)
-    assert page.url == opened
+    expect(page).to_have_url(opened)
 
 
 def test_search_by_id_with_the_keyboard(open_page: OpenPage, experiment: str) -> None:
@@ -180,7 +180,7 @@ def test_a_hot_node_says_how_many_more_and_reads_on(open_page: OpenPage, experim
     assert counts[0] > counts[1]
     expect(page.locator(".partial")).to_contain_text("Partial answer")
     expect(page.locator(".partial")).to_contain_text("perNodeLimit")
-    assert f"open=down~53~{experiment}" in page.url
+    expect(page).to_have_url(re.compile(re.escape(f"open=down~53~{experiment}")))
     page.reload()
     page.wait_for_function("n => document.querySelectorAll('[data-node]').length === n", arg=len(before))
     assert settled(page).keys() == before.keys()
@@ -275,7 +275,7 @@ def test_shift_and_an_arrow_expand_one_side(open_page: OpenPage, retraining: str
         node(page, retraining).focus()
         page.keyboard.press(f"Shift+{key}")
         grown_ = grown(page, before)
-        assert f"open={side}~25~{retraining}" in page.url
+        expect(page).to_have_url(re.compile(re.escape(f"open={side}~25~{retraining}")))
         left = {id_ for id_ in grown_ if abscissa(grown_[id_]) < abscissa(grown_[retraining])}
         assert (grown_.keys() - before.keys() <= left) == (side == "up")
         before = grown_
@@ -336,7 +336,7 @@ def test_questions_are_answered_by_a_click(open_page: OpenPage, site: Gateway) -
         page.get_by_role("group", name="Questions").get_by_role("button", name=name).click()
         expect(page.locator(".answer")).to_have_text(re.compile(f"^{lead} .*"))
         settled(page)
-        assert f"direction={direction}" in page.url
+        expect(page).to_have_url(re.compile(re.escape(f"direction={direction}")))
     page.go_back()
     expect(page.locator(".answer")).to_have_text(re.compile("^On .* depend"))
 
@@ -355,7 +355,7 @@ def test_rows_of_a_type_or_in_a_state_stand_out(open_page: OpenPage, violations:
     expect(page.locator(".node.faded:not(.selected) text:visible")).to_have_count(0)
     expect(page.locator(".minimap rect")).to_have_count(len(models))
     expect(page.get_by_role("status").filter(has_text=f"{len(models)} of {len(before)} stand out")).to_be_attached()
-    assert "types=Model" in page.url
+    expect(page).to_have_url(re.compile(re.escape("types=Model")))
     assert violations(page) == []
     page.reload()
     assert settled(page).keys() == before.keys()
@@ -383,7 +383,7 @@ def test_a_slider_marks_what_has_become_of_a_lineage(open_page: OpenPage, site: 
     page.get_by_role("slider", name="Changes of").fill("90")
     summary = page.locator(".diff summary")
     expect(summary).to_contain_text("In 90 days")
-    assert "since=90" in page.url
+    expect(page).to_have_url(re.compile(re.escape("since=90")))
     query = """query($from: [ID!]!, $between: [DateTime!]!) {
         lineageDiff(from: $from, between: $between, maxDepth: 1, perNodeLimit: 3) {
             added { nodes { nodeId } } removed { nodes { nodeId } } changed { node { nodeId } } } }"""

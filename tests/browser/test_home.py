@@ -140,7 +140,7 @@ def test_from_home_to_the_lineage_and_back(open_page: OpenPage, site: Gateway) -
     alert = ask(site, ALERTS)["monitoringAlerts"]["nodes"][0]
     row(page, alert["id"]).get_by_role("link", name=alert["title"]).click()
     expect(page.get_by_role("heading", name=alert["title"], exact=True)).to_be_visible()
-    assert f"from={alert['id']}&select={alert['id']}" in page.url
+    expect(page).to_have_url(re.compile(re.escape(f"from={alert['id']}&select={alert['id']}")))
     expect(page).to_have_title(f"{alert['title']} · Lineage · E2I metadata gateway")
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Home").click()
     loaded(page)
@@ -348,7 +348,7 @@ def test_a_list_is_filtered_sorted_and_passed_on(open_page: OpenPage, site: Gate
     page.wait_for_function("id => document.querySelector('tbody tr').dataset.row === id", arg=some["nodes"][0]["id"])
     assert shown(page) == [one["id"] for one in some["nodes"]]
     expect(page.get_by_role("columnheader", name="AUC")).to_have_attribute("aria-sort", "descending")
-    assert page.url.endswith("models#stage=PRODUCTION&sort=-auc")
+    expect(page).to_have_url(re.compile(re.escape("models#stage=PRODUCTION&sort=-auc") + "$"))
     page.reload()
     told(page, some["totalCount"])
     assert shown(page) == [one["id"] for one in some["nodes"]]
