@@ -46,11 +46,11 @@ def git(*arguments: str) -> bytes | None:
         return None
 
 
-@pytest.fixture(scope="module")
-def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The last state of the repository without the newest migration."""
-    latest = git("log", "-1", "--diff-filter=A", "--format=%H", "--", MIGRATIONS)
-    packed = git("archive", f"{latest.decode().strip()}^", *PACKAGES) if latest else None
+@pytest.fixture(scope="module", params=[1, 2], ids=["one version apart", "two versions apart"])
+def earlier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The last state of the repository without the newest migration, or without the two newest."""
+    migrated = (git("log", f"-{request.param}", "--diff-filter=A", "--format=%H", "--", MIGRATIONS) or b"").split()
+    packed = git("archive", f"{migrated[-1].decode()}^", *PACKAGES) if len(migrated) == request.param else None
     if packed is None:
         pytest.skip("the repository's history is not there")
     folder = tmp_path_factory.mktemp("earlier")
