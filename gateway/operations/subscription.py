@@ -214,9 +214,10 @@ class Subscriptions:
             some = [one for one in some if one[0] is None or is_shown(one[0].facts)]
         if not some:
             return ()
-        # callers with equal scopes, identities and access get equal messages
-        cursors = tuple([encode(place) for _, place in some])
-        key = asked, caller.scopes, caller.identity, self._planner.access, cursors
+        # callers with equal scopes, identities and access get equal messages; a change, and the position of who begins
+        # after it, have one cursor
+        sent = tuple([(encode(place), change and change.position) for change, place in some])
+        key = asked, caller.scopes, caller.identity, self._planner.access, sent
         return await self._readings.get(key, partial(self._read_in_time, planned, some, call))
 
     async def _read_in_time(self, planned: PlannedOperation, some: Sequence[Told], call: Call) -> list[LiveMessage]:

@@ -173,6 +173,19 @@ async def test_changes_are_followed_and_resumed_by_the_socket_as_well(
         assert [(await told(again))["event"]["reason"] for _ in range(2)] == ["one", "two"]
 
 
+async def test_who_begins_after_a_change_is_not_told_of_it(gateway: Listening, sql: asyncpg.Connection) -> None:
+    """Messages of equal subscriptions are read once, and the position after a change has the cursor of the change."""
+    async with streaming(gateway, SUBSCRIPTION) as stream, streaming(gateway, SUBSCRIPTION) as other:
+        for one in (stream, other):
+            assert (await told(one))["event"] is None
+        await happen(sql, "before")
+        change = await told(stream)
+        async with streaming(gateway, SUBSCRIPTION) as later:
+            assert await told(later) == {"cursor": change["cursor"], "event": None}
+        assert await told(other) == change
+        assert change["event"] == {"reason": "before"}
+
+
 async def test_an_event_source_asks_by_get(gateway: Listening, sql: asyncpg.Connection) -> None:
     async with gateway.http.stream("GET", "/graphql", params={"query": SUBSCRIPTION}, headers=EVENTS) as response:
         stream = Stream(response)

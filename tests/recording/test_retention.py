@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -12,7 +13,7 @@ from db.migrations import setup
 from schema.recording import retention
 from schema.recording.retention import Policy, PolicyError, RetentionRun, table_of_list
 from tests.support.changing import add
-from tests.support.databases import Database
+from tests.support.databases import Clone, Database
 from tests.support.process import COMMAND, environment
 
 POLICY = b"""
@@ -22,6 +23,13 @@ servingMetrics = 90
 driftRecords = 90
 monitoringAlerts = 90
 """
+
+
+@pytest.fixture
+async def own(template: Database, clone: Clone) -> AsyncIterator[Database]:
+    """A database of each test's own, since all that is old is counted."""
+    async with clone(template) as copy:
+        yield copy
 
 
 async def ran(own: Database, policy: bytes = POLICY, *, applies: bool = True, seconds: float = 60) -> list[str]:
