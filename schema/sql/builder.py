@@ -57,7 +57,7 @@ def after(order: Sequence[OrderTerm], position: Sequence[str | None], row: str, 
 
     A row is after the position if its first terms are equal and the next one is greater in the order; the branches are
     disjoint. If all remaining terms have the same direction and no nulls, one row comparison replaces a branch per
-    term.
+    term. Nothing is after nulls that are last in every term, as keys of views may be.
     """
     values = [None if value is None else _value(term, value, bind) for term, value in zip(order, position, strict=True)]
     branches: list[str] = []
@@ -79,7 +79,7 @@ def after(order: Sequence[OrderTerm], position: Sequence[str | None], row: str, 
         branches.append(_and(equal, f"{term.over(row)} {'<' if term.descending else '>'} {value}"))
         branches.extend(_null_branches([term], [value], row, equal))
         equal.append(f"{term.over(row)} = {value}")
-    return branches
+    return branches or ["false"]
 
 
 def _value(term: OrderTerm, value: str, bind: Binds) -> str:

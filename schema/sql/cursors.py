@@ -16,6 +16,8 @@ from schema.catalogue.catalogue import OrderTerm, Type
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 
+UNCHANGED = "pass a cursor unchanged, as a list returned it"
+
 
 def pack(json: bytes) -> str:
     """The cursor of a JSON array."""
@@ -63,20 +65,21 @@ def decode(argument: str, cursor: str, type_: Type, order: Sequence[OrderTerm]) 
         GatewayError: ``INVALID_CURSOR``: it is invalid, or of another type or order.
     """
     match unpack(cursor):
-        case [type_name, ordering, list() as values] if are_texts(values):
+        case [str(type_name), str(ordering), list() as values] if are_texts([type_name, ordering, *values]):
             pass
         case _:
             raise invalid(argument, f"is not a cursor; pass an `edges.cursor` or `pageInfo` cursor of {type_.plural}")
     if type_name != type_.name:
+        raise invalid(argument, f"is a cursor of {type_name[:80]}, and {type_.plural} take cursors of {type_.name}")
+    if ordering != signature(order):
         raise invalid(
-            argument, f"is a cursor of {str(type_name)[:80]}, and {type_.plural} take cursors of {type_.name}"
+            argument,
+            "belongs to another order than this list's; pass the `orderBy` of the list that returned it as well",
         )
-    if ordering != signature(order) or len(values) != len(order):
-        raise invalid(
-            argument, f"belongs to another order ({str(ordering)[:200]}) than this list's ({signature(order)})"
-        )
+    if len(values) != len(order):
+        raise invalid(argument, f"has {len(values)} values for the {len(order)} terms of its order; {UNCHANGED}")
     if any(value is None and not term.nullable for value, term in zip(values, order, strict=True)):
-        raise invalid(argument, "holds null in a key, which no row has; pass a cursor unchanged, as a list returned it")
+        raise invalid(argument, f"holds null in a key, which no row has; {UNCHANGED}")
     return tuple(values)
 
 

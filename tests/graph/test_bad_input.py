@@ -10,7 +10,10 @@ import pytest
 
 from schema.catalogue.from_models import catalogue
 from schema.errors import GatewayError
+from schema.graph.inputs import upper_snake
 from schema.sql.arguments import parse_id
+from schema.sql.cursors import signature
+from schema.sql.orders import sortable
 from tests.support.client import Client, serving
 from tests.support.databases import Database, execute
 
@@ -150,6 +153,51 @@ async def test_broken_and_foreign_cursors(demo: Client, bad: str) -> None:
         error = await demo.error(query, c=bad)
         assert (error["code"], error["extensions"]["argument"]) == ("INVALID_CURSOR", argument)
         assert "SELECT" not in error["message"]
+
+
+WITHOUT_KEY = [
+    type_.name
+    for type_ in catalogue()
+    if type_.is_view and type_.over is None and type_.plural in catalogue().roots and type_.name != "MetricComparison"
+]
+"""Rows whose keys may be null, as far as the gateway knows; the list of comparisons needs arguments."""
+
+
+@pytest.mark.parametrize("name", [*WITHOUT_KEY, "Model", "ModelHealth"])
+async def test_cursors_of_nulls_alone(demo: Client, name: str) -> None:
+    """After nulls that are last in every term of an order nothing is; what has a key never has such a cursor."""
+    type_ = catalogue()[name]
+    for leaf in filter(sortable, type_.columns.values()):
+        term = type_.order_term(leaf, descending=True)
+        order = (term, *type_.key_order({term.name}, descending=True))
+        nulls = cursor(name, signature(order), [None] * len(order))
+        by = f"orderBy: [{{field: {upper_snake(leaf.name)}, direction: DESC}}]"
+        after = f'{{ {type_.plural}(first: 2, {by}, after: "{nulls}") {{ nodes {{ __typename }} }} }}'
+        before = after.replace("first", "last").replace("after", "before")
+        if name in WITHOUT_KEY:
+            assert await demo.data(after) == {type_.plural: {"nodes": []}}, leaf.name
+            assert len((await demo.data(before))[type_.plural]["nodes"]) <= 2
+        else:
+            assert (await demo.error(after))["code"] == (await demo.error(before))["code"] == "INVALID_CURSOR"
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (cursor(None, "-registered_at,-id", []), "after: is not a cursor; pass an"),
+        (cursor("Model", 1, []), "after: is not a cursor; pass an"),
+        (cursor(chr(0), "-registered_at,-id", []), "after: is not a cursor; pass an"),
+        (cursor("Model", "-registered_at", ["2026-01-01"]), "after: belongs to another order than this list's; pass"),
+        (
+            cursor("Model", "-registered_at,-id", ["2026-01-01"]),
+            "after: has 1 values for the 2 terms of its order; pass",
+        ),
+        (cursor("Model", "-registered_at,-id", ["2026-01-01", None]), "after: holds null in a key, which no row has"),
+    ],
+)
+async def test_what_is_wrong_with_a_cursor(demo: Client, bad: str, said: str) -> None:
+    error = await demo.error("query($c: String) { models(after: $c) { nodes { id } } }", c=bad)
+    assert (error["code"], error["message"][: len(said)]) == ("INVALID_CURSOR", said)
 
 
 async def test_a_cursor_of_one_parent_works_below_another(demo: Client) -> None:

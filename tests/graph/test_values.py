@@ -379,6 +379,8 @@ REFUSED_TIMES = {
     "2026-02-30T00:00:00Z": "is not a valid time",
     "2026-01-31T12:60:00Z": "is not a valid time",
     "2026-01-31T12:00:00+24:00": "is not a valid time",
+    "2026-01-31T12:00:00+00:60": "is not an RFC 3339 time",
+    "2026-01-31T12:00:00-01:99": "is not an RFC 3339 time",
     "2026-01-31T12:00:00": "is not an RFC 3339 time",
     "2026-01-31": "is not an RFC 3339 time",
     "20260131T120000Z": "is not an RFC 3339 time",
