@@ -49,6 +49,9 @@ _OUT_OF_SPACE = {"53100", "53200", "53400"}
 """A full disk, no more memory, and a limit of the server's settings, such as that of temporary files."""
 _LOGIN_REFUSED = ("28", "3D")
 OUT_OF_RANGE = "22003"
+INVALID_TIME = "22007"
+INVALID_PATTERN = "2201B"
+TOO_COMPLEX = "54001"
 INVALID_TEXT = "22P02"
 """A number that its type cannot have, such as the sum of numbers that are far from zero."""
 CARDINALITY = "21000"
@@ -67,8 +70,11 @@ _OF_DATA = ("21", "22", "38", "39", "58", "P0", "XX001", "XX002")
 """Classes of what is stored, and of functions over it: cardinality, values, routines, files, PL/pgSQL, damaged rows."""
 _FOREIGN = "HV"
 """The class of foreign data wrappers."""
-_UNREADABLE = {INVALID_TEXT, "22007", "22008", OUT_OF_RANGE, "22021", "22P05", "2201B", "54001"}
-"""A text that is not a value of its type, or is nested too deeply to be parsed."""
+_UNREADABLE = {
+    INVALID_TEXT, INVALID_TIME, "22008", OUT_OF_RANGE, "22021", "22P05", INVALID_PATTERN, TOO_COMPLEX,
+    FEATURE_NOT_SUPPORTED,
+}  # fmt: skip
+"""A text that is not a value of its type, is nested too deeply to be parsed, or uses what SQL/JSON paths lack."""
 _UNPLANNABLE = ("42", "3F", "22", "55", "HV")
 """Classes: rights, and missing or different objects, schemas, values of enums; states of objects; foreign tables."""
 
@@ -317,6 +323,8 @@ def translate_change(error: BaseException, statement: str = "") -> Exception:
         meaning: Exception = ReadOnlyError(str(_cause(error)))
     elif state == NOT_IN_THIS_STATE:
         meaning = NotPermittedError(str(_cause(error)))
+    elif state == FEATURE_NOT_SUPPORTED:  # of the statement: a change has no paths
+        meaning = error if isinstance(error, Exception) else RuntimeError(str(error))
     else:
         meaning = translate(error)
     if isinstance(meaning, NotPermittedError | MissingObjectError):

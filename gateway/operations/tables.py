@@ -13,7 +13,8 @@ from typing import Any
 from graphql import GraphQLError, OperationType
 
 from db.engine.copying import copying
-from db.engine.errors import DatabaseError
+from db.engine.errors import DatabaseError, InvalidValueError
+from db.engine.readers import ShortReader
 from db.engine.replica import Reads
 from gateway.operations.budgets import Budgets, used
 from gateway.operations.call import Call
@@ -27,6 +28,7 @@ from gateway.settings import Settings
 from schema.catalogue.selection import Operation, Selection
 from schema.error_codes import ErrorCode
 from schema.execution.tables import Table, Tables, connection_of, not_a_table, size_of
+from schema.execution.unreadable import unreadable
 from schema.runner import Outcome
 from schema.schema import Schema
 from schema.sql.indexes import Indexes
@@ -74,10 +76,13 @@ class TableService:
                 raise not_a_table(f"This is a {known.kind}.")
             operation = Operation(self._schema.graphql, known.definition, known.fragments, planned.values)
             selection = connection_of(operation, self._schema.catalogue)
+        except GraphQLError as error:
+            raise RefusedDocumentError(error) from None
+        try:
             tables = Tables(self._schema.catalogue, planned.reads, Indexes(self.planner.access.facts))
             return selection, tables.table(selection, self.settings.max_table_rows)
         except GraphQLError as error:
-            raise RefusedDocumentError(error) from None
+            raise RefusedDocumentError(selection.located(error)) from None
 
 
 class TableAnswer:
@@ -103,31 +108,36 @@ class TableAnswer:
 
         Raises:
             RefusedError: It is too large or too expensive, or exceeded its timeout.
-            GraphQLError: A value has no form in the format.
-            DatabaseError: The database failed.
+            GraphQLError: A value has no form in the format, the database cannot read an argument, or it failed.
         """
         self._begin, self._write = begin, write
-        service, call = self._service, self._call
+        service, call, table = self._service, self._call, self._table
         try:
             with Deadline(service.deadlines) as deadline:
                 deadline.client_left = call.client_left
                 async with service.limiter:
-                    await self._run()
+                    reader = service.reads.reader(
+                        1, call.caller.name, self._planned.parameters.after, call.caller.identity
+                    )
+                    try:
+                        await self._run(reader)
+                    except InvalidValueError as error:
+                        table = self._table
+                        raise await unreadable(error, reader, table.where, table.positions) from error
         except TimeoutError:
             raise too_late(service.settings.table_timeout) from None
         except (GraphQLError, DatabaseError) as error:
-            told = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
+            told = self._selection.located(error)
             await service.runner.shape.after(Outcome(None, [told]))
-            raise
+            raise told from error
 
     def failed(self, errors: Sequence[dict[str, Any]]) -> bytes:
         """The bytes by which the format reports errors in the middle of a response."""
         return self._writer.failed(errors)
 
-    async def _run(self) -> None:
-        service, call, caller = self._service, self._call, self._call.caller
-        reader = service.reads.reader(1, caller.name, self._planned.parameters.after, caller.identity)
-        async with copying(reader.engine, caller.identity, service.settings.table_timeout) as snapshot:
+    async def _run(self, reader: ShortReader) -> None:
+        service, call = self._service, self._call
+        async with copying(reader.engine, call.caller.identity, service.settings.table_timeout) as snapshot:
             counted, values = self._table.counted
             self._rows = await snapshot.value(counted, values)
             price = await self._pay()

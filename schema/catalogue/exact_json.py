@@ -10,9 +10,10 @@ import json
 import math
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from itertools import islice
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 
@@ -30,6 +31,8 @@ _TELLING = re.compile(rb"[:\[,\s]-?(?:[0-9.]{16,}|[0-9]+(?:\.[0-9]+)?[eE]|[0-9]+
 
 # a string, terminated or not, so that no text is scanned twice
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+
+_NOT_ZERO = re.compile(r"[^eE]*[1-9]")
 
 # NUL as JSON escapes it; where its backslash is escaped by another, it is text
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -54,6 +57,47 @@ def number(text: str) -> float:
     """Parses a JSON number with a fraction or an exponent."""
     value = float(text)
     return value if repr(value) == text else Digits(text)
+
+
+def plain(value: float) -> float:
+    """The plain float that a number equals, if there is one."""
+    if not isinstance(value, Digits):
+        return value
+    near = float(value)
+    return near if _is_exactly(near, value.text) else value
+
+
+def _is_exactly(value: float, text: str) -> bool:
+    """Whether a float, as it is written, equals a number."""
+    if value == 0:
+        return _NOT_ZERO.match(text) is None
+    return math.isfinite(value) and Decimal(repr(value)) == Decimal(text)
+
+
+def with_whole_floats(value: Any) -> Any:
+    """A JSON value whose whole numbers with a point are `Digits`, so that their canonical form is that of integers."""
+    if any(type(one) is float and one.is_integer() for one in _floats_in(value)):
+        return _with_whole_floats(value)
+    return value
+
+
+def _with_whole_floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_whole_floats(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_floats(one) for one in value]
+    return Digits(orjson.dumps(value).decode()) if type(value) is float and value.is_integer() else value
+
+
+def _canonical(value: Digits) -> str:
+    """The one text of all numbers that equal this one."""
+    near = float(value)
+    if _is_exactly(near, value.text) and not near.is_integer():
+        return orjson.dumps(near).decode()
+    if _NOT_ZERO.match(value.text) is None:
+        return "0"
+    text = format(Decimal(value.text), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def integer(text: str) -> int | Digits:
@@ -100,7 +144,7 @@ def loads(raw: bytes | str) -> Any:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        if _is_telling(raw) and (wrong := _infinite_in(raw)):
+        if is_telling(raw) and (wrong := _infinite_in(raw)):
             raise ValueError(wrong) from None
         raise
     try:
@@ -109,7 +153,7 @@ def loads(raw: bytes | str) -> Any:
         written = None
     if written == raw or (written and type(raw) is bytes and len(raw) < SHORT and _close(written) == _close(raw)):
         return value
-    if not _holds_float(value) or not _is_telling(raw) or _is_kept(raw, written):
+    if next(_floats_in(value), None) is None or not is_telling(raw) or _is_kept(raw, written):
         return value
     try:
         return _exactly(raw)
@@ -135,13 +179,14 @@ def _close(text: bytes) -> bytes:
 def _infinite_in(raw: bytes | str) -> str | None:
     """The error for a number that exceeds the doubles, if a text that is otherwise valid has one."""
     try:
-        number = infinite(_exactly(raw))
+        wrong = find_wrong_number(_exactly(raw))
     except (ValueError, RecursionError):
         return None
-    return f"{number} {OUT_OF_RANGE}" if number else None
+    return f"the number {wrong.text} at {path_text(wrong.path)} {wrong.reason}" if wrong else None
 
 
-def _is_telling(raw: bytes | str) -> bool:
+def is_telling(raw: bytes | str) -> bool:
+    """Whether a JSON text has a number that a float may change."""
     return _TELLING.search(raw.encode() if isinstance(raw, str) else raw) is not None
 
 
@@ -158,7 +203,8 @@ def no_json(name: str) -> Any:
     raise ValueError(name)
 
 
-def _holds_float(value: Any) -> bool:
+def _floats_in(value: Any) -> Iterator[float]:
+    """The numbers with a fraction or an exponent; large integers are parsed as floats, too."""
     pending = [value]
     for one in pending:  # it grows during iteration
         kind = type(one)
@@ -168,17 +214,21 @@ def _holds_float(value: Any) -> bool:
             pending += one.values()
         elif kind is list:
             pending += one
-        elif kind is float:  # large integers are parsed as floats, too
-            return True
-    return False
+        elif kind is float or kind is Digits:
+            yield one
 
 
-def dumps(value: Any, default: Callable[[Any], Any] | None = None, option: int = 0) -> bytes:
-    """Encodes a value as JSON, with the exact digits of its numbers; ``default`` converts other types."""
+def dumps(
+    value: Any, default: Callable[[Any], Any] | None = None, option: int = 0, *, canonical: bool = False
+) -> bytes:
+    """Encodes a value as JSON, with the exact digits of its numbers; ``default`` converts other types.
+
+    With ``canonical``, `Digits` that are equal are written alike, and as the plain number that they equal.
+    """
 
     def written(one: Any) -> Any:
         if isinstance(one, Digits):
-            return orjson.Fragment(one.text)
+            return orjson.Fragment(_canonical(one) if canonical else one.text)
         if default is None:
             raise TypeError(f"{type(one).__name__} is no JSON")
         return default(one)
@@ -210,18 +260,52 @@ def cut(text: str, most: int = 40) -> str:
 
 
 OUT_OF_RANGE = "is out of range: numbers go up to about 1.8e308"
+MAX_DECIMALS = 16_383
+"""Digits after the point of Postgres's NUMERIC, of which the numbers in jsonb are."""
+MAX_EXPONENT = 1_073_741_823
+"""The largest exponent that Postgres reads, as of a zero."""
 
 
-def infinite(value: Any) -> str | None:
-    """The first number in a value that exceeds the doubles, with its path: ``the number 1e400 at a.b``."""
-    pending = [("", value)]
+class WrongNumber(NamedTuple):
+    """A number in a JSON value that cannot be stored: its path, its text cut for a message, and what is wrong."""
+
+    path: tuple[str | int, ...]
+    text: str
+    reason: str
+
+
+def wrong_number(value: float) -> str | None:
+    """Why a number cannot be stored in jsonb or a NUMERIC column, whatever its precision; None if it can."""
+    if not math.isfinite(value):
+        return OUT_OF_RANGE
+    if not isinstance(value, Digits):
+        return None
+    digits, _, exponent = value.text.lower().partition("e")
+    size = exponent.lstrip("+-0")
+    large = len(size) > len(str(MAX_EXPONENT)) or int(size or 0) > MAX_EXPONENT
+    if large and not exponent.startswith("-"):
+        return f"is out of range: exponents go up to {MAX_EXPONENT:,}"
+    if large or len(digits.partition(".")[2]) - int(exponent or 0) > MAX_DECIMALS:
+        return f"is out of range: numbers have up to {MAX_DECIMALS:,} digits after the point"
+    return None
+
+
+def find_wrong_number(value: Any) -> WrongNumber | None:
+    """A number in a JSON value that cannot be stored."""
+    if not any(map(wrong_number, _floats_in(value))):
+        return None
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while pending:
         path, one = pending.pop()
-        if isinstance(one, float) and not math.isfinite(one):
-            place = f" at {path.lstrip('.')}" if path else ""
-            return f"the number {cut(repr(one))}{place}"
+        if isinstance(one, float) and (reason := wrong_number(one)):
+            return WrongNumber(path, cut(repr(one)), reason)
         if isinstance(one, dict):
-            pending.extend((f"{path}.{key}", item) for key, item in one.items())
+            pending.extend(((*path, key), item) for key, item in one.items())
         elif isinstance(one, list):
-            pending.extend((f"{path}[{place}]", item) for place, item in enumerate(one))
+            pending.extend(((*path, place), item) for place, item in enumerate(one))
     return None
+
+
+def path_text(path: Sequence[str | int]) -> str:
+    """``where.and[0].auc.gt``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")

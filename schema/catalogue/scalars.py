@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NewType
 
@@ -36,11 +36,15 @@ from schema.catalogue.relative_times import is_relative, relative_date, relative
 
 
 class WrongValueError(GraphQLError):
-    """A value that a scalar does not have. The message quotes it; ``reason`` is the rest of the sentence."""
+    """A value that a scalar does not have. The message quotes it; ``reason`` is the rest of the sentence.
 
-    def __init__(self, quoted: str, reason: str) -> None:
+    ``within`` is the path of the value in that of the scalar, if it is JSON.
+    """
+
+    def __init__(self, quoted: str, reason: str, within: Sequence[str | int] = ()) -> None:
         super().__init__(f"{quoted} {reason}.")
         self.reason = reason
+        self.within = within
 
 
 UUID = NewType("UUID", str)
@@ -156,9 +160,10 @@ def _parse_id(value: Any) -> str:
 def _in_range(value: float) -> float:
     if not math.isfinite(value):
         raise WrongValueError(f"the number {cut(repr(value))}", exact_json.OUT_OF_RANGE)
-    if value == 0 and isinstance(value, Digits) and re.match(r"[^eE]*[1-9]", value.text):
-        raise WrongValueError(f"the number {cut(value.text)}", "is out of range: numbers go down to about 4.9e-324")
-    return value
+    nearest = exact_json.plain(value)
+    if value == 0 and isinstance(nearest, Digits):
+        raise WrongValueError(f"the number {cut(nearest.text)}", "is out of range: numbers go down to about 4.9e-324")
+    return nearest
 
 
 def _float_literal(node: ValueNode, _variables: Mapping[str, Any] | None = None) -> float:
@@ -184,25 +189,29 @@ def _whole(text: str) -> float:
 
 
 def _json_value(value: Any) -> Any:
-    if number := exact_json.infinite(value):
-        raise WrongValueError(number, exact_json.OUT_OF_RANGE)
-    return value
+    if wrong := exact_json.find_wrong_number(value):
+        raise WrongValueError(f"the number {wrong.text}", wrong.reason, wrong.path)
+    return exact_json.with_whole_floats(value)
 
 
-def _json_literal(node: ValueNode, variables: Mapping[str, Any] | None = None) -> Any:  # noqa: PLR0911 - one per kind
+def _json_literal(node: ValueNode, variables: Mapping[str, Any] | None = None) -> Any:
+    return _json_value(_value_of(node, variables))
+
+
+def _value_of(node: ValueNode, variables: Mapping[str, Any] | None = None) -> Any:  # noqa: PLR0911 - one per kind
     """The JSON value of a literal. An unset variable is omitted from an object, and null in a list."""
     match node:
         case IntValueNode():
-            return _json_value(exact_json.integer(node.value))
+            return exact_json.integer(node.value)
         case FloatValueNode():
-            return _json_value(exact_json.number(node.value))
+            return exact_json.number(node.value)
         case StringValueNode() | BooleanValueNode() | EnumValueNode():
             return node.value
         case ListValueNode():
-            items = (_json_literal(item, variables) for item in node.values)
+            items = (_value_of(item, variables) for item in node.values)
             return [None if item is Undefined else item for item in items]
         case ObjectValueNode():
-            fields = {field.name.value: _json_literal(field.value, variables) for field in node.fields}
+            fields = {field.name.value: _value_of(field.value, variables) for field in node.fields}
             return {name: value for name, value in fields.items() if value is not Undefined}
         case VariableNode():
             return (variables or {}).get(node.name.value, Undefined)

@@ -15,6 +15,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLError,
     GraphQLField,
     GraphQLIncludeDirective,
     GraphQLInterfaceType,
@@ -27,6 +28,7 @@ from graphql import (
     OperationType,
     SelectionNode,
     get_named_type,
+    located_error,
 )
 from graphql.execution.values import VariableValues, get_argument_values, get_directive_values
 from graphql.pyutils import Path
@@ -116,6 +118,10 @@ class Selection:
                 return path
             below += [(child, (*path, child.key)) for child in one.collected()]
         return (self.key,)
+
+    def located(self, error: Exception) -> GraphQLError:
+        """An error as that of the field; one that is of a field already is kept."""
+        return located_error(error, self.nodes, list(self.path))
 
     @property
     def type_name(self) -> str:

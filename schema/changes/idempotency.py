@@ -18,8 +18,10 @@ _SWEPT = 100
 
 
 def digest(meant: Any) -> str:
-    """The hash of a request, by the meaning of its input; the key and ``dryRun`` are not part of it."""
-    text = exact_json.dumps(meant, as_sent, orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME)
+    """The hash of a request, by the meaning of its input: equal numbers have one notation. The key and ``dryRun`` are
+    not part of it."""
+    option = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
+    text = exact_json.dumps(meant, as_sent, option, canonical=True)
     return hashlib.sha256(text).hexdigest()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import String
+from sqlalchemy.types import Float, Numeric, String
 
 from db.base.entity import camel
 from db.base.lifecycles import Given
@@ -269,6 +269,9 @@ def _keys(given: Given, value: Any, name: str, catalogue: Catalogue) -> Any:
 def _check(given: Given, value: Any, name: str) -> None:
     if isinstance(given.type, JSONB) and exact_json.holds_nul(exact_json.dumps(value, text_of).decode()):
         raise invalid(name, NUL)
+    is_numeric = isinstance(given.type, Numeric) and not isinstance(given.type, Float)
+    if is_numeric and isinstance(value, float) and (reason := exact_json.wrong_number(value)):
+        raise invalid(name, reason)
     if isinstance(value, str):
         length = getattr(given.type, "length", None) if isinstance(given.type, String) else None
         check_text(name, value, length or 1_000_000)

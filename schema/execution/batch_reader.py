@@ -9,18 +9,17 @@ from typing import Any, Self
 
 from db.attach.facts import Facts
 from db.base.lifecycles import lifecycle_of, lifecycles_of
-from db.engine.errors import DataError, InvalidValueError
+from db.engine.errors import InvalidValueError
 from db.engine.readers import NO_SETTINGS, Reader
 from schema.catalogue.catalogue import LIFECYCLE, STATE, Catalogue, ObjectField, OrderTerm, RelationField, Type
 from schema.catalogue.records import Key, Missing, Record, RowShape, key_name, object_name
 from schema.catalogue.selection import Selection
 from schema.catalogue.value_sizes import Room
-from schema.errors import bad_argument, missing_object
+from schema.errors import missing_object
 from schema.execution.time_slices import BatchLevel, Loader, turns
+from schema.execution.unreadable import unreadable
 from schema.sql import builder as sql
-from schema.sql import cursors
 from schema.sql.arguments import bound, given
-from schema.sql.conditions import json_paths
 from schema.sql.indexes import Indexes
 from schema.sql.lists import Lists, Slice
 
@@ -169,22 +168,4 @@ class BatchReader:
         try:
             return await self.reader.fetch(statement, bind.values, settings)
         except InvalidValueError as error:
-            await self._refuse_paths(where)
-            if slice_ and slice_.positions:
-                arguments = " or ".join(slice_.positions)
-                raise cursors.invalid(arguments, "holds values that its columns cannot have") from error
-            if where:
-                raise bad_argument("where", f"the database cannot read a value of it: {error}") from error
-            raise DataError(str(error)) from error  # arguments were validated: it is a stored value
-
-    async def _refuse_paths(self, where: Mapping[str, Any] | None) -> None:
-        """Finds the invalid SQL/JSON path of a filter.
-
-        Raises:
-            GatewayError: ``BAD_USER_INPUT``, with the database's message.
-        """
-        for argument, path in json_paths(where):
-            try:
-                await self.reader.fetch("SELECT length($1::text::jsonpath::text)", [path])
-            except InvalidValueError as error:
-                raise bad_argument(argument, f"is not an SQL/JSON path: {error}") from error
+            raise await unreadable(error, self.reader, where, slice_.positions if slice_ else ()) from error

@@ -32,7 +32,7 @@ from graphql.pyutils import Undefined
 from graphql.utilities.validate_input_value import validate_input_literal
 
 from schema.adapters.graphql_core import GraphQLVariableSignature
-from schema.catalogue.exact_json import shown
+from schema.catalogue.exact_json import path_text, shown
 from schema.catalogue.scalars import WrongValueError
 from schema.execution.coercions import CONFIDENTIAL, ROWS, SERVER
 from schema.names.suggestions import Suggestion, Suggestions
@@ -42,11 +42,6 @@ Path = Sequence[str | int]
 NO_FIELD = "the type '"
 """The beginning of the message for an unknown field."""
 _NONE = "not to be None."
-
-
-def path_text(path: Path) -> str:
-    """``where.and[0].auc.gt``."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 # -- variables ---------------------------------------------------------------------------------------------------------
@@ -101,8 +96,9 @@ def _wrong(
             yield from _wrong(type_.of_type, item, at, suggest, quotes=quotes)
     elif isinstance(type_, GraphQLInputObjectType):
         yield from _wrong_object(type_, value, path, suggest)
-    elif message := _wrong_leaf(type_, value, suggest, quotes=quotes):
-        yield path, message
+    elif wrong := _wrong_leaf(type_, value, suggest, quotes=quotes):
+        within, message = wrong
+        yield (*path, *within), message
 
 
 def _wrong_object(
@@ -133,21 +129,27 @@ def _hint(found: Suggestion | None) -> str:
     return f" {found.text}" if found else ""
 
 
-def _wrong_leaf(type_: Any, value: Any, suggest: Suggestions | None, *, quotes: bool) -> str | None:
-    """The message for a value; it does not quote one that may be data of a patient (``quotes``)."""
+def _wrong_leaf(type_: Any, value: Any, suggest: Suggestions | None, *, quotes: bool) -> tuple[Path, str] | None:
+    """The path within a value, if it is JSON, and the message; both say nothing of one that may be data of a patient
+    (``quotes``)."""
     if isinstance(type_, GraphQLEnumType):
         if isinstance(value, str) and value in type_.values:
             return None
         hint = _hint(suggest.value(type_.name, str(value)) if suggest and quotes else None)
-        return f"{shown(value) if quotes else 'it'} is not a member of the enum '{type_}'.{hint}"
+        return (), f"{shown(value) if quotes else 'it'} is not a member of the enum '{type_}'.{hint}"
     if type_.name in _STANDARD:
         kind, words = _STANDARD[type_.name]
-        return None if isinstance(value, kind) else f"{shown(value) if quotes else 'it'} is not {words}."
+        return None if isinstance(value, kind) else ((), f"{shown(value) if quotes else 'it'} is not {words}.")
     try:
         type_.coerce_input_value(value)
     except GraphQLError as error:
-        return error.message if quotes else f"it {_reason(type_, error)}."
+        return (_within(error), error.message) if quotes else ((), f"it {_reason(type_, error)}.")
     return None
+
+
+def _within(error: GraphQLError) -> Path:
+    """The path of a wrong value in that of its scalar."""
+    return error.within if isinstance(error, WrongValueError) else ()
 
 
 def _reason(type_: object, error: GraphQLError) -> str:
@@ -184,7 +186,8 @@ class PlacedValuesRule(ValuesOfCorrectTypeRule):
                 if message.endswith(_NONE):
                     message = f"{message.removesuffix(_NONE)}not to be null."
                 else:
-                    message = _told(input_type, path, error)
+                    quoted, message = _told(input_type, path, error)
+                    path = [*path, *(_within(error) if quoted else ())]
                 places = error.nodes if error.locations else [_at(node, path)]
                 where = path_text((self._owner, *path))
                 self.report_error(GraphQLError(message, places, extensions={"argument": where}))
@@ -193,8 +196,9 @@ class PlacedValuesRule(ValuesOfCorrectTypeRule):
         return SKIP
 
 
-def _told(type_: GraphQLInputType, path: Path, error: GraphQLError) -> str:
-    """graphql-core's message for a value at a path within this type, without protected values."""
+def _told(type_: GraphQLInputType, path: Path, error: GraphQLError) -> tuple[bool, str]:
+    """graphql-core's message for a value at a path within this type, without protected values, and whether the value
+    is none of them."""
     for part in path:
         named = get_named_type(type_)
         field = named.fields.get(part) if isinstance(named, GraphQLInputObjectType) else None
@@ -203,11 +207,11 @@ def _told(type_: GraphQLInputType, path: Path, error: GraphQLError) -> str:
         type_ = field.type
         if field.extensions.get(CONFIDENTIAL) and not is_input_object_type(get_named_type(type_)):
             why = f": it {error.reason}" if isinstance(error, WrongValueError) else ""
-            return f"Expected value of type '{type_}'{why}."
+            return False, f"Expected value of type '{type_}'{why}."
     if not is_input_object_type(get_named_type(type_)):
-        return error.message
+        return True, error.message
     said = _FOUND.sub("", error.message, count=1)
-    return said if said.endswith((".", "?")) else f"{said}."
+    return True, said if said.endswith((".", "?")) else f"{said}."
 
 
 _FOUND = re.compile(r",? [Ff]ound: .*", re.DOTALL)

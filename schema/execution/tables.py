@@ -6,10 +6,12 @@ have the same form as in GraphQL, except for numbers without a JSON form, which 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
+
+from graphql import GraphQLError
 
 from db.base.quoting import literal
 from schema.catalogue.catalogue import Catalogue, ColumnField, ObjectField, RelationField, Type, fill
@@ -150,6 +152,10 @@ class Table:
     """The largest number of rows that are read."""
     counted: Statement
     """Counts the rows, up to one more than ``most``."""
+    where: Mapping[str, Any] | None
+    """The filter."""
+    positions: Collection[str]
+    """The arguments with cursors."""
     _source: str
     _values: Sequence[Any]
 
@@ -236,7 +242,7 @@ class Tables:
             where.append(" OR ".join(f"({branch})" for branch in behind))
         more = slice_.limit + (size_of(selection) is None)
         counted = f"SELECT count(*) FROM (SELECT FROM {rows} t{sql.conditions(where)} LIMIT {more}) c", bind.values
-        return Table(selection.key, columns, slice_.limit, counted, source, values)
+        return Table(selection.key, columns, slice_.limit, counted, slice_.where, slice_.positions, source, values)
 
     def _slice(self, type_: Type, selection: Selection, most: int) -> Slice:
         asked = dict(selection.arguments)
@@ -318,22 +324,27 @@ class _Rows:
     def _row(self, type_: Type, selection: Selection, row: str, path: str, there: str) -> None:
         """Adds the columns of the row with an alias; ``there`` is SQL of whether the row exists."""
         for key, child in selection.on(type_.name).items():
-            name = f"{path}{key}"
             if child.name == "__typename":
                 continue
-            if leaf := type_.columns.get(child.name):
-                self._need(type_, leaf.columns)
-                kind, text, prefix = _parts(type_, leaf)
-                value = text.replace("{row}", row)
-                is_plain = there == "true" or text == f"{{row}}.{leaf.columns[0] if leaf.columns else ''}"
-                self._add(name, kind, value if is_plain else f"(CASE WHEN {there} THEN {value} END)", prefix)
-            elif relation := type_.relations.get(child.name):
-                self._relation(type_, relation, child, row, name, there)
-            elif field_ := type_.objects.get(child.name):
-                self._need(type_, field_.columns)
-                self._object(field_, child, row, name, there)
-            else:
-                raise not_a_table(f"{name} is no column, but an object that is worked out for each row.")
+            try:
+                self._field(type_, child, row, f"{path}{key}", there)
+            except GraphQLError as error:
+                raise child.located(error) from None
+
+    def _field(self, type_: Type, child: Selection, row: str, name: str, there: str) -> None:
+        if leaf := type_.columns.get(child.name):
+            self._need(type_, leaf.columns)
+            kind, text, prefix = _parts(type_, leaf)
+            value = text.replace("{row}", row)
+            is_plain = there == "true" or text == f"{{row}}.{leaf.columns[0] if leaf.columns else ''}"
+            self._add(name, kind, value if is_plain else f"(CASE WHEN {there} THEN {value} END)", prefix)
+        elif relation := type_.relations.get(child.name):
+            self._relation(type_, relation, child, row, name, there)
+        elif field_ := type_.objects.get(child.name):
+            self._need(type_, field_.columns)
+            self._object(field_, child, row, name, there)
+        else:
+            raise not_a_table(f"{name} is no column, but an object that is worked out for each row.")
 
     def _relation(
         self, type_: Type, relation: RelationField, selection: Selection, row: str, name: str, there: str

@@ -29,6 +29,8 @@ PLAIN = frozenset(_NATIVE)
 """Kinds whose GraphQL values need neither conversion nor a check of bounds."""
 MAX_LIST = 1_000
 """The largest number of items of a list value of a column."""
+MAX_SINGLE = 3.4028234663852886e38
+"""The largest number of single precision, of which vectors are."""
 
 _VARCHAR = re.compile(r"character(?: varying)?\((\d+)\)")
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
@@ -74,7 +76,7 @@ def wrong_value(kind: ColumnKind, value: Any, bounds: Bounds) -> str | None:
             return f"has {len(value)} characters; at most {bounds.length} are kept"
     elif bounds.digits is not None and isinstance(value, int | float) and abs(value) >= 10**bounds.digits:
         return f"is too large: the column has {bounds.digits} digits before the point"
-    return None
+    return exact_json.wrong_number(value) if kind.name == "numeric" and isinstance(value, float) else None
 
 
 def vector_size(kind: ColumnKind) -> int:
@@ -89,6 +91,8 @@ def _wrong_list(kind: ColumnKind, value: Any) -> str | None:
         size = vector_size(kind)
         if len(value) != size or not all(isinstance(one, int | float) and not isinstance(one, bool) for one in value):
             return f"is no list of {size} numbers"
+        if not all(abs(one) <= MAX_SINGLE for one in value):
+            return "has a number that is out of range: those of a vector go up to about 3.4e38"
         return None
     if len(value) > MAX_LIST:
         return f"has {len(value)} items; at most {MAX_LIST:,} are kept"

@@ -176,19 +176,31 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def exactly(line: bytes) -> Any:
-    """The JSON value of a line, with the exact digits of its numbers.
+    """The JSON value of a line, with the exact digits of its numbers; those beyond the doubles are infinite `Digits`.
 
     Raises:
         ValueError: The line is not JSON, or an object has a duplicate key.
         RecursionError: The value is nested too deeply.
     """
-    value = orjson.loads(line)
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        if not exact_json.is_telling(line):
+            raise
+        try:
+            return _exactly(line)
+        except json.JSONDecodeError:
+            raise error from None
     try:
         written = orjson.dumps(value)
     except orjson.JSONEncodeError:  # nested deeper than orjson can write, though not deeper than it can read
         return value
     if written == line or exact_json.is_written_as(line, written):
         return value
+    return _exactly(line)
+
+
+def _exactly(line: bytes) -> Any:
     return json.loads(
         line,
         object_pairs_hook=_without_duplicates,

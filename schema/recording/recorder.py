@@ -238,7 +238,8 @@ def may_compare(
 
 
 def digest_of(value: Any) -> str:
-    """SHA-256 of a value as JSON, as hexadecimal text, independent of the order of fields."""
+    """SHA-256 of a value as JSON, as hexadecimal text, independent of the order of fields and the notation of
+    numbers."""
     return hashlib.sha256(_text_of(value)).hexdigest()
 
 
@@ -256,7 +257,7 @@ async def digest_of_rows(conflict: str, rows: Sequence[Mapping[str, Any]]) -> st
 
 
 def _text_of(value: Any) -> bytes:
-    return exact_json.dumps(value, as_sent, orjson.OPT_SORT_KEYS)
+    return exact_json.dumps(value, as_sent, orjson.OPT_SORT_KEYS, canonical=True)
 
 
 async def global_ids(type_: RecordType, keys: Sequence[Key | None]) -> list[str]:

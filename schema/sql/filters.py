@@ -118,6 +118,8 @@ class Where:
             operator = known[name]
             here = f"{path}.{name}"
             checked = applied(partial(self._checked, operator, here), operand)
+            if leaf.kind.name == "numeric":
+                checked = applied(partial(_of_numeric, _shown(here)), checked)
             if operator.name in CLOSED and (known_words := self.vocabulary(type_, leaf)):
                 checked = applied(partial(known_word, known_words, f"{type_.name}.{leaf.name}", _shown(here)), checked)
             if leaf.kind.labels and not leaf.kind.is_list:
@@ -202,6 +204,18 @@ def known_word(words: Sequence[str], field_: str, path: str, value: Any) -> Any:
             said = f"{exact_json.shown(word)} is not a value of `{field_}`. Known: {', '.join(words)}.{hint}"
             raise GatewayError(ErrorCode.BAD_USER_INPUT, f"{path}: {said}", argument=path, values=list(words))
     return value
+
+
+def _of_numeric(path: str, operand: Any) -> Any:
+    """The number, or list of numbers, if a NUMERIC column can be compared with it.
+
+    Raises:
+        GatewayError: ``BAD_USER_INPUT``.
+    """
+    for value in operand if isinstance(operand, list) else [operand]:
+        if isinstance(value, float) and (reason := exact_json.wrong_number(value)):
+            raise bad_argument(path, f"the number {exact_json.cut(repr(value))} {reason}")
+    return operand
 
 
 def _element_type(kind: ColumnKind) -> str:

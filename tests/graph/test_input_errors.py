@@ -9,8 +9,9 @@ from graphql import GraphQLInputObjectType, build_schema
 from graphql.language import parse_type
 from graphql.utilities import type_from_ast
 
+from schema.catalogue.exact_json import path_text
 from schema.execution.coercions import CONFIDENTIAL, ROWS
-from schema.execution.input_errors import path_text, wrong_values
+from schema.execution.input_errors import wrong_values
 
 SCHEMA = build_schema("""
     scalar Day

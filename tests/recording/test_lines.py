@@ -115,7 +115,15 @@ WRONG = {
     "a key twice": (b'{"requestsTotal":1,"requestsTotal":2}', "MALFORMED", [], '"requestsTotal" twice'),
     "a key twice below": (b'{"errorTypes":{"a":1,"a":1}}', "MALFORMED", [], '"a" twice'),
     "NaN": (b'{"errorRate":NaN}', "MALFORMED", [], "is not JSON"),
-    "infinite": (b'{"errorRate":1e999}', "MALFORMED", [], "infinity"),
+    "infinite": (b'{"errorRate":1e999}', "INVALID_VALUE", ["errorRate"], "the number 1e999 is out of range"),
+    "infinite in JSON": (
+        b'{"errorTypes":{"a":[1e400]}}', "INVALID_VALUE", ["errorTypes", "a"], "the number 1e400 is out of range"
+    ),
+    "beside what is no JSON": (b'{"errorRate":1e999,}', "MALFORMED", [], "not JSON"),
+    "many decimals in JSON": (b'{"errorTypes":{"a":1e-16384}}', "INVALID_VALUE", ["errorTypes", "a"], "16,383 digits"),
+    "a large exponent of zero": (
+        b'{"errorTypes":{"a":0e999999999999}}', "INVALID_VALUE", ["errorTypes", "a"], "exponents go up to"
+    ),
     "not UTF-8": (b'{"metadata":"\xff"}', "MALFORMED", [], "is not JSON"),
     "a lone surrogate": (b'{"errorTypes":"\\ud800"}', "MALFORMED", [], "is not JSON"),
     "too deep": (b'{"errorTypes":' + b"[" * 60 + b"]" * 60 + b"}", "INVALID_VALUE", ["errorTypes"], "50 levels"),
