@@ -331,3 +331,23 @@ def test_a_uuid_is_a_key_of_those_types_alone_whose_key_may_be_one(name: str) ->
         else:
             with pytest.raises(GatewayError, match=f"an id of {name} looks like {name}:"):
                 parse_id(CATALOGUE, "id", type_, value)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("@", "its syntax is wrong"),
+        ('$ ? (@ like_regex "a" flag "z")', "its syntax is wrong"),
+        ('$ ? (@ like_regex "a" flag "x")', "the flag x of like_regex is not supported"),
+        ('$ ? (@ like_regex "(")', "a regular expression in it is invalid"),
+        ("$ ? (@ > 1e-99999)", "a number in it is out of range"),
+    ],
+)
+async def test_json_paths_are_refused_in_own_words(demo: Client, path: str, said: str) -> None:
+    """On one line, whatever the language of the server's messages."""
+    query = "query($path: String!) { models(where: {hyperparameters: {path: $path}}) { totalCount } }"
+    error = await demo.error(query, path=path)
+    assert error["message"].startswith(f"where.hyperparameters.path: is not an SQL/JSON path: {said}")
+    assert error["message"].isascii()
+    assert "\n" not in error["message"]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "argument": "where.hyperparameters.path"}
