@@ -251,6 +251,18 @@ def is_no_text_of_its_type(error: BaseException) -> bool:
     return sqlstate(error) == INVALID_TEXT
 
 
+_FAULTS = {
+    INVALID_PATTERN: "pattern", OUT_OF_RANGE: "range", TOO_COMPLEX: "depth", FEATURE_NOT_SUPPORTED: "feature",
+    INVALID_TIME: "time",
+}  # fmt: skip
+
+
+def fault_of(error: InvalidValueError) -> str:
+    """What is wrong with a value: its ``pattern`` (a regular expression), the ``range`` of a number, its ``depth``, a
+    ``feature`` that is not supported, the form of a ``time``; empty for others."""
+    return _FAULTS.get(sqlstate(error), "")
+
+
 def plan_is_stale(error: BaseException) -> bool:
     """Whether a prepared statement no longer fits its tables."""
     return isinstance(_cause(error), asyncpg.InvalidCachedStatementError) or sqlstate(error) == FEATURE_NOT_SUPPORTED

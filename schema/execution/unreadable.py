@@ -1,6 +1,6 @@
 """Errors of values that the database cannot read, by the argument that they are in.
 
-Only SQLSTATEs are read: the server's messages may be in another language.
+The server's messages are not read: they may be in another language.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from db.engine import errors
-from db.engine.errors import DataError, InvalidValueError
+from db.engine.errors import DataError, InvalidValueError, fault_of
 from db.engine.readers import Reader
 from schema.errors import bad_argument
 from schema.sql import cursors
@@ -19,16 +18,16 @@ from schema.sql.conditions import json_paths
 log = logging.getLogger("gateway.values")
 
 _WRONG = {
-    errors.INVALID_PATTERN: "a regular expression in it is invalid",
-    errors.OUT_OF_RANGE: "a number in it is out of range",
-    errors.TOO_COMPLEX: "it is nested too deeply",
-    errors.FEATURE_NOT_SUPPORTED: "the flag x of like_regex is not supported",
+    "pattern": "a regular expression in it is invalid",
+    "range": "a number in it is out of range",
+    "depth": "it is nested too deeply",
+    "feature": "the flag x of like_regex is not supported",
 }
 _SYNTAX = (
     "its syntax is wrong. One is written `$.roc_auc ? (@ > 0.8)`: `@` is for filters `? (...)`, `last` for subscripts "
     "`[...]`, and like_regex takes the flags i, s, m and q"
 )
-_OF_TIMES = {errors.INVALID_TIME, errors.FEATURE_NOT_SUPPORTED}
+_OF_TIMES = {"time", "feature"}
 """Raised while a path is evaluated."""
 
 
@@ -45,11 +44,11 @@ async def unreadable(
         try:
             await reader.fetch("SELECT length($1::text::jsonpath::text)", [path])
         except InvalidValueError as wrong:
-            why = _WRONG.get(errors.sqlstate(wrong), _SYNTAX)
+            why = _WRONG.get(fault_of(wrong), _SYNTAX)
             return bad_argument(argument, f"is not an SQL/JSON path: {why}")
     if arguments := " or ".join(positions):
         return cursors.invalid(arguments, "holds values that its columns cannot have")
-    if paths and errors.sqlstate(error) in _OF_TIMES:
+    if paths and fault_of(error) in _OF_TIMES:
         argument = paths[0][0] if len(paths) == 1 else "where"
         why = "a template of datetime() is wrong, or a time with a zone is compared with one without"
         return bad_argument(argument, f"cannot be evaluated: {why}")
