@@ -103,7 +103,7 @@ class Facts:
     pages: Mapping[str, int] = field(default_factory=dict)
     """The pages of a table, without out-of-line storage."""
     frequencies: Mapping[str, Mapping[str, Frequencies]] = field(default_factory=dict)
-    """How often the labels of a column occur; for analyzed columns in indexes."""
+    """How often values occur in a column; for analyzed columns in indexes, of labels or of large tables."""
     correlations: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """How the order of a column follows that of the rows, -1 to 1; for analyzed columns in indexes."""
     shares: Mapping[str, Mapping[str, Shares]] = field(default_factory=dict)
@@ -321,8 +321,8 @@ async def read(source: AsyncEngine | AsyncConnection) -> Facts:
         apart = {row[0]: row[1] for row in await connection.execute(_APART, known)}
         times = await spreads(connection, known)
         pages = {row[0]: row[1] for row in await connection.execute(_PAGES, known)}
-        indexed = await indexed_columns(connection, known)
         many = [table for table, rows in found.items() if table and int(rows) > MANY_ROWS]
+        indexed = await indexed_columns(connection, known, many)
         values = await shares(connection, known, many)
         settled = frozenset(row[0] for row in await connection.execute(_SETTLED, known))
         partitioned = {row[0]: tuple(row[1]) for row in await connection.execute(_PARTITIONED, known)}

@@ -62,11 +62,12 @@ class Argument:
 @dataclass(frozen=True)
 class ReadWindow:
     """The rows of the entity ``of`` that a SELECT reads: with a time, in ``column``, in the period that ends with the
-    argument ``until``, or now, and has the length of the argument ``length``, in units of so many ``seconds``."""
+    argument ``until``, or now, and has the length of the argument ``length``, in units of so many ``seconds``; of one
+    such unit if there is no such argument."""
 
     of: str
     column: str
-    length: str
+    length: str | None
     seconds: int
     until: str = "until"
 

@@ -84,12 +84,13 @@ _entities: dict[str, type[Entity]] = {}
 class View(Entity):
     """A view of the platform: its primary key is declared, and not enforced by a constraint.
 
-    ``__reads__`` are the entities that it reads.
+    ``__reads__`` are the entities that it reads, ``__window__`` their rows, where its definition bounds them by time.
     """
 
     __abstract__ = True
     __is_view__ = True
     __reads__: ClassVar[Sequence[str]] = ()
+    __window__: ClassVar[ReadWindow | None] = None
 
 
 class Derived(RowOptions, DeclarativeBase):

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped
 
 from db.base.column_facts import Holds, Unit
+from db.base.computed import ReadWindow
 from db.base.markers import Group
 from db.base.vocabulary import View, belongs_to, column, pg_enum
 from db.models.g01_mlops_core import ModelStage
@@ -98,6 +99,7 @@ class AgentLatencySummary(View):
     __aliases__ = ("agent", "agent performance")
     __tablename__ = "v_agent_latency_summary"
     __reads__ = ("ObservabilitySpan",)
+    __window__ = ReadWindow("ObservabilitySpan", "started_at", None, 86_400)
 
     agent_name: Mapped[AgentName] = column(
         pg_enum(AgentName), "Agent that executed the spans.", primary_key=True, holds=Holds.LABEL

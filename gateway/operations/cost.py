@@ -23,7 +23,8 @@ from graphql import (
 from db.attach.facts import Facts
 from gateway.operations.introspection import BESIDE_ROWS, ROOTS, Introspection
 from gateway.operations.refusals import SHALLOWER, refuse
-from gateway.operations.scans import COUNTED, Scan, Scans
+from gateway.operations.scan_kinds import Scan
+from gateway.operations.scans import COUNTED, Scans
 from gateway.settings import Settings
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Operation, Selection

@@ -11,12 +11,12 @@ from math import ceil
 from typing import Any
 
 from db.attach.facts import Facts
-from db.attach.frequencies import Label
 from db.base.entity import camel
 from db.engine.clock import CLOCK
+from gateway.operations.equalities import rows_with, tells, values_of
 from gateway.operations.page_reads import is_whole
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
-from schema.sql.conditions import few
+from schema.sql.conditions import few, named
 from schema.sql.indexes import Indexes
 from schema.sql.operators import RANGES
 
@@ -64,30 +64,30 @@ class RowEstimates:
         """The approximate number of rows in the list of one parent, at least one."""
         return max(self.rows(type_) // (max(self.rows(parent), 1) if parent else 1), 1)
 
-    def left(self, type_: Type, where: Mapping[str, Any], rows: int) -> int:
-        """The approximate number, of ``rows``, that the most selective index leaves after equalities and one range."""
-        least = rows
+    def left(self, type_: Type, where: Mapping[str, Any], rows: int, *, guesses: bool = True) -> int:
+        """The approximate number, of ``rows``, that the most selective index leaves after equalities and one range, or
+        that the indexes of all alternatives leave together.
+
+        ``guesses``: whether a selectivity is assumed where statistics are missing.
+        """
+        least = self._of_alternatives(type_, where.get("or") or (), rows)
         for one in where.get("and") or ():
-            least = min(least, self.left(type_, one or {}, rows))
+            least = min(least, self.left(type_, one or {}, rows, guesses=guesses))
         for key in self.indexes.keys(type_):
-            left, guessed = rows, False
+            left, guessed = rows, not guesses
             for column in key:
                 value = where.get(type_.field_name(column))
                 if not isinstance(value, Mapping):
                     break
-                alike = self._alike(type_, column, rows, single=key == (column,))
-                known = self._frequencies.get(type_.sql_name, {}).get(column)
-                values = _equal(value)
-                if known is not None and values is not None and all(isinstance(one, Label) for one in values):
-                    left = min(left, sum(known.rows(left, one) for one in values))
-                elif values is not None:
-                    if alike is None and guessed:
+                values = values_of(value)
+                if values is not None:
+                    having = self._having(type_, column, value, left, rows, single=key == (column,))
+                    if having is None and guessed:
                         break
-                    some = rows // NARROWED if alike is None else alike
-                    guessed |= alike is None
-                    found = 1 if value.get("eq") is not None else few(value["in"])
-                    left = left * min(rows, found * some) // max(rows, 1)
-                elif value.keys() & RANGES:
+                    guessed |= having is None
+                    found = 1 if value.get("eq") is not None else few(values)
+                    left = left * min(rows, found * (rows // NARROWED)) // max(rows, 1) if having is None else having
+                elif value.keys() & RANGES and (guesses or column in self._spreads.get(type_.sql_name, {})):
                     left = left * self._between(type_, column, value, rows) // max(rows, 1)
                     break
                 else:
@@ -95,11 +95,35 @@ class RowEstimates:
             least = min(least, left)
         return least
 
+    def _of_alternatives(self, type_: Type, alternatives: Sequence[Mapping[str, Any] | None], rows: int) -> int:
+        """The approximate number, of ``rows``, that fulfil one of some filters; all, unless an index is known to leave
+        few for each. Relations are joined before."""
+        if not alternatives or any(name in type_.relations for one in alternatives for name in named(one)):
+            return rows
+        return min(rows, sum(self.left(type_, one or {}, rows, guesses=False) for one in alternatives))
+
+    def _having(
+        self, type_: Type, column: str, value: Mapping[str, Any], left: int, rows: int, *, single: bool
+    ) -> int | None:
+        """The approximate number, of ``left`` of ``rows``, with the values of an equality; None if it is unknown."""
+        known = self._frequencies.get(type_.sql_name, {}).get(column)
+        values = values_of(value) or ()
+        alike = self._alike(type_, column, rows, single=single)
+        unique = self._is_unique(type_, column, single=single)
+        if known is not None and not unique and tells(known, type_, column, value):
+            return rows_with(known, values, left, left * (alike or 0) // max(rows, 1))
+        if alike is None:
+            return None
+        found = 1 if value.get("eq") is not None else few(values)
+        return left * min(rows, found * alike) // max(rows, 1)
+
     def is_read_whole(self, type_: Type, where: Mapping[str, Any], left: int, read: Collection[str]) -> bool:
         """Whether Postgres reads the whole table for the ``left`` rows of a filter, of which it needs the columns
         ``read``: an index finds them, lacks some of these columns, and the pages of the rows cost more than all."""
         pages, rows = self._pages.get(type_.sql_name, 0), self.rows(type_)
         keys = [key for key in self.indexes.keys(type_) if key and where.get(type_.field_name(key[0]))]
+        if not keys and where.get("or") and left < rows:  # several indexes find them, in no order
+            return is_whole(pages, rows, left, 0.0)
         if type_.is_view or not keys or any(set(read) <= set(key) for key in keys):
             return False
         known = self._correlations.get(type_.sql_name, {})
@@ -112,10 +136,12 @@ class RowEstimates:
         if window is None:
             return rows
         source = self._catalogue[window.of]
-        argument = type_.arguments[camel(window.length)].argument
-        length = arguments.get(camel(window.length)) or argument.default or 0
-        if length < (argument.least or 0) or length > (argument.most or length):
-            return rows  # the argument is refused with its place
+        length: float = 1
+        if window.length is not None:
+            argument = type_.arguments[camel(window.length)].argument
+            length = arguments.get(camel(window.length)) or argument.default or 0
+            if length < (argument.least or 0) or length > (argument.most or length):
+                return rows  # the argument is refused with its place
         last, lasts = arguments.get(window.until), timedelta(seconds=length * window.seconds)
         end = last or CLOCK.now()
         first = end - lasts if end - datetime.min.replace(tzinfo=UTC) > lasts else None
@@ -157,13 +183,17 @@ class RowEstimates:
         It is known for the type's key, for references and, if ``single``, for a column with a unique index. In a
         partitioned table the index of the key has the time too.
         """
-        if type_.key == (column,) or (single and self.indexes.leading(type_).get(column)):
+        if self._is_unique(type_, column, single=single):
             return min(rows, 1)
         for relation in type_.relations.values():
             join = relation.join
             if not relation.many and join.equality and join.local_columns == (column,):
                 return rows // max(self.rows(self._catalogue[relation.target]), 1)
         return None
+
+    def _is_unique(self, type_: Type, column: str, *, single: bool) -> bool:
+        """Whether a column has each value once: the type's key, or, if ``single``, a column with a unique index."""
+        return type_.key == (column,) or (single and bool(self.indexes.leading(type_).get(column)))
 
     def _between(self, type_: Type, column: str, value: Mapping[str, Any], rows: int) -> int:
         """The approximate number, of ``rows``, in a range of a column.
@@ -230,13 +260,6 @@ def _finds(
         else:
             break
     return not left and not equal
-
-
-def _equal(value: Mapping[str, Any]) -> Sequence[Any] | None:
-    """The values that a filter of a column allows, None unless it is an equality with one or some."""
-    if value.get("eq") is not None:
-        return (value["eq"],)
-    return value["in"] if isinstance(value.get("in"), Sequence) else None
 
 
 def _seconds(time: date) -> float:

@@ -7,15 +7,15 @@ Sizes and indexes come from the facts of the database.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 from db.attach.facts import Facts
 from db.base.rollups import DAY
 from db.base.sums import sums_table
 from db.base.vocabulary import OWN_SCHEMA
 from gateway.operations.row_estimates import LISTS, NARROWED, RowEstimates
+from gateway.operations.scan_kinds import ELEMENTS, FILTER, PATTERN, RELATION, SORT, SUM, WHOLE, Scan
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
 from schema.catalogue.selection import Selection
 from schema.sql.aggregates import PERCENTILES, aggregated
@@ -57,57 +57,6 @@ BUCKETS = 200
 
 PATTERNS = {operator.name for operator in (*TEXT, *DOCUMENTS)} - {"startsWith", "isNull"}
 """Operators that read the value of every row; the gateway's indexes do not serve them."""
-
-
-@dataclass(frozen=True)
-class Scan:
-    """An expensive part of a request: the path of its argument, its approximate rows, and its points."""
-
-    kind: ScanKind
-    path: str
-    rows: int
-    points: int
-    steps: int = 0
-    """Relations that it uses, per occurrence in the statement."""
-    beyond: int = 0
-    """The points that it has besides if statistics mislead."""
-
-
-class ScanKind(NamedTuple):
-    """The message of a scan that is refused."""
-
-    does: str
-    advice: str
-
-
-PATTERN = ScanKind(
-    "compares about {rows:,} rows with a pattern, which no index serves",
-    "Add an equality filter (a key or a reference), or use `startsWith` or `eq`.",
-)
-FILTER = ScanKind(
-    "reads about {rows:,} rows without an index",
-    "Add an equality or range filter that an index serves: a key, a reference, the type's time.",
-)
-WHOLE = ScanKind(
-    "reads all of about {rows:,} rows, over which those that an index finds are scattered",
-    "Add an equality or a range of the type's time, which leaves fewer rows.",
-)
-RELATION = ScanKind(
-    "goes through relations for about {rows:,} rows",
-    "Add an equality filter (a key or a reference), or query from the other end of the relation.",
-)
-SORT = ScanKind(
-    "sorts about {rows:,} rows, which no index serves",
-    "Narrow the rows by an equality or a range that an index serves, or leave the order to the type's own.",
-)
-ELEMENTS = ScanKind(
-    "looks through about {rows:,} rows for those whose elements refer to another row",
-    "Ask for the relation of fewer rows, or from its other end; a GIN index finds rows by elements.",
-)
-SUM = ScanKind(
-    "sums up about {rows:,} rows",
-    "Filter the rows, or request fewer functions; each percentile sorts them.",
-)
 
 
 class Scans:
@@ -210,9 +159,16 @@ class Scans:
     def _reads_whole(
         self, type_: Type, selection: Selection, where: Mapping[str, Any], left: int, sums: Mapping[str, int]
     ) -> bool:
-        """Whether Postgres reads the whole table to sum up or count the ``left`` rows of a filter, which are scattered
-        over it; ``sums`` are the response keys of aggregates that a rollup answers. Limited counts end before."""
+        """Whether Postgres reads the whole table to sum up, sort or count the ``left`` rows of a filter, which are
+        scattered over it; ``sums`` are the response keys of aggregates that a rollup answers. Limited counts end
+        before."""
         compared = [name for name in named(where) if name in type_.columns]
+        asked = selection.arguments.get("orderBy") or ()
+        pages = any(child.name in {"nodes", "edges", "pageInfo"} for child in selection.fields.values())
+        if pages and not self._is_served(type_, selection, None, asked):
+            every = {column for leaf in type_.columns.values() for column in leaf.columns}
+            if self.estimates.is_read_whole(type_, where, left, every):
+                return True
         for child in selection.fields.values():
             names = list(compared)
             if child.name == "aggregate" and child.key not in sums:

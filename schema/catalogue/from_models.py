@@ -19,6 +19,7 @@ from db.base.vocabulary import (
     Derived,
     Relation,
     RowClass,
+    View,
     computed_fields,
     computed_objects,
     derived,
@@ -233,11 +234,12 @@ def _type(entity: RowClass) -> Type:
     if type_.table.name in views.definitions():
         type_.select = views.selects()[type_.table.name]
         type_.behind = views.tables(type_.table.name)
+    if issubclass(entity, View | Derived):
+        type_.window = entity.__window__
     if issubclass(entity, Derived):
         type_.is_derived = True
         type_.select = type_.typed(entity.__select__)
         type_.rolled_up = entity.__rolled_up__
-        type_.window = entity.__window__
         type_.arguments = _arguments(entity.__arguments__)
         type_.reads = tuple(table_of(entities()[name]).fullname for name in entity.__reads__)
     return type_

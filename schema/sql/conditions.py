@@ -65,6 +65,20 @@ def named(where: Mapping[str, Any] | None) -> Iterator[str]:
             yield name
 
 
+def types_of(catalogue: Catalogue, type_: Type, where: Mapping[str, Any] | None) -> Iterator[Type]:
+    """The types of the rows that a filter compares: its own, and those that its relations lead to."""
+    yield type_
+    for name, value in (where or {}).items():
+        if name in {"and", "or"}:
+            for one in value or ():
+                yield from types_of(catalogue, type_, one)
+        elif name == "not":
+            yield from types_of(catalogue, type_, value)
+        elif relation := type_.relations.get(name):
+            for one in (value or {}).values() if relation.many else (value,):
+                yield from types_of(catalogue, catalogue[relation.target], one)
+
+
 def compared(type_: Type, where: Mapping[str, Any] | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The necessary conditions of a filter on columns: their fields, each with its operators."""
     for name, value in (where or {}).items():

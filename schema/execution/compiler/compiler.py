@@ -49,14 +49,13 @@ from schema.search.vector import Similarity, together
 from schema.sql import builder as sql
 from schema.sql import cursors
 from schema.sql.arguments import bound, given
-from schema.sql.conditions import few
+from schema.sql.conditions import few, types_of
 from schema.sql.entities import ENTITIES, REPRESENTATIONS, entity_keys
 from schema.sql.indexes import Indexes
 from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, Lists, RowsToCount
 from schema.sql.operators import RANGES
 from schema.sql.parameters import Parameter, Variables, applied, filled
 from schema.sql.rollups import RollupReading
-from schema.sql.served import divided
 
 _PLACEHOLDER = re.compile(r"\$([0-9]+)")
 
@@ -314,7 +313,7 @@ class Compiler:
         leads."""
         self.lists.refuse_missing(type_)
         slice_ = self.lists.slice(type_, self._sized(selection), default, self._position, below)
-        self._price_unserved(type_, selection, below)
+        self._price_by_values(type_, selection.arguments.get("where"))
         if type_.window:
             self._price_by(selection.arguments)
         return ListPage(self, type_, selection, slice_, on, below.join.equal if below else ()).query()
@@ -325,6 +324,7 @@ class Compiler:
         self.lists.refuse_missing(similarity.type)
         self.need(similarity.type, [similarity.nearest.vector])
         page = NearestPage(self, similarity, selection, self._sized(selection))
+        self._price_by_values(similarity.type, selection.arguments.get("where"))
         query = page.query()
         self._settings = together(self._settings, page.settings)
         return query
@@ -352,12 +352,11 @@ class Compiler:
             for below in value if isinstance(value, list) else [value]:
                 self._pin_priced(below)
 
-    def _price_unserved(self, type_: Type, selection: Selection, below: RelationField | None) -> None:
-        """Makes the cost depend on the values of a filter that compares a large table's columns without an index."""
-        where = selection.arguments.get("where")
-        if isinstance(where, dict) and self.lists.indexes.is_large(type_):
-            _, unserved = divided(self.lists.indexes, type_, where, below.join.equal if below else ())
-            self.priced |= {one.name: one for one in _parameters(where)} if unserved else {}
+    def _price_by_values(self, type_: Type, where: Any) -> None:
+        """Makes the cost depend on the values of a filter that compares columns of a large table, whose statistics tell
+        how many rows have them."""
+        if isinstance(where, dict) and any(map(self.lists.indexes.is_large, types_of(self.catalogue, type_, where))):
+            self.priced |= {one.name: one for one in _parameters(where)}
 
     def _price_by(self, arguments: Mapping[str, Any]) -> None:
         """Makes the cost depend on arguments that are variables."""
