@@ -28,11 +28,10 @@ pytestmark = [
 SPANS = "ml_observability_spans"
 ROWS, HUGE = 120_000, 50_000_000
 USUAL = "usual"
-"""The trace of a third of the spans; each other one has ten."""
-RARE = ("trace-50001", "trace-70002")
+"""The trace of a third of the spans; each other one has five."""
 FILL = f"""
     INSERT INTO {SPANS} (trace_id, span_id, agent_name, agent_tier, operation_type, started_at, duration_ms, status)
-    SELECT CASE WHEN n % 3 = 0 THEN '{USUAL}' ELSE 'trace-' || n / 15 * 15 % 60000 + n % 3 END, 'span-' || n,
+    SELECT CASE WHEN n % 3 = 0 THEN '{USUAL}' ELSE 'trace-' || n / 15 * 15 + n % 3 END, 'span-' || n,
         s.agent_name, s.agent_tier, 'work', now() - n * interval '4 minutes', n * 7919 % 10000, 'success'
     FROM generate_series(1, {ROWS}) AS n, (SELECT * FROM {SPANS} LIMIT 1) AS s
 """
@@ -74,7 +73,7 @@ async def world(demo_template: Database, clone: Clone) -> AsyncIterator[World]:
         await sql.execute(FILL)
         await sql.execute(f"VACUUM ANALYZE {SPANS}")
         rare = await sql.fetch(
-            f"SELECT trace_id FROM {SPANS} WHERE trace_id LIKE 'trace-%' GROUP BY 1 HAVING count(*) > 4 LIMIT 2"
+            f"SELECT trace_id FROM {SPANS} WHERE trace_id LIKE 'trace-%' GROUP BY 1 HAVING count(*) = 5 LIMIT 2"
         )
         async with serving(copy.gateway_url, max_cost=10**9) as client:
             service: OperationService = client.app.state.graphql
@@ -127,7 +126,7 @@ async def test_rare_values_cost_their_rows_whatever_the_size_of_the_table(world:
             assert world.price(asking, facts) <= WITHIN * max(read, LEAST), name
 
 
-@pytest.mark.parametrize("asked", [one for one in ASKED if one != "a page"])
+@pytest.mark.parametrize("asked", ["another order", "sums", "percentiles"])
 async def test_most_common_values_cost_no_less_than_is_read(world: World, asked: str) -> None:
     for name, where in filters((USUAL, world.rare[0]), world.spans).items():
         if "unique" in name:
