@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
-from graphql import ExecutionResult
+from graphql import ExecutionResult, GraphQLError
 
 from gateway.operations.call import Call
 from schema.error_codes import ErrorCode
 from schema.runner import Outcome
+
+Cut = Mapping[tuple[str, ...], int]
+"""The number of lists that were cut at the default size, by path."""
 
 _AWAY = {ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.DATABASE_DIVERGED, ErrorCode.OVERLOADED}
 
@@ -44,18 +48,26 @@ class Answer(NamedTuple):
         return values
 
 
+def more_of(cut: Cut) -> list[dict[str, Any]]:
+    """Which lists were cut at a default size, as ``extensions.more`` tells it."""
+    return [{"path": path, "lists": lists} for path, lists in sorted(cut.items())]
+
+
 class LiveMessage(ExecutionResult):
     """A message of a subscription; it is encoded once for all subscribers with equal selections and rights."""
 
-    _json: bytes | None = None
+    def __init__(self, data: Any, errors: list[GraphQLError] | None, cut: Cut | None = None) -> None:
+        super().__init__(data, errors)
+        self._told = {"extensions": {"more": more_of(cut)}} if cut else {}
+        self._json: bytes | None = None
 
     def as_json(self, call: Call) -> bytes:
         """The message as JSON for one subscriber; errors name the request, and are encoded for each."""
         if self.errors:
             errors = [call.reporter.public(error) for error in self.errors]
-            return orjson.dumps({"data": self.data, "errors": errors})
+            return orjson.dumps({"data": self.data, "errors": errors, **self._told})
         if self._json is None:
-            self._json = orjson.dumps({"data": self.data})
+            self._json = orjson.dumps({"data": self.data, **self._told})
         return self._json
 
 

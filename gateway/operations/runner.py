@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from copy import copy
 from functools import partial
 
-from graphql import ExecutionResult, GraphQLError
+from graphql import DocumentNode, GraphQLError
 
 from db.engine.readers import ShortReader, snapshot
 from db.engine.replica import Reads
 from db.engine.transaction import Transactions
 from gateway.context import Context
+from gateway.operations.answer import LiveMessage
 from gateway.operations.call import Call
 from gateway.operations.introspection import AboutSchema
 from gateway.operations.planner import PlannedOperation, Planner
@@ -80,7 +82,7 @@ class Runner:
         result.fallback = result.fallback or fallback
         return result
 
-    async def messages(self, planned: PlannedOperation, roots: Sequence[object], call: Call) -> list[ExecutionResult]:
+    async def messages(self, planned: PlannedOperation, roots: Sequence[object], call: Call) -> list[LiveMessage]:
         """The messages of a subscription for some changes, in their order; their rows are read together."""
         access = self._planner.access
         reads = access.of(call.caller.scopes)
@@ -93,12 +95,18 @@ class Runner:
 
     async def _messages(
         self, planned: PlannedOperation, roots: Sequence[object], reads: Missing, call: Call
-    ) -> list[ExecutionResult]:
+    ) -> list[LiveMessage]:
         known = planned.known
         operation = Operation(self._schema.graphql, known.definition, known.fragments, planned.values)
         context = self._context(reads, self.reader_of_now(call), call, operation)
         name = known.definition.name.value if known.definition.name else None
-        return await asyncio.gather(*(self._schema.run(known.document, name, context, root) for root in roots))
+        return await asyncio.gather(*(self._message(known.document, name, context, root) for root in roots))
+
+    async def _message(self, document: DocumentNode, name: str | None, shared: Context, root: object) -> LiveMessage:
+        context = copy(shared)
+        context.loaders = shared.loaders.counting()
+        result = await self._schema.run(document, name, context, root)
+        return LiveMessage(result.data, result.errors, context.loaders.cut)
 
     def reader_of_now(self, call: Call) -> ShortReader:
         """A reader of the database whose log is followed: a replica may lag behind."""

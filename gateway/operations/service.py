@@ -25,7 +25,7 @@ from db.engine.readers import ShortReader
 from db.engine.replica import Reads
 from db.engine.transaction import Transactions
 from gateway.auth.permissions import Access
-from gateway.operations.answer import Answer, LiveMessage, answer_of
+from gateway.operations.answer import Answer, LiveMessage, answer_of, more_of
 from gateway.operations.budgets import ANONYMOUS, Budgets, account, used
 from gateway.operations.call import Call
 from gateway.operations.cost import POINT, Price
@@ -263,7 +263,7 @@ class OperationService:
         extensions: dict[str, Any] = {"cost": price}
         answer.body["extensions"] = extensions
         if result.cut:
-            extensions["more"] = [{"path": path, "lists": lists} for path, lists in sorted(result.cut.items())]
+            extensions["more"] = more_of(result.cut)
         if result.rolled_up:
             extensions["rollup"] = result.rolled_up
         if reader.position is not None:

@@ -224,10 +224,9 @@ class Subscriptions:
         roots = [told(change, encode(place)) for change, place in some]
         try:
             async with asyncio.timeout(self._settings.request_timeout):
-                results = await self._runner.messages(planned, roots, call)
+                return await self._runner.messages(planned, roots, call)
         except TimeoutError:
             raise too_late(self._settings.request_timeout) from None
-        return [LiveMessage(one.data, one.errors) for one in results]
 
     async def _policies(
         self, topic: SubscriptionTopic, facts: Sequence[EntryFacts], call: Call

@@ -5,7 +5,8 @@ The tree is lazy: the fields below an abstract type are collected when a concret
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,9 +25,11 @@ from graphql import (
     GraphQLSkipDirective,
     GraphQLUnionType,
     InlineFragmentNode,
+    NullValueNode,
     OperationDefinitionNode,
     OperationType,
     SelectionNode,
+    VariableNode,
     get_named_type,
     located_error,
 )
@@ -55,8 +58,8 @@ class Operation:
         assert type_ is not None  # noqa: S101 - validation refuses operations without a root type
         return Selection(self, "", "", [], GraphQLField(type_), [self.definition])
 
-    def at(self, path: Path) -> Selection:
-        """The selection of the field at a response path, list indices aside."""
+    def at(self, path: Path | None) -> Selection:
+        """The selection of the field at a response path, list indices aside; the operation's own at none."""
         keys: list[tuple[str, str]] = []
         step: Path | None = path
         while step is not None:
@@ -102,6 +105,15 @@ class Selection:
         if not self.nodes:
             return {}
         return get_argument_values(self.definition, self.nodes[0], self.operation.variables)
+
+    def gives(self, name: str) -> bool:
+        """Whether the operation gives an argument, other than null: a default of the schema is not given."""
+        for argument in self.nodes[0].arguments or ():
+            if argument.name.value == name:
+                if isinstance(argument.value, VariableNode):
+                    return self.operation.variables.coerced.get(argument.value.name.value) is not None
+                return not isinstance(argument.value, NullValueNode)
+        return False
 
     def collected(self) -> Iterator[Selection]:
         """The fields below that were collected so far, of all types."""
@@ -209,3 +221,13 @@ def is_unsized(connection: Selection) -> bool:
     asked = connection.arguments
     rows = bool(names & {"nodes", "edges"}) and "pageInfo" not in names
     return rows and asked.get("first") is None and asked.get("last") is None
+
+
+def cut_unsaid(
+    selection: Selection, limits: Iterable[str], shown: Collection[str], told: Collection[str]
+) -> Counter[tuple[str, ...]]:
+    """The path of a field that was cut by the limits of these arguments, if one of them is a default, and if the field
+    is selected with what is ``shown`` of it, but not with what is ``told`` of the cut."""
+    names = {child.name for child in selection.fields.values()}
+    silent = not names.isdisjoint(shown) and names.isdisjoint(told)
+    return Counter([selection.path] if silent and not all(selection.gives(limit) for limit in limits) else [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any, Self
 
 from db.attach.facts import Facts
@@ -59,6 +60,12 @@ class BatchReader:
         compiles = self.compiles if compiles is None else compiles
         made = type(self)(self.catalogue, reader, self.missing, self.facts, self.room, compiles=compiles)
         made.cut = self.cut
+        return made
+
+    def counting(self) -> Self:
+        """The same loaders with a count of their own of the lists that were cut, for one of several results."""
+        made = copy(self)
+        made.cut = Counter()
         return made
 
     async def once(self, statement: str) -> Any:

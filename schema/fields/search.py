@@ -14,8 +14,9 @@ import strawberry
 from schema.catalogue import ids
 from schema.catalogue.catalogue import Catalogue, Type
 from schema.catalogue.column_types import kind_of
-from schema.catalogue.records import Record
+from schema.catalogue.records import CUT, Record
 from schema.catalogue.scalars import DateTime
+from schema.catalogue.selection import cut_unsaid
 from schema.errors import NUL, Withheld, bad_argument
 from schema.execution.loaders import Loaders
 from schema.graph.root_field import RootField
@@ -48,7 +49,8 @@ async def _search(info: Info) -> Record:
         GatewayError: ``BAD_USER_INPUT``, naming the argument.
     """
     loaders = info.context.loaders
-    arguments = selection_of(info).arguments
+    selection = selection_of(info)
+    arguments = selection.arguments
     text, first = _text(arguments["text"]), arguments.get("first")
     first = HITS if first is None else first
     if not 1 <= first <= MAX_HITS:
@@ -78,7 +80,8 @@ async def _search(info: Info) -> Record:
         for type_, id_, field, value, score, at, state, owner, *lacks in rows[:first]
     ]
     complete = len(rows) <= first and not many and not any(one.bounded and not one.by_index for one in searched)
-    return {"hits": hits, "complete": complete, "omissions": omissions}
+    cut = cut_unsaid(selection, ["first"] if len(rows) > first else [], ["hits"], ["complete"])
+    return {"hits": hits, "complete": complete, "omissions": omissions, CUT: cut}
 
 
 def _text(asked: str) -> Text:
@@ -126,7 +129,7 @@ def _searched(loaders: Loaders, type_: Type, omissions: list[Record], *, only_in
     return Searched(
         type_, names, there(type_.references), loaders.lists.order(type_), _time(loaders, type_), bounded,
         shown.state.replace("{row}", "t"), shown.label.replace("{row}", "t"), _owner(loaders, type_),
-        f"NOT {shown.ended.replace('{row}', 't')}" if only_in_use and shown.ended else "", _words(type_), index,
+        f"NOT {shown.ended.replace('{row}', 't')}" if only_in_use and shown.ended else "", type_words(type_), index,
     )  # fmt: skip
 
 
@@ -157,7 +160,7 @@ def _owner(loaders: Loaders, type_: Type) -> str:
     return "NULL::text"
 
 
-def _words(type_: Type) -> tuple[str, ...]:
+def type_words(type_: Type) -> tuple[str, ...]:
     """The names of a type, singular and plural, and their last words."""
     names = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower() for name in (type_.name, type_.plural)]
     ends = [" ".join(name.split()[place:]) for name in names for place in range(1, len(name.split()))]

@@ -281,6 +281,15 @@ def _dependencies(name: str) -> Any:
     return resolve
 
 
+def _suggested(step: Any, info: Info) -> list[Awaitable[Any]]:
+    """The first suggested dependencies; that there are more is told if their number is not selected."""
+    beside = {child.name for child in info.context.operation.at(info.path.prev).fields.values()}
+    if step["suggested_producer_count"] > MAX_SUGGESTED and "suggestedProducerCount" not in beside:
+        info.context.loaders.cut[selection_of(info).path] += 1
+    dependencies: list[Awaitable[Any]] = _dependencies("suggested_producers")(step, info)
+    return dependencies
+
+
 def _make(types: Types) -> Any:
     node: Any = types.nodes["Tool"]
     edge: Any = types.nodes["ToolDependency"]
@@ -294,7 +303,7 @@ def _make(types: Types) -> Any:
             "of the input, through which transformation. By the producer's name.",
         )
         suggested_producers = strawberry.field(
-            resolver=taking({}, list[edge | None], _dependencies("suggested_producers")),
+            resolver=taking({}, list[edge | None], _suggested),
             description="What the tool could also take, from composable tools that are not in the plan; the first "
             f"{MAX_SUGGESTED} by the producer's name.",
         )

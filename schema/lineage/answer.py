@@ -201,6 +201,16 @@ def is_complete(answer: LineageAnswer, walked: Walked) -> bool:
     return not (answer.cuts or answer.omitted or answer.elsewhere or walked.gone or walked.lacking or walked.is_full)
 
 
+def limits(answer: LineageAnswer, walked: Walked) -> frozenset[str]:
+    """The arguments whose limits were reached."""
+    reached = {cut.limit for cut in answer.cuts}
+    if answer.elsewhere:
+        reached.add("maxDepth")
+    if walked.is_full:
+        reached.add("perNodeLimit")
+    return frozenset(reached)
+
+
 def reason(answer: LineageAnswer, walked: Walked, question: WalkParameters) -> str | None:
     """Why the result is incomplete, as one text; None if it is complete."""
     counts = Counter(cut.limit for cut in answer.cuts)

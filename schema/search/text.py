@@ -239,11 +239,13 @@ class SearchStatement:
         return arms
 
     def _by_type(self, one: Searched) -> list[str]:
-        """The newest rows of a type that the text names: ``monitoring alerts``, or by the last word, ``alerts``."""
+        """The newest rows of a type that the text names: ``monitoring alerts``, ``MonitoringAlert``, or by the last
+        word, ``alerts``."""
         name = " ".join(self._text.lower.translate(TO_SPACES).split())
-        if name not in one.words:
+        place = next((place for place, word in enumerate(one.words) if name in (word, word.replace(" ", ""))), None)
+        if place is None:
             return []
-        score = 0.45 if name in one.words[:NAMES] else 0.42
+        score = 0.45 if place < NAMES else 0.42
         hit = f"'__typename' AS field, '{one.type.name}' AS value, {score}::float8 AS score, 0::bigint AS place"
         newest = f"ORDER BY {order_by(one.order, 't')} LIMIT {self._limit}"
         return [f"(SELECT {one.head}, {hit} FROM {one.table} t {newest})"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
 from schema.catalogue.from_models import catalogue
-from schema.fields.search import MAX_TEXT, searchable
+from schema.fields.search import MAX_TEXT, searchable, type_words
 from schema.search import text as search_sql
 from schema.search.text import Searched, SearchStatement
 from schema.search.words import Text
@@ -514,11 +514,22 @@ async def test_what_a_row_is_called_comes_before_rows_that_contain_it(folded: Cl
         assert hits[2]["text"] == "zqm 1.4.0 copy"
 
 
+def test_every_type_and_its_list_are_known_by_their_graphql_names() -> None:
+    types = catalogue()
+    for type_ in searchable(types).values():
+        assert types.roots[type_.plural].many
+        one = Searched(type_, (), (), (), "NULL", bounded=False, words=type_words(type_))
+        for text in (type_.name, type_.plural):
+            assert "0.45::float8 AS score" in SearchStatement(Text(text), 1).build([one]), text
+
+
 @pytest.mark.parametrize(
     ("text", "type_", "score"),
     [
         ("monitoring alerts", "MonitoringAlert", 0.45),
         ("Monitoring_Alert", "MonitoringAlert", 0.45),
+        ("MonitoringAlert", "MonitoringAlert", 0.45),
+        ("monitoringAlerts", "MonitoringAlert", 0.45),
         ("alerts", "MonitoringAlert", 0.42),
         ("alert", "MonitoringAlert", 0.42),
         ("experiments", "Experiment", 0.45),

@@ -9,17 +9,19 @@ from typing import Any
 
 import strawberry
 
-from schema.catalogue.records import Record
+from schema.catalogue.records import CUT, Record
 from schema.catalogue.scalars import DateTime
+from schema.catalogue.selection import cut_unsaid
 from schema.errors import bad_argument
 from schema.execution.time_slices import aside
 from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
-from schema.lineage.answer import assemble, is_complete, reason
+from schema.lineage.answer import assemble, is_complete, limits, reason
 from schema.lineage.arguments import request_of
 from schema.lineage.diff import DiffReader, NodeChange
 from schema.lineage.fields.types import (
     DEGREE,
+    TOLD,
     LineageNode,
     NodeReader,
     argument,
@@ -71,6 +73,7 @@ async def _diff(info: Info) -> Record:
         }
 
     return {
+        CUT: cut_unsaid(selection, limits(answer, walked), ["added", "removed", "changed"], TOLD),
         "added": {
             "nodes": [records[node.id] for node in found.added],
             "edges": [edge_record(link, closes=answer.links[link]) for link in found.added_links],

@@ -14,8 +14,9 @@ from db.base.lifecycles import Lifecycle, lifecycle_of, lifecycles
 from db.base.vocabulary import Labels
 from db.engine.readers import Reader
 from schema.catalogue.catalogue import Type
-from schema.catalogue.records import Record
+from schema.catalogue.records import CUT, Record
 from schema.catalogue.scalars import DateTime
+from schema.catalogue.selection import cut_unsaid
 from schema.changes.engine import blocker
 from schema.changes.guards import GuardedRow, obstacles, refuse_unread
 from schema.changes.guards import allowed as possible
@@ -27,10 +28,11 @@ from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage import arguments as parsing
 from schema.lineage import impact
-from schema.lineage.answer import assemble, is_complete, reason
+from schema.lineage.answer import assemble, is_complete, limits, reason
 from schema.lineage.edges import edges
 from schema.lineage.fields.types import (
     DEGREE,
+    TOLD,
     LineageNode,
     NodeReader,
     argument,
@@ -182,7 +184,9 @@ async def _impact(info: Info) -> Record:
         records = {node.id: node_record(node) for node in answer.nodes}
         await NodeReader(loaders, reader, selection).fill(answer.nodes, list(records.values()))
     cut = len(starts) <= len(concerned)
+    reached = {"maxNodes"} if cut else limits(answer, walked) & {"maxNodes"}
     return {
+        CUT: cut_unsaid(selection, reached, ["changes", "nodes", "edges"], TOLD),
         "node": records[move.id],
         "lifecycle": move.lifecycle.name,
         "from_": shown,

@@ -11,8 +11,8 @@ import orjson
 import strawberry
 
 from db.engine.readers import Reader
-from schema.catalogue.records import Record
-from schema.catalogue.selection import Selection
+from schema.catalogue.records import CUT, Record
+from schema.catalogue.selection import Selection, cut_unsaid
 from schema.errors import bad_argument
 from schema.execution.loaders import Loaders
 from schema.execution.time_slices import aside
@@ -20,10 +20,11 @@ from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage import arguments as parsing
 from schema.lineage import cursors
-from schema.lineage.answer import COUNTED, LineageAnswer, cut_branches, fitted, is_complete, reason
+from schema.lineage.answer import COUNTED, LineageAnswer, cut_branches, fitted, is_complete, limits, reason
 from schema.lineage.arguments import LineageRequest, request_of
 from schema.lineage.fields.types import (
     DEGREE,
+    TOLD,
     LineageDirection,
     NodeReader,
     argument,
@@ -105,6 +106,8 @@ class LineageReader:
                 f"{self._asked.max_bytes:,} is too small: a result without nodes takes {needed:,} bytes; pass a "
                 "greater number, or fewer ids in `from` or cursors in `after`",
             )
+        reached = limits(answer, walked)
+        record[CUT] = cut_unsaid(self._selection, reached, ["nodes", "edges"], [*TOLD, "frontier"])
         await self._filling.fill(answer.nodes, record["nodes"])
         if any(below(self._selection, "LineageFrontier", name) for name in ("remaining", "capped")):
             await self._count_remaining(answer, record["frontier"])

@@ -9,8 +9,9 @@ from typing import Any
 
 import strawberry
 
-from schema.catalogue.records import Record
+from schema.catalogue.records import CUT, Record
 from schema.catalogue.scalars import DateTime
+from schema.catalogue.selection import cut_unsaid
 from schema.errors import lacks
 from schema.execution.time_slices import aside
 from schema.graph.root_field import RootField
@@ -19,6 +20,7 @@ from schema.lineage import arguments as parsing
 from schema.lineage.answer import assemble
 from schema.lineage.fields.types import (
     DEGREE,
+    TOLD,
     LineageDirection,
     LineageNode,
     NodeReader,
@@ -62,7 +64,7 @@ async def _paths(info: Info) -> Record:
             if len(await reader.fetch(*statement)) < 2:  # one row has the time
                 walked.gone.append(start)
         answer = await aside(walked.read, assemble, walked, question, None)
-        found, reasons = await aside(
+        found, limits, reasons = await aside(
             walked.read, _search, partial(paths, start, target, answer.links, _away(walked), longest, way), first
         )
         if any(cut.limit != "maxDepth" for cut in answer.cuts):
@@ -77,6 +79,7 @@ async def _paths(info: Info) -> Record:
         records = {id_: node_record(node) for id_, node in nodes.items()}
         await NodeReader(loaders, reader, selection).fill(list(nodes.values()), list(records.values()))
     return {
+        CUT: cut_unsaid(selection, limits, ["paths"], TOLD),
         "paths": [
             {
                 "length": len(path.links),
@@ -97,17 +100,17 @@ def _away(walked: Walked) -> dict[str, int]:
     return {node.id: node.depth for node in walked.found.values()}
 
 
-def _search(following: Callable[[], Iterator[Path]], first: int) -> tuple[list[Path], list[str]]:
-    """The first paths, and why there may be more."""
+def _search(following: Callable[[], Iterator[Path]], first: int) -> tuple[list[Path], list[str], list[str]]:
+    """The first paths, the argument whose limit was reached, and why there may be more."""
     found: list[Path] = []
     try:
         for path in following():
             if len(found) == first:
-                return found, [f"first: there are more than {first} paths"]
+                return found, ["first"], [f"first: there are more than {first} paths"]
             found.append(path)
     except SearchLimitError:
-        return found, [f"there are too many ways to try: {STEPS} edges were"]
-    return found, []
+        return found, [], [f"there are too many ways to try: {STEPS} edges were"]
+    return found, [], []
 
 
 @cache

@@ -9,15 +9,16 @@ from typing import Any
 
 import strawberry
 
-from schema.catalogue.records import Record
+from schema.catalogue.records import CUT, Record
 from schema.catalogue.scalars import DateTime
+from schema.catalogue.selection import cut_unsaid
 from schema.execution.time_slices import aside
 from schema.graph.root_field import RootField
 from schema.graph.types import Info, Types, selection_of, taking
 from schema.lineage import arguments as parsing
-from schema.lineage.answer import LineageAnswer, assemble, fitted, is_complete, reason
+from schema.lineage.answer import LineageAnswer, assemble, fitted, is_complete, limits, reason
 from schema.lineage.arguments import LineageRequest, request_of
-from schema.lineage.fields.types import argument, node_rows, walk_arguments, walked_rows
+from schema.lineage.fields.types import TOLD, argument, node_rows, walk_arguments, walked_rows
 from schema.lineage.text import outline
 from schema.lineage.walk import Walk, Walked
 
@@ -63,12 +64,15 @@ async def _counts(info: Info) -> Record:
     Raises:
         GatewayError: ``BAD_USER_INPUT``, naming the argument.
     """
-    arguments = selection_of(info).arguments
-    question = request_of(info.context.loaders.catalogue, arguments, nodes=COUNTED_NODES, per_node=COUNTED_NEIGHBOURS)
+    selection = selection_of(info)
+    question = request_of(
+        info.context.loaders.catalogue, selection.arguments, nodes=COUNTED_NODES, per_node=COUNTED_NEIGHBOURS
+    )
     walked = await _walked(info, question)
     answer = await aside(walked.read, assemble, walked, question.question, question.types)
     counts = Counter((node.depth, node.type) for node in answer.nodes)
     return {
+        CUT: cut_unsaid(selection, limits(answer, walked), ["counts", "total", "edges"], TOLD),
         "counts": [{"type": name, "depth": depth, "count": count} for (depth, name), count in sorted(counts.items())],
         "total": len(answer.nodes),
         "edges": len(answer.links),

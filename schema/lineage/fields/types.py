@@ -218,6 +218,9 @@ READ, ASKED = 8, 25
 """Points of a neighbour that a walk reads, and of a node whose neighbours along about ten edges are read."""
 
 
+TOLD = ("complete", "reason")
+"""The fields of a result that tell whether it was cut."""
+
 DEGREE = {"degree": 95}
 """Points of counting the edges of a node, at most a thousand of a kind."""
 
