@@ -49,7 +49,7 @@ def equal_columns(type_: Type, where: Mapping[str, Any] | None) -> Iterator[str]
                 yield from equal_columns(type_, one)
         elif (leaf := type_.columns.get(name)) and isinstance(value, Mapping) and value.get("eq") is not None:
             column = leaf.columns[0]
-            if leaf.value == f"{{row}}.{column}" and leaf.kind.pg_type == leaf.kind.compared_as:
+            if leaf.value == f"{{row}}.{column}":
                 yield column
 
 

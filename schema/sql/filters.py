@@ -18,7 +18,7 @@ from schema.error_codes import ErrorCode
 from schema.errors import NUL, GatewayError, bad_argument
 from schema.names.words import closest
 from schema.sql.builder import Binds, first
-from schema.sql.operators import CLOSED, MAX_LIST, Bind, Operator, operators, path_variable, text_of
+from schema.sql.operators import CLOSED, MAX_LIST, Bind, Operator, labelled, operators, path_variable, text_of
 from schema.sql.orders import Default
 from schema.sql.parameters import applied
 
@@ -42,7 +42,7 @@ class Where:
     ``missing`` returns the error for columns that the database lacks. ``order`` returns the order that determines the
     row of a single relation. ``lacks_label`` says whether an enum of the database lacks a label: no value equals it, or
     is less or greater. ``vocabulary`` returns the possible words of a text column, empty if it is open: other words are
-    an error.
+    an error. ``enum_of`` returns the enum that a column of texts is stored as, None if it is text.
     """
 
     catalogue: Catalogue
@@ -51,6 +51,7 @@ class Where:
     order: Default
     lacks_label: Callable[[ColumnKind, str], bool] = lambda _kind, _label: False
     vocabulary: Callable[[Type, ColumnField], Sequence[str]] = lambda _type, leaf: leaf.facts.values
+    enum_of: Callable[[Type, ColumnField], str | None] = lambda _type, _leaf: None
     _aliases: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
     _joined: int = 0
     """Relations that have become joins of the current query."""
@@ -130,10 +131,16 @@ class Where:
                     continue
             if operator.takes != "flag" and operand is not None:
                 self.compared = operand
-            column = leaf.value_over(row)
-            if leaf.kind.name == "text" and column == f"{row}.{leaf.columns[0]}":
-                column += "::text"  # it may be stored as a UUID
-            yield operator.build(column, checked, bind)
+            yield self._comparison(type_, leaf, operator, checked, row, bind)
+
+    def _comparison(self, type_: Type, leaf: ColumnField, operator: Operator, value: Any, row: str, bind: Bind) -> str:
+        column, own = leaf.value_over(row), f"{row}.{leaf.columns[0]}"
+        if leaf.kind.name == "text" and column in {own, f"{own}::text"}:
+            stored = self.enum_of(type_, leaf)
+            if stored and (by_label := labelled(operator.name, own, value, bind, stored)):
+                return by_label
+            column = f"{own}::text"  # it may be stored as a UUID
+        return operator.build(column, value, bind)
 
     def _known_labels(self, kind: ColumnKind, values: list[Any]) -> list[Any]:
         """The values whose labels the database has."""

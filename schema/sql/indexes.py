@@ -14,7 +14,7 @@ from itertools import takewhile
 
 from db.attach.facts import Facts, Index
 from db.attach.vector_indexes import VectorIndex
-from schema.catalogue.catalogue import OrderTerm, Type
+from schema.catalogue.catalogue import ColumnField, OrderTerm, Type
 
 _NOT_NULL = re.compile(r"\((\w+) IS NOT NULL\)")
 
@@ -42,6 +42,7 @@ class Indexes:
         self._many_nulls = facts.many_nulls
         self._searched = facts.searched
         self._large = facts.large
+        self._columns = facts.columns
         self.normalizes = facts.normalizes
         self.kept = facts.kept
         """The views whose rows are stored, with the tables that they are stored in."""
@@ -75,6 +76,12 @@ class Indexes:
     def is_large(self, type_: Type) -> bool:
         """Whether a sequential scan takes far longer than planning a statement."""
         return type_.sql_name in self._large
+
+    def enum_of(self, type_: Type, leaf: ColumnField) -> str | None:
+        """The enum of labels, as SQL names it, that a field of texts is stored as; None if it is stored as text."""
+        stored = self._columns.get(type_.sql_name, {}).get(leaf.columns[0])
+        named = stored and not stored.in_domain and stored.type.rpartition(".")[2] == leaf.kind.pg_type != "text"
+        return stored.type if stored and named else None
 
     def nearest(self, type_: Type, column: str) -> VectorIndex | None:
         """The vector index of a column; None if all vectors are compared."""

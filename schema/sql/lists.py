@@ -249,7 +249,7 @@ class Lists:
             return missing_object(what) if what else None
 
         lacks_label, vocabulary = self.missing.lacks_label, self.missing.vocabulary
-        filters = Where(self.catalogue, bind, missing, self.order, lacks_label, vocabulary)
+        filters = Where(self.catalogue, bind, missing, self.order, lacks_label, vocabulary, self.indexes.enum_of)
         asked = filters.predicates(type_, where, "t")
         conditions = [*self.missing.conditions(type_, "t"), *asked]
         if of_all and filters.compared is not None and self.indexes.is_large(type_):

@@ -169,6 +169,32 @@ async def test_an_index_serves_a_common_filter(large: Large, recorded: list[Stat
     assert taken.read <= READ, statement[0]
 
 
+SPANS = "ml_observability_spans"
+AGENTS = {
+    "one that nobody has": ('{ agentName: { eq: "nobody" } }', 0),
+    "some that nobody has": ('{ agentName: { in: ["nobody", "nothing"] } }', 0),
+    "one": ('{ agentName: { eq: "drift_monitor" } }', 1 / 4),
+    "two": ('{ agentName: { in: ["drift_monitor", "nobody", "health_score"] } }', 1 / 2),
+}
+"""Filters by agents, texts in the graph and labels in the database, each with the share of rows that it may read."""
+
+
+@pytest.mark.parametrize("rows", ["nodes { id }", "totalCount", "aggregate { count }"])
+@pytest.mark.parametrize("asked", AGENTS)
+async def test_an_index_finds_the_spans_of_agents(
+    large: Large, recorded: list[Statement], asked: str, rows: str
+) -> None:
+    where, share = AGENTS[asked]
+    if "in:" in where and "nodes" in rows:
+        pytest.skip("how often several labels occur is not known to the planner, which expects them to be spread")
+    found = (await large.client.data(f"{{ observabilitySpans(where: {where}) {{ {rows} }} }}"))["observabilitySpans"]
+    assert found in ({"nodes": []}, {"totalCount": 0}, {"aggregate": [{"count": 0}]}) or share
+    (statement,) = recorded
+    taken = await cost(large.connection, statement)
+    assert SPANS not in taken.scanned, statement[0]
+    assert taken.read <= max(READ, share * large.rows[SPANS]), statement[0]
+
+
 NESTED = {
     "metrics of a service since a time": (
         '{ bentoService(id: $v) { metrics(where: { recordedAt: { gte: "2026-05-20T00:00:00Z" } }) { nodes { id } } } }',
