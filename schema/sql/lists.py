@@ -240,16 +240,27 @@ class Lists:
         return self.indexes.follow(type_, terms, equal)
 
     def filters(
-        self, type_: Type, where: Mapping[str, Any] | None, bind: sql.Binds, *, of_all: bool = True
+        self,
+        type_: Type,
+        where: Mapping[str, Any] | None,
+        bind: sql.Binds,
+        *,
+        of_all: bool = True,
+        summed: bool = False,
     ) -> list[str]:
-        """The conditions on rows, over the alias ``t``; ``of_all`` rows of the type, or of a parent's."""
+        """The conditions on rows, over the alias ``t``; ``of_all`` rows of the type, or of a parent's.
+
+        The rows are those of the type's table, or ``summed`` ones of its rollup, where labels are texts.
+        """
 
         def missing(filtered: Type, columns: tuple[str, ...]) -> GatewayError | None:
             what = self.missing.table(filtered) or self.missing.first(filtered, columns)
             return missing_object(what) if what else None
 
         lacks_label, vocabulary = self.missing.lacks_label, self.missing.vocabulary
-        filters = Where(self.catalogue, bind, missing, self.order, lacks_label, vocabulary, self.indexes.enum_of)
+        filters = Where(self.catalogue, bind, missing, self.order, lacks_label, vocabulary)
+        if not summed:
+            filters.enum_of = self.indexes.enum_of
         asked = filters.predicates(type_, where, "t")
         conditions = [*self.missing.conditions(type_, "t"), *asked]
         if of_all and filters.compared is not None and self.indexes.is_large(type_):

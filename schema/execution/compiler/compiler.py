@@ -329,9 +329,9 @@ class Compiler:
         self._settings = together(self._settings, page.settings)
         return query
 
-    def filters(self, type_: Type, where: Any, *, of_all: bool) -> list[str]:
+    def filters(self, type_: Type, where: Any, *, of_all: bool, summed: bool = False) -> list[str]:
         """The conditions on the rows of a list."""
-        return self.lists.filters(type_, where, self.bind, of_all=of_all)
+        return self.lists.filters(type_, where, self.bind, of_all=of_all, summed=summed)
 
     def counted(self, type_: Type, where: Any, equal: Collection[str], *, of_all: bool) -> RowsToCount:
         """The rows of a list that are counted."""
