@@ -81,3 +81,8 @@ def missing_object(what: str) -> GatewayError:
 def unreadable_value(what: str, why: str) -> GatewayError:
     """A stored value that its GraphQL type cannot represent; it is null, the other fields are answered."""
     return GatewayError(ErrorCode.UNREPRESENTABLE_VALUE, f"{what} holds {why}; it is answered as null.", column=what)
+
+
+def unreadable_number(what: str, name: str) -> GatewayError:
+    """The same for a number that JSON does not have: NaN or an infinity."""
+    return unreadable_value(what, f"{name}, which JSON numbers cannot represent")

@@ -49,11 +49,11 @@ _OUT_OF_SPACE = {"53100", "53200", "53400"}
 """A full disk, no more memory, and a limit of the server's settings, such as that of temporary files."""
 _LOGIN_REFUSED = ("28", "3D")
 OUT_OF_RANGE = "22003"
+"""A number that its type cannot have, such as the sum of numbers that are far from zero."""
 INVALID_TIME = "22007"
 INVALID_PATTERN = "2201B"
 TOO_COMPLEX = "54001"
 INVALID_TEXT = "22P02"
-"""A number that its type cannot have, such as the sum of numbers that are far from zero."""
 CARDINALITY = "21000"
 """Several rows where a key should have found one."""
 _REFUSED = ("23", "P0", CARDINALITY)
@@ -244,6 +244,11 @@ def is_of_server(error: BaseException) -> bool:
 def is_no_value(error: BaseException) -> bool:
     """Whether the result of a computation, or a text, is no value of its type."""
     return sqlstate(error) in {OUT_OF_RANGE, INVALID_TEXT}
+
+
+def is_out_of_range(error: BaseException) -> bool:
+    """Whether a number, such as the result of a computation, is outside the range of its type."""
+    return sqlstate(error) == OUT_OF_RANGE
 
 
 def is_no_text_of_its_type(error: BaseException) -> bool:

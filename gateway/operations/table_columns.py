@@ -18,6 +18,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schema.catalogue.exact_json import named
 from schema.execution.tables import Column
 
 _SIGNATURE = 19
@@ -210,11 +211,6 @@ def _large(value: float) -> str:
             break
     digits_, _, exponent = text.partition("e")
     return f"{digits_.rstrip('0').rstrip('.') if '.' in digits_ else digits_}e{exponent}"
-
-
-def named(value: float) -> str:
-    """A float without a JSON form, as Postgres names it."""
-    return "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _dated(

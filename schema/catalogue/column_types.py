@@ -33,7 +33,8 @@ from sqlalchemy.types import (
 
 from db.base.system_catalog import enum_name
 from db.base.vocabulary import Labels
-from schema.errors import unreadable_value
+from schema.catalogue.exact_json import named
+from schema.errors import unreadable_number, unreadable_value
 
 Decode = Callable[[Any, str], Any]
 """Validates a wire value other than None; ``(value, "table.column") -> value``, or an error instance for the
@@ -131,7 +132,7 @@ def _flat(wire: str) -> str:
 
 
 def _finite(value: Any, column: str) -> Any:
-    return value if math.isfinite(value) else unreadable_value(column, f"{value}, which JSON numbers cannot represent")
+    return value if math.isfinite(value) else unreadable_number(column, named(value))
 
 
 def _time(value: Any, column: str) -> Any:

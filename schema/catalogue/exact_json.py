@@ -266,6 +266,11 @@ MAX_EXPONENT = 1_073_741_823
 """The largest exponent that Postgres reads, as of a zero."""
 
 
+def named(value: float) -> str:
+    """The name of a number that JSON does not have: ``NaN``, ``Infinity`` or ``-Infinity``, as Postgres spells it."""
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
 class WrongNumber(NamedTuple):
     """A number in a JSON value that cannot be stored: its path, its text cut for a message, and what is wrong."""
 

@@ -14,7 +14,7 @@ from db.base.quoting import literals
 from schema.catalogue.catalogue import ColumnField, ObjectField, Type
 from schema.catalogue.column_types import ColumnKind
 from schema.catalogue.selection import Selection
-from schema.errors import Withheld, missing_object, unreadable_value
+from schema.errors import Withheld, missing_object, unreadable_number
 
 Record = dict[str, Any]
 """A row for resolvers: values by GraphQL field name; ``__typename``; keys of relations by column."""
@@ -176,7 +176,7 @@ def _object(made: ObjectField, text: str | None) -> Record | None:
 
 def _decoded(kind: ColumnKind, value: Any, what: str) -> Any:
     if kind.graphql == "Float" and isinstance(value, str):  # the form of NaN and infinity in JSON by Postgres
-        return unreadable_value(what, f"{value}, which JSON numbers cannot represent")
+        return unreadable_number(what, value)
     assert kind.decode is not None  # noqa: S101 - checked before
     return kind.decode(value, what)
 

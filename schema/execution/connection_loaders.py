@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from db.engine.errors import DatabaseError, is_out_of_range
 from schema.catalogue.catalogue import RelationField, Type
 from schema.catalogue.records import CUT, TOTALS_OF, Key, Record, key_name
 from schema.catalogue.selection import Selection, is_unsized, node_selections
-from schema.errors import missing_object
+from schema.errors import GatewayError
 from schema.execution.batch_reader import BatchReader
 from schema.sql import aggregates, cursors
 from schema.sql import builder as sql
@@ -92,24 +93,31 @@ class ConnectionLoaders(BatchReader):
         async def load(keys: list[Key]) -> Sequence[Any]:
             if scope.below is None and selection.path in self.grouped:
                 return [aggregates.too_many() for _ in keys]
-            summary = aggregates.summary(scope.type, selection)
-            used = {column for leaf, _ in (*summary.keys, *summary.measures) for column in leaf.columns}
-            if what := self.missing.first(scope.type, sorted(used)):
-                raise missing_object(what)
-            bind = sql.Binds()
-            source = self._parents(scope.below, keys, bind)
-            rows, where = self.lists.rows(scope.type, scope.slice, bind), scope.slice.where
-            statement = summary.statement(rows, self.conditions(scope.type, scope.below, where, bind), bind)
-            groups: list[list[Record]] = [[] for _ in keys]
-            if source is None:
-                groups[0] = [summary.record(row) for row in await self.fetch(statement, bind, where=where)]
-            else:
-                statement = sql.per_parent(statement, source)
-                for place, *row in await self.fetch(statement, bind, where=where):
-                    groups[place - 1].append(summary.record(row))
-            return [aggregates.groups(records) for records in groups]
+            summary = aggregates.summary(scope.type, selection).readable(self.missing)
+            try:
+                found = await self._groups(summary, scope, keys)
+            except (GatewayError, DatabaseError) as error:
+                widened = summary.widened() if is_out_of_range(error) else None
+                if widened is None:
+                    raise
+                found = await self._groups(widened, scope, keys)
+            return [aggregates.groups(records) for records in found]
 
         return self.loader(selection, load).load(connection["key"])
+
+    async def _groups(self, summary: aggregates.Summary, scope: Scope, keys: Sequence[Key]) -> list[list[Record]]:
+        """The groups of an aggregate, per parent."""
+        bind = sql.Binds()
+        source = self._parents(scope.below, keys, bind)
+        rows, where = self.lists.rows(scope.type, scope.slice, bind), scope.slice.where
+        statement = summary.statement(rows, self.conditions(scope.type, scope.below, where, bind), bind)
+        groups: list[list[Record]] = [[] for _ in keys]
+        if source is None:
+            groups[0] = [summary.record(row) for row in await self.fetch(statement, bind, where=where)]
+            return groups
+        for place, *row in await self.fetch(sql.per_parent(statement, source), bind, where=where):
+            groups[place - 1].append(summary.record(row))
+        return groups
 
     async def _pages(
         self,

@@ -4,9 +4,10 @@ statement."""
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import strawberry
@@ -14,10 +15,12 @@ import strawberry
 from schema.adapters.strawberry import annotate
 from schema.catalogue.catalogue import ColumnField, Type
 from schema.catalogue.column_types import FINITE, ColumnKind
+from schema.catalogue.exact_json import OUT_OF_RANGE, named
+from schema.catalogue.records import Missing
 from schema.catalogue.scalars import Date, DateTime
 from schema.catalogue.selection import Selection
 from schema.error_codes import ErrorCode
-from schema.errors import GatewayError, bad_argument
+from schema.errors import GatewayError, bad_argument, missing_object
 from schema.sql.builder import Binds, conditions
 from schema.sql.orders import sortable
 
@@ -71,6 +74,8 @@ _FUNCTIONS = {
     **{name: f"percentile_cont({share}) WITHIN GROUP (ORDER BY {{v}})" for name, share in PERCENTILES.items()},
 }
 EXTREMES = {"min", "max"}
+_CAN_OVERFLOW = {"avg", "sum", "stddev"}
+"""Functions whose results, in part or in the end, can exceed the range of doubles."""
 BY_KIND: dict[str, Any] = {
     "Int": NumberAggregate,
     "BigInt": NumberAggregate,
@@ -95,6 +100,33 @@ class Summary:
     """The leaves of the groups' keys, with the key's expression."""
     measures: tuple[tuple[ColumnField, str], ...]
     """The aggregated leaves, with the names of the functions."""
+    counts: bool = True
+    """Whether the number of rows is selected."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """The leaves that are not aggregated, as their columns are missing, with the missing column."""
+    wide: bool = False
+    """Whether what can overflow is computed in decimals of any size, so that values out of range fail alone."""
+
+    def readable(self, missing: Missing) -> Summary:
+        """The same without the leaves that the database lacks: these are errors in its records.
+
+        Raises:
+            GatewayError: ``MISSING_IN_DATABASE``, or ``FORBIDDEN_FIELD``: a key is, or all that is measured.
+        """
+        for leaf, _ in self.keys:
+            if what := missing.first(self.type, leaf.columns):
+                raise missing_object(what)
+        lacking = {leaf.name: what for leaf, _ in self.measures if (what := missing.first(self.type, leaf.columns))}
+        there = tuple(one for one in self.measures if one[0].name not in lacking)
+        if lacking and not there and not self.counts:
+            raise missing_object(next(iter(lacking.values())))
+        return replace(self, measures=there, missing=lacking)
+
+    def widened(self) -> Summary | None:
+        """The same in decimals of any size; None if nothing of it can overflow."""
+        if self.wide or not any(function in _CAN_OVERFLOW for _, function in self.measures):
+            return None
+        return replace(self, wide=True)
 
     def statement(
         self, rows: str, where: Sequence[str], bind: Binds, write: Callable[[ColumnKind, str], str] = ColumnKind.sql
@@ -106,9 +138,12 @@ class Summary:
         groups = [expression for _, expression in self.keys]
         select = [write(leaf.kind, expression) for leaf, expression in self.keys]
         select.append("count(*)")
-        select += [_measure(leaf, function, write) for leaf, function in self.measures]
-        named = ", ".join(f"{expression} AS a{place}" for place, expression in enumerate(select))
-        source = f"SELECT {named} FROM {rows} t{conditions(where)}"
+        select += [
+            _wide(leaf, function) if self.wide and function in _CAN_OVERFLOW else _measure(leaf, function, write)
+            for leaf, function in self.measures
+        ]
+        items = ", ".join(f"{expression} AS a{place}" for place, expression in enumerate(select))
+        source = f"SELECT {items} FROM {rows} t{conditions(where)}"
         if not groups:
             return source
         by = ", ".join(groups)
@@ -128,10 +163,30 @@ class Summary:
         }
         record |= {leaf.name: {} for leaf in self.type.columns.values() if aggregated(leaf) and leaf.name not in record}
         for (leaf, function), value in zip(self.measures, values[keys + 1 :], strict=True):
-            record[leaf.name][function] = _checked(
-                value_kind(leaf, function), value, f"{function} of {column}.{leaf.name}"
-            )
+            what = f"{function} of {column}.{leaf.name}"
+            kind = value_kind(leaf, function)
+            if value is not None and kind.graphql == "Float" and function != "count":
+                record[leaf.name][function] = _number(value, what, leaf)
+            else:
+                record[leaf.name][function] = _checked(kind, value, what)
+        record |= {name: missing_object(what) for name, what in self.missing.items()}
         return record
+
+
+def _number(value: float | str, what: str, leaf: ColumnField) -> float | GatewayError:
+    """A result for the response, from a double or the text of a decimal; an error if JSON has no such number."""
+    number = float(value)
+    if math.isfinite(number):
+        return number
+    filter_ = f"`where: {{{leaf.name}: {{gte: -1e300, lte: 1e300}}}}`"
+    if value in {"NaN", "Infinity", "-Infinity"} or isinstance(value, float):
+        why = f"is {named(number)}, which JSON numbers cannot represent"
+        advice = f"A filter leaves out rows without a number, such as {filter_}"
+    else:
+        why = OUT_OF_RANGE
+        advice = f"Narrow the list by a filter, such as {filter_}, or ask for avg, min or max"
+    message = f"{what} {why}; it is answered as null. {advice}."
+    return GatewayError(ErrorCode.UNREPRESENTABLE_VALUE, message, column=what)
 
 
 def _checked(kind: ColumnKind, value: Any, what: str) -> Any:
@@ -149,6 +204,12 @@ def _measure(leaf: ColumnField, function: str, write: Callable[[ColumnKind, str]
         return f"count({value})"
     measure = f"{function}({value})" if function in EXTREMES else f"({_FUNCTIONS[function].replace('{v}', value)})"
     return write(value_kind(leaf, function), measure)
+
+
+def _wide(leaf: ColumnField, function: str) -> str:
+    """The text of a function's result in decimals: through the text of a double, which has all of its digits."""
+    value = f"({leaf.value_over('t')})::text::numeric"
+    return f"({_FUNCTIONS[function].replace('{v}', value)})::text"
 
 
 def summary(type_: Type, selection: Selection) -> Summary:
@@ -173,7 +234,8 @@ def summary(type_: Type, selection: Selection) -> Summary:
             for function in child.fields.values():
                 if not function.name.startswith("__"):
                     measures[leaf_.name, function.name] = (leaf_, function.name)
-    return Summary(type_, tuple(keys), tuple(measures.values()))
+    counts = any(child.name == "count" for child in selection.fields.values())
+    return Summary(type_, tuple(keys), tuple(measures.values()), counts)
 
 
 def _key(leaf: ColumnField, bucket: Any, path: str) -> str:
