@@ -36,6 +36,7 @@ from graphql.validation import (
 from gateway.operations.refusals import SHALLOWER, RefusedDocumentError, refuse
 from gateway.settings import Settings
 from schema.adapters.graphql_core import has_too_many_tokens, is_nested_too_deeply
+from schema.catalogue.exact_json import cut
 from schema.error_codes import ErrorCode
 from schema.errors import GatewayError
 from schema.execution.coercions import holds_rows
@@ -262,7 +263,7 @@ def check_values(variables: dict[str, Any], settings: Settings) -> int:
         depth += 1
         if depth > settings.max_value_depth:
             advice = "Join conditions side by side in `and` or `or`."
-            what = "A variable is nested too deeply"
+            what = f"The variable ${_deepest(variables)} is nested too deeply"
             raise RefusedDocumentError(
                 refuse(ErrorCode.VALUE_DEPTH_LIMIT, settings.max_value_depth, None, advice, what)
             )
@@ -276,6 +277,21 @@ def check_values(variables: dict[str, Any], settings: Settings) -> int:
             if isinstance(item, _NESTED)
         ]
     return count
+
+
+def _deepest(variables: Mapping[str, Any]) -> str:
+    """The name of the variable that is nested most deeply."""
+    level = [(name, value) for name, value in variables.items() if isinstance(value, _NESTED)]
+    name = ""
+    while level:
+        name = level[0][0]
+        level = [
+            (name, item)
+            for name, value in level
+            for item in (value.values() if isinstance(value, dict) else value)
+            if isinstance(item, _NESTED)
+        ]
+    return cut(name)
 
 
 def _with_code(error: GraphQLError, code: ErrorCode) -> GraphQLError:

@@ -50,12 +50,14 @@ class SocketOperation:
         """Surrounds all its work for observers."""
         return self._service.operation(self._call)
 
-    async def begin(self, payload: dict[str, Any]) -> None:
-        """Prepares it, or the errors that refuse it."""
+    async def begin(self, payload: dict[str, Any] | RefusedError) -> None:
+        """Prepares it, or the errors that refuse it; the refusal of a payload that cannot be read is given."""
         call = self._call
         current_request_id.set(call.id)
         try:
             call.caller = await self._authenticate()
+            if isinstance(payload, RefusedError):
+                raise payload
             self._begun = await self._service.begin(self._service.parameters(payload), call)
             self.lasts = self._service.streams(self._begun)
         except UnauthenticatedError as error:

@@ -21,9 +21,28 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.auth.authentication import UNAVAILABLE, Authentication, UnauthenticatedError
 from gateway.context import Caller
 from gateway.http.origins import is_own_page
-from gateway.operations.documents import MARKS, most_values
+from gateway.operations.documents import most_values
+from gateway.operations.refusals import RefusedError
 from gateway.operations.service import OperationService
 from gateway.settings import Settings
+from gateway.websocket.messages import (
+    ALREADY,
+    FAULT,
+    FORBIDDEN,
+    INVALID,
+    LATER,
+    NOT_ACCEPTABLE,
+    POLICY,
+    RESTART,
+    TIMEOUT,
+    TOO_MANY,
+    UNAUTHORIZED,
+    ClosedError,
+    id_of,
+    message_of,
+    no_request,
+    payload_of,
+)
 from gateway.websocket.operations import SocketOperation, errors
 from gateway.websocket.transport import DROP, WRITE, Drop, Write
 from schema.catalogue import exact_json
@@ -38,19 +57,6 @@ WINDOW = 10.0
 CHECK_SECONDS = 5.0
 """Seconds between two checks of an open socket's credential, which may have been revoked. Its expiry is timed
 besides."""
-
-INVALID, UNAUTHORIZED, FORBIDDEN, NOT_ACCEPTABLE, TIMEOUT, ALREADY, TOO_MANY = 4400, 4401, 4403, 4406, 4408, 4409, 4429
-"""The protocol's close codes."""
-POLICY, FAULT, RESTART, LATER = 1008, 1011, 1012, 1013
-
-
-class ClosedError(Exception):
-    """The socket has to be closed, with this code and reason."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason.encode()[:123].decode(errors="ignore")
 
 
 class WebSocketApp:
@@ -215,19 +221,19 @@ class Socket:
 
     async def _hear(self, event: Message) -> None:
         self._meter()
-        message = _message(event.get("text"), most_values(self._sockets.settings))
+        message = message_of(event.get("text"), most_values(self._sockets.settings))
         match message.get("type"):
             case "connection_init":
-                await self._initialise(_payload(message))
+                await self._initialise(payload_of(message))
             case "ping":
-                payload = _payload(message)
+                payload = payload_of(message)
                 await self._say({"type": "pong"} | ({} if payload is None else {"payload": payload}))
             case "pong":
-                _payload(message)
+                payload_of(message)
             case "subscribe":
-                await self._subscribe(_id(message), message.get("payload"))
+                await self._subscribe(id_of(message), message.get("payload"))
             case "complete":
-                if task := self._operations.pop(_id(message), None):
+                if task := self._operations.pop(id_of(message), None):
                     task.cancel()
             case other:
                 raise ClosedError(
@@ -337,8 +343,8 @@ class Socket:
     async def _subscribe(self, id_: str, payload: Any) -> None:
         if self._caller is None:
             raise ClosedError(UNAUTHORIZED, "Unauthorized: wait for connection_ack before you subscribe")
-        if not isinstance(payload, dict) or not _is_request(payload):
-            raise ClosedError(INVALID, "Invalid message: payload is not a GraphQL request: it needs a query, a string")
+        if not isinstance(payload, RefusedError) and (wrong := no_request(payload)):
+            raise ClosedError(INVALID, f"Invalid message: {wrong}")
         if id_ in self._operations:
             raise ClosedError(ALREADY, f"Subscriber for {id_} already exists")
         if self._leaving:
@@ -350,8 +356,8 @@ class Socket:
             return
         self._operations[id_] = self._begin(partial(self._operate, id_, payload))
 
-    async def _operate(self, id_: str, payload: dict[str, Any]) -> None:
-        """Runs an operation and sends its messages."""
+    async def _operate(self, id_: str, payload: dict[str, Any] | RefusedError) -> None:
+        """Runs an operation, or refuses it, and sends its messages."""
         operation = SocketOperation(self._sockets.service, self._authenticate, self._scope)
         with operation.observed():
             await operation.begin(payload)
@@ -377,45 +383,3 @@ class Socket:
             del self._operations[id_]  # the id is free before the client knows of the end
             if not failed:
                 await self._write(b'{"id":%b,"type":"complete"}' % quoted)
-
-
-def _message(text: str | None, most: int) -> dict[str, Any]:
-    if text is None:
-        raise ClosedError(INVALID, "Invalid message: messages are JSON in text frames")
-    if exact_json.holds_more(text, MARKS * most):
-        raise ClosedError(INVALID, f"Invalid message: it holds too many values; the limit is {most}")
-    try:
-        message = exact_json.loads(text)
-    except orjson.JSONDecodeError:
-        raise ClosedError(INVALID, "Invalid message: it is not JSON") from None
-    except ValueError as error:
-        raise ClosedError(INVALID, f"Invalid message: {error}") from None
-    if not isinstance(message, dict):
-        raise ClosedError(INVALID, "Invalid message: it is not an object")
-    return message
-
-
-def _payload(message: Mapping[str, Any]) -> dict[str, Any] | None:
-    payload = message.get("payload")
-    if payload is not None and not isinstance(payload, dict):
-        raise ClosedError(INVALID, "Invalid message: payload must be an object")
-    return payload
-
-
-def _id(message: Mapping[str, Any]) -> str:
-    id_ = message.get("id")
-    if not isinstance(id_, str) or not id_:
-        raise ClosedError(INVALID, "Invalid message: id must be a text that is not empty")
-    return id_
-
-
-def _is_request(payload: Mapping[str, Any]) -> bool:
-    """Whether a payload has the types of a GraphQL request; a persisted query may have no text."""
-    query, name = payload.get("query"), payload.get("operationName")
-    objects = [payload.get("variables"), payload.get("extensions")]
-    named = isinstance(payload.get("extensions"), dict) or isinstance(payload.get("documentId"), str)
-    return (
-        (isinstance(query, str) or (query is None and named))
-        and (name is None or isinstance(name, str))
-        and all(one is None or isinstance(one, dict) for one in objects)
-    )

@@ -29,6 +29,20 @@ SHORT = 10_000
 # signs of numbers that a float may change: many digits, an exponent, a zero at the end
 _TELLING = re.compile(rb"[:\[,\s]-?(?:[0-9.]{16,}|[0-9]+(?:\.[0-9]+)?[eE]|[0-9]+\.[0-9]+0(?![0-9]))")
 
+DEEPEST = 1024
+"""The deepest nesting that is read."""
+DEEPEST_EXACTLY = 500
+"""The nesting that the exact parser reads wherever it is called."""
+SHOWN_PLACE = 120
+"""Characters of a path in a message."""
+
+# half of a surrogate pair, as JSON escapes it and as it is parsed
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# what opens, separates and names values
+_MARK = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]', re.DOTALL)
+
 # a string, terminated or not, so that no text is scanned twice
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
@@ -36,6 +50,29 @@ _NOT_ZERO = re.compile(r"[^eE]*[1-9]")
 
 # NUL as JSON escapes it; where its backslash is escaped by another, it is text
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class UnreadableError(ValueError):
+    """A JSON text with a value that cannot be read, at a path such as ``variables.w.auc.gt``.
+
+    ``value`` is what was parsed, with the value that cannot be read; None if it is nested too deeply.
+    """
+
+    def __init__(self, what: str, path: str, problem: str, value: Any = None) -> None:
+        super().__init__(_placed(what, path, problem))
+        self._what = what
+        self._path = path
+        self._problem = problem
+        self.value = value
+
+    def below(self, name: str) -> str:
+        """The message with the path as seen from a member of the text."""
+        return _placed(self._what, self._path.removeprefix(name).lstrip("."), self._problem)
+
+
+def _placed(what: str, path: str, problem: str) -> str:
+    shown = cut(path.encode(errors="backslashreplace").decode(), SHOWN_PLACE)
+    return f"{what}{f' at {shown}' if shown else ''} {problem}"
 
 
 class Digits(float):
@@ -139,13 +176,15 @@ def loads(raw: bytes | str) -> Any:
     Most texts are equal to their re-encoding, which shows that no number was changed.
 
     Raises:
-        ValueError: It is not JSON, or a number exceeds the doubles; the message says where.
+        orjson.JSONDecodeError: It is not JSON.
+        UnreadableError: A number exceeds the doubles, a text holds half of a surrogate pair, or a value is nested too
+            deeply; the message says where.
     """
     try:
         value = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        if is_telling(raw) and (wrong := _infinite_in(raw)):
-            raise ValueError(wrong) from None
+    except orjson.JSONDecodeError as error:
+        if wrong := _unreadable(raw, error):
+            raise wrong from None
         raise
     try:
         written = orjson.dumps(value)
@@ -176,13 +215,45 @@ def _close(text: bytes) -> bytes:
     return text.replace(b", ", b",").replace(b": ", b":")
 
 
-def _infinite_in(raw: bytes | str) -> str | None:
-    """The error for a number that exceeds the doubles, if a text that is otherwise valid has one."""
-    try:
-        wrong = find_wrong_number(_exactly(raw))
-    except (ValueError, RecursionError):
+def _unreadable(raw: bytes | str, error: orjson.JSONDecodeError) -> UnreadableError | None:
+    """Why a text that is otherwise valid cannot be read."""
+    text = raw.encode() if isinstance(raw, str) else raw
+    if text.count(b"[") + text.count(b"{") > DEEPEST and (wrong := _too_deep(text, DEEPEST, error.pos)):
+        return wrong
+    if not _TELLING.search(text) and not _ESCAPED_SURROGATE.search(text):
         return None
-    return f"the number {wrong.text} at {path_text(wrong.path)} {wrong.reason}" if wrong else None
+    try:
+        value = _exactly(raw)
+    except RecursionError:
+        return _too_deep(text, DEEPEST_EXACTLY, len(text))
+    except ValueError:
+        return None
+    if found := find_wrong_number(value):
+        return UnreadableError(f"the number {found.text}", path_text(found.path), found.reason, value)
+    return _half_in(value)
+
+
+def _too_deep(raw: bytes, most: int, until: int) -> UnreadableError | None:
+    """The error for the first value that is nested deeper than ``most``, if it begins before a place of a text."""
+    places: list[str | int] = []
+    last = ""
+    for mark in _MARK.finditer(raw.decode(errors="replace"), 0, until + 1):
+        match mark.group():
+            case "[" | "{" as opening:
+                if len(places) == most:
+                    return UnreadableError("the value", path_text(places), f"is nested deeper than {most:,} levels")
+                places.append(0 if opening == "[" else "")
+            case "]" | "}":
+                del places[-1:]
+            case ",":
+                if places and isinstance(places[-1], int):
+                    places[-1] += 1
+            case ":":
+                if places:
+                    places[-1] = last
+            case text:
+                last = text[1:-1]
+    return None
 
 
 def is_telling(raw: bytes | str) -> bool:
@@ -314,3 +385,25 @@ def find_wrong_number(value: Any) -> WrongNumber | None:
 def path_text(path: Sequence[str | int]) -> str:
     """``where.and[0].auc.gt``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def _half_in(value: Any) -> UnreadableError | None:
+    """The error for the first text or key with half of a surrogate pair."""
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while pending:
+        path, one = pending.pop()
+        for text in one if isinstance(one, dict) else [one]:
+            if isinstance(text, str) and (half := _SURROGATE.search(text)):
+                code = half.group().encode("ascii", "backslashreplace").decode()
+                problem = f"holds {code}, half of a surrogate pair, which is no character; send both halves, or none"
+                return UnreadableError("the text", path_text(path), problem, value)
+        if isinstance(one, dict):
+            pending.extend(((*path, key), item) for key, item in reversed(one.items()))
+        elif isinstance(one, list):
+            pending.extend(((*path, place), item) for place, item in reversed([*enumerate(one)]))
+    return None
+
+
+def is_text(text: str) -> bool:
+    """Whether a string is of whole characters."""
+    return _SURROGATE.search(text) is None
