@@ -366,11 +366,17 @@ async def _healthz(_request: Request) -> Response:
     return _json({"status": "ok"})
 
 
+_YES, _NO = frozenset({"", "true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
+
+
 async def _readyz(request: Request) -> Response:
-    """Readiness: whether requests can be answered."""
+    """Readiness: whether requests can be answered; with ``changes``, whether changes can, too."""
+    asked = request.query_params.get("changes", "false").lower()
+    if asked not in _YES | _NO:
+        return _json({"error": "changes: expected true or false, as in /readyz?changes=true"}, 400)
     health: Health = request.app.state.health
     state = request.app.state
-    for_changes = "changes" in request.query_params
+    for_changes = asked in _YES
     status, body = await health.readiness(state.engine, state.graphql.planner, state.reads, for_changes=for_changes)
     return _json(body, status)
 

@@ -17,6 +17,13 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 def checked_postgres(value: str) -> str:
+    """Checks the URL of a Postgres.
+
+    Raises:
+        ValueError: It is none, or several.
+    """
+    if value.count("://") > 1:
+        raise ValueError("expected one URL; several hosts of one database are postgresql://one,two/name")
     database_url(value)
     return value
 
@@ -34,8 +41,13 @@ def checked_replicas(value: str) -> str:
     """Checks the URLs of replicas, separated by white space.
 
     Raises:
-        ValueError: One is not a URL of Postgres, two have the same address, or there are too many.
+        ValueError: One is not a URL of Postgres, names no host, two have the same address, or there are too many.
     """
+    for one in value.split():
+        if one.count("://") > 1 or one.endswith((",", ";")):
+            raise ValueError("expected URLs that are separated by spaces; commas separate the hosts of one URL")
+        if one.partition("://")[2] == "":
+            raise ValueError(f"{one} names no host; a replica is postgresql://user@host:5432/name")
     urls = [database_url(url) for url in value.split()]
     if len(urls) > REPLICAS:
         raise ValueError(f"expected at most {REPLICAS} replicas, not {len(urls)}")

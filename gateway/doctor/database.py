@@ -282,6 +282,11 @@ def _rollups(settings: Settings, found: Checkup) -> Iterator[Finding]:
     """Whether the rollups that are kept are used, and exact."""
     name = "database.rollups"
     if not found.rollups:
+        if settings.uses_rollups:
+            yield warning(
+                name, "GATEWAY_ROLLUPS is set, and no sums are kept: long windows are computed from all their rows",
+                "run `e2i-gateway db rollups` as the owner of the tables",
+            )  # fmt: skip
         return
     well = True
     for one in found.rollups:

@@ -326,6 +326,8 @@ async def test_state_of_many_models_that_is_not_stored_or_not_used(database: Dat
 async def test_rollups_that_are_not_used_or_not_whole(database: Database) -> None:
     """Those that nobody keeps are not said."""
     assert "database.rollups" not in await found(database.gateway_url)
+    missing = (await found(database.gateway_url, rollups=True))["database.rollups"]
+    assert (missing.level, "no sums are kept" in missing.message) == (Level.WARNING, True)
     await rollups.make(database.admin_url)
 
     async def said(**settings: Any) -> tuple[Level, str]:

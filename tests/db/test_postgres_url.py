@@ -12,7 +12,7 @@ from db.engine.connector import Connector
 from db.engine.engine import create_engine
 from db.engine.readers import ShortReader
 from db.engine.url import TAKEN, database_url, target_of
-from gateway.setting_types import REPLICAS, checked_replicas
+from gateway.setting_types import REPLICAS, checked_postgres, checked_replicas
 from tests.support.databases import Database, execute
 from tests.support.process import run
 
@@ -125,3 +125,15 @@ def test_so_many_replicas_are_taken_each_of_them_once() -> None:
         checked_replicas(" ".join(urls))
     with pytest.raises(ValueError, match=r"host0.* is named twice"):
         checked_replicas(f"{urls[0]} {urls[1]} postgresql://other@host0/d")
+
+
+@pytest.mark.parametrize("between", [",", ";", ", ", "|"])
+def test_addresses_are_separated_by_spaces(between: str) -> None:
+    two = f"postgresql://u@one:1/d{between}postgresql://u@two:2/d"
+    with pytest.raises(ValueError, match="expected one URL; several hosts of one database are"):
+        checked_postgres(two)
+    with pytest.raises(ValueError, match="expected URLs that are separated by spaces"):
+        checked_replicas(two)
+    assert checked_replicas("postgresql://u@one:1,two:2/d") == checked_postgres("postgresql://u@one:1,two:2/d")
+    with pytest.raises(ValueError, match="postgresql:// names no host"):
+        checked_replicas("postgresql://")

@@ -247,6 +247,7 @@ async def test_a_gateway_that_can_only_read_is_ready_for_reads(primary: Postgres
         try:
             assert await ready(client, "/readyz") == (200, "reads only")
             assert await ready(client, "/readyz?changes") == (503, "unavailable")
+            assert await ready(client, "/readyz?changes=false") == (200, "reads only")
             assert (await client.http.get("/readyz")).json()["replicas"] == "1 of 1 are read"
         finally:
             await asyncio.to_thread(primary.start)

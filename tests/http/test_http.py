@@ -234,6 +234,13 @@ async def test_health_and_readiness(client: Client) -> None:
     assert (await client.http.get("/healthz")).json() == {"status": "ok"}
     ready = (await client.http.get("/readyz")).json()
     assert [ready[name] for name in ("status", "database", "schema")] == ["ok"] * 3
+    for asked in ("", "=true", "=1", "=false", "=0", "=No"):
+        assert (await client.http.get(f"/readyz?changes{asked}")).json()["status"] == "ok"
+    wrong = await client.http.get("/readyz?changes=maybe")
+    assert (wrong.status_code, wrong.json()) == (
+        400,
+        {"error": "changes: expected true or false, as in /readyz?changes=true"},
+    )
 
 
 async def test_introspection_works(client: Client) -> None:
