@@ -11,6 +11,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.adapters.asyncpg import TerminableConnection
+from db.engine.errors import is_of_one_server
 from db.engine.timelines import DivergedServerError, OutdatedServerError, Timelines
 from db.engine.url import Host, Target
 
@@ -22,9 +23,6 @@ STAGGER = 0.5
 """Seconds after which the next of several hosts is tried in parallel."""
 TRIES = 4
 """The largest number of attempts to reach the required server at an address that leads to several."""
-
-_AT_ONE_HOST = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
-"""Errors for which another host is tried."""
 
 
 class UnreachableError(ConnectionError):
@@ -67,7 +65,9 @@ class Connector:
         for attributes in ("standby", "any") if wanted == "prefer-standby" else (wanted,):
             try:
                 return await self._open_first(attributes, arguments)
-            except _AT_ONE_HOST as error:
+            except (OSError, asyncpg.PostgresError) as error:
+                if not is_of_one_server(error):
+                    raise
                 failure = error
         raise failure
 
@@ -90,7 +90,7 @@ class Connector:
                 done, _ = await asyncio.wait(opening, timeout=STAGGER, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     host, failed = opening.pop(task), task.exception()
-                    if failed is None or not isinstance(failed, _AT_ONE_HOST):
+                    if failed is None or not is_of_one_server(failed):
                         return task.result()
                     failure = failure if isinstance(failure, DivergedServerError) else failed
                     refused.append(host)

@@ -48,6 +48,12 @@ _UNAVAILABLE = ("08", "57P", "53", "28", "3D")
 _OUT_OF_SPACE = {"53100", "53200", "53400"}
 """A full disk, no more memory, and a limit of the server's settings, such as that of temporary files."""
 _LOGIN_REFUSED = ("28", "3D")
+_ENDING = ("FATAL", "PANIC")
+"""Severities of errors with which the server closes the connection: all that it answers while one is opened."""
+_ALL_CLOSED = ("08", "57P", INSUFFICIENT_PRIVILEGE, *_LOGIN_REFUSED)
+"""States of refused connections where no earlier one is of use: the server starts or ends, or refuses the login."""
+_OF_ONE_SERVER = ("08", "53", "57", "58", "F0", "XX")
+"""Classes of refused connections that say nothing about other servers of a URL: their resources, states and files."""
 OUT_OF_RANGE = "22003"
 """A number that its type cannot have, such as the sum of numbers that are far from zero."""
 INVALID_TIME = "22007"
@@ -88,6 +94,10 @@ class DatabaseError(Exception):
 
 class DatabaseUnavailableError(DatabaseError):
     """The database cannot be reached, has closed the connection, or refuses connections."""
+
+
+class NoNewConnectionError(DatabaseUnavailableError):
+    """The server answers, and opens no further connection, as on a full disk; those that are open may work."""
 
 
 class DivergedError(DatabaseUnavailableError):
@@ -293,10 +303,15 @@ def refused_by_driver(error: BaseException) -> bool:
     return isinstance(cause, asyncpg.DataError) and getattr(cause, "severity", None) is None
 
 
-def translate(error: BaseException) -> Exception:  # noqa: PLR0911 - one line for each meaning
+def translate(error: BaseException) -> Exception:
     """The meaning of a driver's error, independent of the driver."""
-    cause = _cause(error)
     state = sqlstate(error)
+    if diagnostics(error).severity in _ENDING and state not in _OUT_OF_SPACE | {SERIALIZATION_FAILURE}:
+        return _unavailable(_cause(error), state)
+    return _of_statement(error, _cause(error), state)
+
+
+def _of_statement(error: BaseException, cause: BaseException | None, state: str) -> Exception:  # noqa: PLR0911 - one line for each meaning
     if isinstance(cause, PoolTimeoutError):
         return OverloadedError(str(cause))
     if state == LOCK_NOT_AVAILABLE:
@@ -327,6 +342,21 @@ def _unavailable(cause: BaseException | None, state: str) -> DatabaseUnavailable
         return DivergedError(str(cause))
     advice = "; where a pooler refuses a startup parameter, set GATEWAY_PREPARED_STATEMENTS=false"
     return DatabaseUnavailableError(f"{cause}{advice if state == PROTOCOL_VIOLATION else ''}")
+
+
+def translate_opening(error: BaseException) -> BaseException:
+    """The meaning of an error in opening a connection: whatever the server answers then, it is not available."""
+    if not isinstance(error, DRIVER_ERRORS):
+        return error
+    cause, state, meaning = _cause(error), sqlstate(error), translate(error)
+    if not isinstance(cause, asyncpg.PostgresError):
+        return meaning
+    return _unavailable(cause, state) if state.startswith(_ALL_CLOSED) else NoNewConnectionError(str(cause))
+
+
+def is_of_one_server(error: BaseException) -> bool:
+    """Whether a connection failed for a reason that another server of the same database may not have."""
+    return isinstance(error, OSError) or sqlstate(error).startswith(_OF_ONE_SERVER)
 
 
 def translate_change(error: BaseException, statement: str = "") -> Exception:

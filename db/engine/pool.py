@@ -7,6 +7,8 @@ connection passes directly from one reader to the next, and a returned one is re
 There are two lanes. Statements that are heavy by their cost have a share of the turns, so that others remain for light
 ones. A statement that has run for long counts as heavy, also when it is repeated. Within and between the lanes, turns
 are given in order of arrival.
+
+Where the server refuses further connections, as on a full disk, callers wait for those that are open.
 """
 
 from __future__ import annotations
@@ -14,79 +16,28 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-import asyncpg
-from sqlalchemy import PoolProxiedConnection, event
+from sqlalchemy import QueuePool, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from db.engine.errors import NoNewConnectionError, translate_opening
+from db.engine.turns import CLOSE_SECONDS, BorrowedConnection, ConnectionWaiter, Opening, PoolTurn
 
 WARM = 0.05
 """Seconds for which returned connections are kept outside their pool: a checkin and a checkout cost as much as a small
 statement."""
-CLOSE_SECONDS = 2.0
-"""Seconds for telling a server that a connection ends, before it is aborted."""
 LOOK_SECONDS, LONG = 0.1, 2
 """Seconds between two checks of running statements, and the number of checks after which one has run for long."""
 HEAVY_FACTOR = 6
 """The multiple of the timeout for heavy statements: they wait for each other."""
+REFUSED_SECONDS = 1.0
+"""Seconds after a refused connection for which no other one is opened while some are open: callers wait for those."""
 MAX_LONG = 1_000
 """Statements that have run for long, of which the newest are kept."""
-
-
-class PoolTurn:
-    """A turn that is taken."""
-
-    __slots__ = ("heavy", "looks", "sql")
-
-    heavy: bool
-    """Whether it counts to the share of heavy statements."""
-    sql: str
-    """The statement that it is for; empty for several."""
-    looks: int
-    """The number of checks since it was taken."""
-
-
-class BorrowedConnection(PoolTurn):
-    """A connection checked out of its pool, with the driver's connection."""
-
-    __slots__ = ("_pooled", "driver", "generation")
-
-    def __init__(self, pooled: PoolProxiedConnection, generation: int) -> None:
-        self._pooled = pooled
-        self.driver: Any = pooled.driver_connection
-        self.generation = generation
-        """The engine's number of lost databases and disposed pools at its checkout."""
-
-    def give_back(self) -> None:
-        """Returns it to its pool in any state: the pool checks it at the next checkout."""
-        self._pooled.close()
-
-    def close(self) -> None:
-        """Closes it, in a greenlet; its pool opens another one."""
-        self._pooled.invalidate()
-
-    async def drop(self) -> None:
-        """Cancels its current statement, and closes it; the pool will open another one."""
-        try:
-            await self.driver.close(timeout=CLOSE_SECONDS)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-            pass  # the driver has aborted it
-        finally:
-            self._pooled.invalidate()
-
-
-class _ConnectionWaiter(asyncio.Future[BorrowedConnection | None]):
-    """A waiter for a turn, with a connection if it ``connects``; waiting ``since`` then, at most until ``end``."""
-
-    def __init__(self, since: float, end: float, *, connects: bool) -> None:
-        super().__init__()
-        self.since = since
-        self.end = end
-        self.connects = connects
 
 
 class ConnectionLimiter:
@@ -112,10 +63,12 @@ class ConnectionLimiter:
         self._warm: list[BorrowedConnection] = []
         """Recently returned connections; `take` returns one of them to the pool first."""
         self._cooling: asyncio.TimerHandle | None = None
-        self._waiters: deque[_ConnectionWaiter] = deque()
-        self._heavy_waiters: deque[_ConnectionWaiter] = deque()
+        self._waiters: deque[ConnectionWaiter] = deque()
+        self._heavy_waiters: deque[ConnectionWaiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         """One timer for all waiters: one for each would cost more than the turn."""
+        self._refused_until = 0.0
+        """Until when a refusal of the server's holds, by the loop's clock; 0 without one."""
         self.used_up: Callable[[], None] = _nothing
         """Called whenever a caller has to wait because all connections are busy."""
 
@@ -144,18 +97,38 @@ class ConnectionLimiter:
         """Whether a caller waits because all connections are busy."""
         return not self._free and self.waiting > 0
 
-    async def take(self, sql: str = "", *, heavy: bool = False) -> PoolTurn:
-        """Waits for a turn, for which the pool has a connection; for one statement, or for several."""
+    @asynccontextmanager
+    async def connection(
+        self, engine: AsyncEngine, sql: str = "", *, heavy: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
+        """A turn with a connection of SQLAlchemy's, for one statement or for several; both end with the block.
+
+        Raises:
+            DatabaseError: No connection can be opened.
+        """
         if self._long and sql in self._long:
             heavy = True
-        if self._free and (not heavy or self._heavy_free > 0):
-            self._free -= 1
-            self._heavy_free -= heavy
+        if self._has_turn(engine, heavy=heavy):
             if self._warm:
                 self._return(self._warm.pop())
         else:
             await self._wait(connects=False, heavy=heavy)
-        return self._begin(PoolTurn(), sql, heavy=heavy)
+        opening = Opening(engine, self._deadline(heavy=heavy), heavy=heavy, connects=False)
+        async with AsyncExitStack() as held:
+            while True:
+                try:
+                    connection = await held.enter_async_context(engine.connect())
+                    break
+                except BaseException as error:  # noqa: BLE001 - raised there, or the next attempt's
+                    await self._after(opening, error)
+            turn = self._begin(PoolTurn(), sql, heavy=heavy)
+            try:
+                yield connection
+            finally:
+                try:
+                    await held.aclose()
+                finally:
+                    self.give(turn)
 
     def give(self, turn: PoolTurn) -> None:
         """Ends a turn whose connection is back in the pool."""
@@ -163,31 +136,81 @@ class ConnectionLimiter:
         self._pass_on(self._next())
 
     async def borrow(self, engine: AsyncEngine, sql: str = "", *, heavy: bool = False) -> BorrowedConnection:
-        """Waits for a turn, and checks out a connection."""
+        """Waits for a turn, and checks out a connection.
+
+        Raises:
+            DatabaseError: No connection can be opened.
+        """
         if self._long and sql in self._long:
             heavy = True
-        if self._free and (not heavy or self._heavy_free > 0):
-            self._free -= 1
-            if heavy:
-                self._heavy_free -= 1
+        borrowed: BorrowedConnection | None = None
+        if self._has_turn(engine, heavy=heavy):
             if self._warm:
-                warm = self._warm.pop()
-                if warm.generation == self._generation and not warm.driver.is_closed():  # is usable
-                    self._begin(warm, sql, heavy=heavy)
-                    return warm
-                self._return(warm)
-        elif borrowed := await self._wait(connects=True, heavy=heavy):
-            self._begin(borrowed, sql, heavy=heavy)
-            return borrowed
-        try:
-            generation = self._generation
-            borrowed = BorrowedConnection(await engine.raw_connection(), generation)
-        except BaseException:
-            self._heavy_free += heavy
-            self._pass_on(self._next())
-            raise
+                borrowed = self._warm.pop()
+                if not self._is_usable(borrowed):
+                    self._return(borrowed)
+                    borrowed = None
+        else:
+            borrowed = await self._wait(connects=True, heavy=heavy)
+        if borrowed is None:
+            borrowed = await self._checked_out(engine, heavy=heavy)
         self._begin(borrowed, sql, heavy=heavy)
         return borrowed
+
+    async def _checked_out(self, engine: AsyncEngine, *, heavy: bool) -> BorrowedConnection:
+        """A connection of the pool's for a turn that is taken, or one that another caller has given back."""
+        opening = Opening(engine, self._deadline(heavy=heavy), heavy=heavy, connects=True)
+        while True:
+            try:
+                generation = self._generation
+                return BorrowedConnection(await engine.raw_connection(), generation)
+            except BaseException as error:  # noqa: BLE001 - raised there, or the next attempt's
+                if borrowed := await self._after(opening, error):
+                    return borrowed
+
+    def _has_turn(self, engine: AsyncEngine, *, heavy: bool) -> bool:
+        """Takes a turn, if one is free and a connection for it is open or may be opened."""
+        if not self._free or (heavy and self._heavy_free <= 0) or (self._refused_until and self._is_refused(engine)):
+            return False
+        self._free -= 1
+        self._heavy_free -= heavy
+        return True
+
+    def _is_refused(self, engine: AsyncEngine) -> bool:
+        """Whether the server has just refused a connection, and others are open, all of them busy."""
+        if asyncio.get_running_loop().time() > self._refused_until:
+            self._refused_until = 0.0
+        return bool(self._refused_until and self._taken and not self._warm and not _idle(engine))
+
+    def _deadline(self, *, heavy: bool) -> float:
+        return asyncio.get_running_loop().time() + self._timeout * (HEAVY_FACTOR if heavy else 1)
+
+    async def _after(self, opening: Opening, error: BaseException) -> BorrowedConnection | None:
+        """Handles a failure to open a connection for a turn. Where the server refuses further ones, waits for one that
+        is open: returns it, or None if the caller has a turn to try again.
+
+        Raises:
+            DatabaseError: No connection is open, or none was given back in time; the turn is passed on.
+        """
+        now, meaning = asyncio.get_running_loop().time(), translate_opening(error)
+        waits = isinstance(meaning, NoNewConnectionError) and now < opening.end
+        if waits and (self._warm or (opening.is_first and _idle(opening.engine))):  # given back meanwhile
+            opening.is_first = False
+            self.cool()
+            return None
+        self._heavy_free += opening.heavy
+        if not waits or not self._taken:
+            self._pass_on(self._next())
+            if meaning is error:
+                raise error
+            raise meaning from error
+        self._free += 1  # nobody else can use it now
+        self._refused_until = now + REFUSED_SECONDS
+        opening.is_first = False
+        try:
+            return await self._wait(connects=opening.connects, heavy=opening.heavy)
+        except PoolTimeoutError:
+            raise meaning from error
 
     @staticmethod
     def set_apart(turn: PoolTurn) -> None:
@@ -281,7 +304,7 @@ class ConnectionLimiter:
             for left in warm:  # after a cancellation
                 left.driver.terminate()
 
-    def _next(self) -> _ConnectionWaiter | None:
+    def _next(self) -> ConnectionWaiter | None:
         """Removes the longest waiter that may have a turn now from its lane, and takes the turn for it."""
         if not self._waiters and not self._heavy_waiters:
             return None
@@ -291,7 +314,7 @@ class ConnectionLimiter:
             return self._heavy_waiters.popleft()
         return self._waiters.popleft() if light is not None else None
 
-    def _pass_on(self, waiter: _ConnectionWaiter | None) -> None:
+    def _pass_on(self, waiter: ConnectionWaiter | None) -> None:
         if waiter is None:
             self._free += 1
         else:
@@ -300,7 +323,7 @@ class ConnectionLimiter:
     async def _wait(self, *, connects: bool, heavy: bool) -> BorrowedConnection | None:
         loop = asyncio.get_running_loop()
         now, timeout = loop.time(), self._timeout * (HEAVY_FACTOR if heavy else 1)
-        waiter = _ConnectionWaiter(now, now + timeout, connects=connects)
+        waiter = ConnectionWaiter(now, now + timeout, connects=connects)
         (self._heavy_waiters if heavy else self._waiters).append(waiter)
         if not self._free:
             self.used_up()
@@ -331,11 +354,16 @@ class ConnectionLimiter:
         self._timer = loop.call_at(min(ends), self._time_out) if ends else None
 
 
-def _first(waiters: deque[_ConnectionWaiter]) -> _ConnectionWaiter | None:
+def _first(waiters: deque[ConnectionWaiter]) -> ConnectionWaiter | None:
     """The longest waiter that still waits, which stays in its lane."""
     while waiters and waiters[0].done():
         waiters.popleft()
     return waiters[0] if waiters else None
+
+
+def _idle(engine: AsyncEngine) -> int:
+    """The number of connections that wait in the pool; some may be closed."""
+    return engine.pool.checkedin() if isinstance(engine.pool, QueuePool) else 0
 
 
 def _nothing() -> None:

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from asyncio import current_task, get_running_loop
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from operator import methodcaller
@@ -19,9 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from db.engine.errors import DRIVER_ERRORS, LockedError, plan_is_stale, refused_by_driver, translate, translated
 from db.engine.lock_shares import Answer, in_share, locked, refuse_ended, suspect, within_share
 from db.engine.locks import LOCK_WAITS, LockWaits, lock_waits_of
-from db.engine.pool import LIMITER, BorrowedConnection, ConnectionLimiter, limiter_of
+from db.engine.pool import LIMITER, ConnectionLimiter, limiter_of
 from db.engine.session import setting
 from db.engine.stored_types import STORED_TYPES, StoredTypes, stored_types_of
+from db.engine.turns import BorrowedConnection
 
 NO_SETTINGS: Mapping[str, str] = {}
 ROWS_AT_ONCE = 2_000
@@ -210,13 +211,8 @@ class ShortReader(EngineReader):
                 sql, lambda driver: _reading(driver, begin, partial(driver.fetch, sql, *values))
             )
             return rows
-        limiter = self._limiter
-        turn = await limiter.take(sql, heavy=self.heavy)
-        try:
-            async with self._engine.connect() as connection:
-                return await within_share(self._lock_waits, sql, partial(_run, connection, sql, values))
-        finally:
-            limiter.give(turn)
+        async with self._limiter.connection(self._engine, sql, heavy=self.heavy) as connection:
+            return await within_share(self._lock_waits, sql, partial(_run, connection, sql, values))
 
     def _begin(self, settings: Mapping[str, str]) -> str:
         """The statements that begin a transaction for a single statement."""
@@ -360,37 +356,23 @@ async def snapshot(
     engine: AsyncEngine, identity: Identity | None = None, *, heavy: bool = False
 ) -> AsyncIterator[HeldReader]:
     """One REPEATABLE READ, read-only transaction: all statements of the block see one snapshot."""
-    limiter = limiter_of(engine)
-    with translated():
-        turn = await limiter.take(heavy=heavy)
-    try:
-        async with _snapshot(engine, identity) as held:
-            yield held
-    finally:
-        limiter.give(turn)
-
-
-@asynccontextmanager
-async def _snapshot(engine: AsyncEngine, identity: Identity | None) -> AsyncIterator[HeldReader]:
-    connection = engine.connect()
-    with translated():
-        await connection.start()
-    try:
+    async with AsyncExitStack() as held:
         with translated():
-            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            transaction = await connection.begin()
-            if identity is not None:
-                await set_local(connection, identity.settings)
-        yield HeldReader(engine, connection, can_end=True)
-        with translated():
-            await transaction.commit()
-    except BaseException as error:
-        failed = isinstance(error, Exception)  # not cancelled, after which the state of the connection is unknown
-        if not (failed and await is_undone(connection)) and not connection.invalidated:
-            await connection.invalidate()
-        raise
-    finally:
-        await connection.close()
+            connection = await held.enter_async_context(limiter_of(engine).connection(engine, heavy=heavy))
+        try:
+            with translated():
+                await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+                transaction = await connection.begin()
+                if identity is not None:
+                    await set_local(connection, identity.settings)
+            yield HeldReader(engine, connection, can_end=True)
+            with translated():
+                await transaction.commit()
+        except BaseException as error:
+            failed = isinstance(error, Exception)  # not cancelled, after which the state of the connection is unknown
+            if not (failed and await is_undone(connection)) and not connection.invalidated:
+                await connection.invalidate()
+            raise
 
 
 async def is_undone(connection: AsyncConnection) -> bool:

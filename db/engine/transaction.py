@@ -26,11 +26,12 @@ from db.engine.errors import (
 from db.engine.limiter import Limiter, NoTurnError
 from db.engine.lock_shares import locked, refuse_ended, within_share
 from db.engine.locks import Running, lock_waits_of
-from db.engine.pool import BorrowedConnection, limiter_of
+from db.engine.pool import limiter_of
 from db.engine.readers import NO_SETTINGS, EngineReader, Identity, Reader, give_up, roll_back
 from db.engine.session import setting
 from db.engine.stored_types import stored_types_of
 from db.engine.timelines import Known, OutdatedServerError, PrimaryPosition
+from db.engine.turns import BorrowedConnection
 
 IDLE_SECONDS = 60
 """Seconds without a statement after which the server ends a transaction: a process that is stopped, or behind a network

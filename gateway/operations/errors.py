@@ -16,6 +16,7 @@ from db.engine.errors import (
     InvalidValueError,
     LockedError,
     MissingObjectError,
+    NoNewConnectionError,
     NotPermittedError,
     OutOfSpaceError,
     OverloadedError,
@@ -115,6 +116,11 @@ _CODES: tuple[tuple[type[DatabaseError], ErrorCode], ...] = (
 
 def _known(cause: BaseException) -> tuple[ErrorCode, str] | None:
     """Code and message for an error of the database; SQL and names stay in the log."""
+    if isinstance(cause, NoNewConnectionError):
+        return (
+            ErrorCode.DATABASE_UNAVAILABLE,
+            "The database opens no further connections at the moment; the gateway's log says why. Try again shortly.",
+        )
     for type_, code in _CODES:
         if isinstance(cause, type_):
             return code, code.message

@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from db.engine.copying import copying
 from db.engine.engine import create_engine
 from db.engine.errors import OverloadedError
-from db.engine.pool import BorrowedConnection, ConnectionLimiter, limiter_of
+from db.engine.pool import ConnectionLimiter, limiter_of
 from db.engine.readers import ShortReader, snapshot
+from db.engine.turns import BorrowedConnection
 from db.engine.url import database_url
 from tests.support.client import serving
 from tests.support.databases import Clone, Database, connect

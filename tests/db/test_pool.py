@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db.engine.engine import create_engine
 from db.engine.errors import DatabaseUnavailableError, translated
-from db.engine.pool import BorrowedConnection, limiter_of
+from db.engine.pool import limiter_of
 from db.engine.readers import ShortReader, _reading
+from db.engine.turns import BorrowedConnection
 from db.engine.url import database_url
 from gateway.observability.gauges import in_use
 from tests.support.databases import Database, execute

@@ -143,7 +143,7 @@ def test_queues_are_limiters() -> None:
     """Who waits for a turn waits in a `Limiter` or in the pool; other futures are results that several wait for."""
     shared = {"schema/changes/operation_transaction.py", "schema/execution/time_slices.py"}
     woken = {"gateway/subscriptions/wake_event.py"}
-    queues = {"db/engine/limiter.py", "db/engine/pool.py"}
+    queues = {"db/engine/limiter.py", "db/engine/turns.py"}
     found = set()
     for path in PATHS:
         for node in nodes(path):

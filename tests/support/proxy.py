@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import struct
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +17,24 @@ from db.engine.url import database_url
 Moment = Literal["before the commit", "after the commit", "on the way"]
 """On the way: the client's side is gone, and the server hears the commit only when ``late`` is set."""
 
+_TLS_REQUEST = 80877103
+
+
+async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, state: str, words: str) -> None:
+    """Answers a client that connects as a server that ends it: with a FATAL error, after no to TLS."""
+    with suppress(ConnectionError, asyncio.IncompleteReadError):
+        while True:
+            size, code = struct.unpack("!ii", await reader.readexactly(8))
+            await reader.readexactly(size - 8)
+            if code != _TLS_REQUEST:
+                break
+            writer.write(b"N")
+        fields = {"S": "FATAL", "V": "FATAL", "C": state, "M": words}
+        body = b"".join(f"{name}{value}\0".encode() for name, value in fields.items()) + b"\0"
+        writer.write(b"E" + struct.pack("!i", len(body) + 4) + body)
+        await writer.drain()
+    writer.close()
+
 
 class Proxy:
     """Passes bytes on. ``lose`` says at which moment the next commit loses its connection; ``away`` lets nobody in."""
@@ -27,6 +46,9 @@ class Proxy:
         self.lose: Moment | None = None
         self.away_then = False
         self.away = False
+        self.refusal: tuple[str, str] | None = None
+        """The SQLSTATE and the message of the error that new connections get."""
+        self.refused = 0
         self.lost = 0
         self.late = asyncio.Event()
         self.hold: asyncio.Event | None = None
@@ -58,6 +80,10 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.away:
             writer.close()
+            return
+        if self.refusal is not None:
+            self.refused += 1
+            await refuse(reader, writer, *self.refusal)
             return
         if self._mute:
             with suppress(ConnectionError):
