@@ -97,11 +97,10 @@ class Derived(RowOptions, DeclarativeBase):
     """A type of the graph without a table or view: its rows are those of a SELECT of the gateway's own.
 
     ``__select__`` has its columns by name. ``__arguments__`` are placeholders in it (``{days}``), which every field of
-    the type takes as arguments; ids cannot contain them, so that such rows are not nodes. The placeholder ``{keys}``
-    stands for the requested keys, for a SELECT with a row per key; NULL otherwise. ``__reads__`` are the entities that
-    it reads. ``__single__``: the SELECT has one row, and so has the root. ``__rolled_up__`` is read in place of
-    ``__select__`` where the rollup is kept, unless the argument ``exact`` is true. ``__window__`` are the rows that it
-    reads.
+    the type takes as arguments; ids cannot contain them, so that such rows are not nodes. ``__reads__`` are the
+    entities that it reads. ``__single__``: the SELECT has one row, and so has the root. ``__rolled_up__`` is read in
+    place of ``__select__`` where the rollup is kept, unless the argument ``exact`` is true. ``__window__`` are the rows
+    that it reads.
     """
 
     metadata = MetaData()

@@ -300,7 +300,7 @@ class Type:
         """The FROM item of its rows; ``values`` are the SQL of the placeholders."""
         if self.select is None:
             return self.sql_name
-        return f"({fill(self.select, {'keys': 'NULL', **values})})"
+        return f"({fill(self.select, values)})"
 
     def typed(self, select: str) -> str:
         """A SELECT with the columns of a derived type, in their types."""

@@ -44,8 +44,6 @@ class RowLoaders(BatchReader):
             source = sql.parents(self.catalogue[below[0]], relation.join.local_columns, keys, bind)
             one = sql.Page(self.lists.order(target, relation.join.equal), 1)
             values = bound(given(self.catalogue, target.arguments, selection.arguments), bind)
-            if relation.join.remote_columns == target.key:
-                values["keys"] = f"ARRAY[k.{relation.join.local_columns[0]}::text]"
             statement = sql.page(target.source(values), shape.select, one, bind, where=[relation.join.on("k", "t")])
             answer = await self.fetch(sql.per_parent(statement, source), bind)
             records = await self.records(shape, [row[1:] for row in answer])

@@ -355,8 +355,6 @@ class _Rows:
         self._lists.refuse_missing(target, (type_.name, relation))
         alias = self._alias()
         values = bound(given(self._catalogue, target.arguments, selection.arguments), self._bind)
-        if relation.join.remote_columns == target.key:
-            values["keys"] = f"ARRAY[{row}.{relation.join.local_columns[0]}::text]"
         rows = target.source(values)
         names = columns_read(target, [selection])
         select = ["true AS there_", *(f"t.{column} AS f{place}" for place, column in enumerate(names))]

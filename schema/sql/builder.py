@@ -342,7 +342,7 @@ def by_keys(type_: Type, select: Sequence[str], keys: Sequence[tuple[str | None,
         return f"SELECT {', '.join(['k.ord', *select])} FROM {source} JOIN {type_.source({})} t ON {on}"
     # a join is not pushed into a SELECT with groups, a condition is: OFFSET 0 keeps the lateral subquery from being
     # flattened
-    rows = f"SELECT {', '.join(select)} FROM {type_.source({'keys': 'ARRAY[k.c0]'})} t WHERE {on} OFFSET 0"
+    rows = f"SELECT {', '.join(select)} FROM {type_.source({})} t WHERE {on} OFFSET 0"
     return per_parent(rows, source)
 
 

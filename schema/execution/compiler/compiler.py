@@ -279,10 +279,7 @@ class Compiler:
         on = relation.join.on(row, "t")
         if relation.many:
             return self._connection(target, selection, NESTED_PAGE, [on], relation)
-        values = self._given(target.arguments, selection)
-        if relation.join.remote_columns == target.key:
-            values["keys"] = f"ARRAY[{row}.{relation.join.local_columns[0]}::text]"
-        rows = target.source(values)
+        rows = target.source(self._given(target.arguments, selection))
         if relation.unique:  # no order is needed, and the limit preserves the outer order
             return self.one(
                 target, selection, lambda select: f"SELECT {', '.join(select)} FROM {rows} t WHERE {on} LIMIT 1"

@@ -61,7 +61,7 @@ class KeyedRows:
         parts = applied(partial(parse_id, self._catalogue, "id", type_), id_)
         key = [self._bind(applied(itemgetter(place), parts), "text") for place in range(len(type_.key))]
         where = [sql.same_key(type_, column, value) for column, value in zip(type_.key, key, strict=True)]
-        rows = type_.source({"keys": f"ARRAY[{key[0]}]"})
+        rows = type_.source({})
         return lambda select: f"SELECT {', '.join(select)} FROM {rows} t{sql.conditions(where)} LIMIT 1"
 
     def nodes(self, selection: Selection, values: Any) -> Query:
@@ -153,7 +153,7 @@ class KeyedRows:
         key = columns or type_.key
         names = ", ".join(f"c{i}" for i in range(len(key)))
         on = [sql.same_key(type_, column, f"k.c{i}") for i, column in enumerate(key)]
-        rows = type_.source({} if columns else {"keys": arrays[0]})
+        rows = type_.source({})
 
         def row(select: Sequence[str]) -> str:
             if columns:
