@@ -19,8 +19,6 @@ from graphql import (
     is_input_object_type,
     is_leaf_type,
 )
-from graphql.pyutils import Undefined
-from graphql.utilities import coerce_input_value
 
 from schema.catalogue.relative_times import TYPES
 
@@ -83,7 +81,7 @@ def _of(type_: Any, known: dict[str, Coerce]) -> Coerce:
     if isinstance(type_, GraphQLList):
         item = _nullable(type_.of_type, known)
         named: Any = get_nullable_type(type_.of_type)
-        if isinstance(named, GraphQLInputObjectType) and _is_plain(named):
+        if isinstance(named, GraphQLInputObjectType) and not named.is_one_of:
             return _RowsCoercion(named, item, known)
         return lambda value: [item(one) for one in value] if isinstance(value, list) else [item(value)]
     if isinstance(type_, GraphQLInputObjectType):
@@ -95,14 +93,12 @@ def _of(type_: Any, known: dict[str, Coerce]) -> Coerce:
 
 
 def _object(type_: GraphQLInputObjectType, known: dict[str, Coerce]) -> Coerce:
-    if any(field.default is not None or field.out_name for field in type_.fields.values()):
-        return lambda value: _core(value, type_)
     fields = {name: _nullable(field.type, known) for name, field in type_.fields.items()}
     plain = {
         name: _PLAIN.get(getattr(get_nullable_type(field.type), "name", "")) for name, field in type_.fields.items()
     }
     required = frozenset(name for name, field in type_.fields.items() if isinstance(field.type, GraphQLNonNull))
-    made, one_of = type_.out_type, type_.is_one_of
+    one_of = type_.is_one_of
 
     def coerce(value: dict[str, Any]) -> Any:
         if not required <= value.keys():
@@ -110,7 +106,7 @@ def _object(type_: GraphQLInputObjectType, known: dict[str, Coerce]) -> Coerce:
         found = {name: one if one.__class__ is plain[name] else fields[name](one) for name, one in value.items()}
         if one_of and (len(found) != 1 or None in found.values()):
             raise ValueError
-        return made(found)
+        return found
 
     return coerce
 
@@ -186,19 +182,3 @@ class _FieldColumn:
                 found[name, text] = self._coerce_value(value)
             coerced.append(found[name, text])
         return coerced
-
-
-def _is_plain(type_: GraphQLInputObjectType) -> bool:
-    """Whether objects of a type coerce to plain dictionaries of their fields."""
-    return not (
-        any(field.default is not None or field.out_name for field in type_.fields.values())
-        or type_.is_one_of
-        or type_.out_type is not GraphQLInputObjectType.out_type
-    )
-
-
-def _core(value: Any, type_: GraphQLInputObjectType) -> Any:
-    found = coerce_input_value(value, type_)
-    if found is Undefined:
-        raise ValueError
-    return found
