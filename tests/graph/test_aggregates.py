@@ -187,6 +187,7 @@ async def test_groups_of_many_parents_have_a_price(demo: Client) -> None:
 
 
 async def test_an_object_of_which_nothing_is_selected_but_its_type(demo: Client) -> None:
-    data = await demo.data("{ bentoServices(first: 50) { nodes { metricsSummary { __typename } } } }")
-    found = {node["metricsSummary"]["__typename"] for node in data["bentoServices"]["nodes"]}
+    answer = await demo.ask("{ bentoServices(first: 50) { nodes { metricsSummary { __typename } } } }")
+    found = {node["metricsSummary"]["__typename"] for node in answer["data"]["bentoServices"]["nodes"]}
     assert found == {"BentoServiceMetricsSummary"}
+    assert answer["extensions"]["cost"]["statements"] == demo.statements(1)

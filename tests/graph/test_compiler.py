@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -361,6 +362,13 @@ async def test_what_a_change_answers_is_compiled_in_its_transaction(on: Client, 
     counts = [one["extensions"]["cost"] for one in (found, by_loaders)]
     assert counts[0]["statements"] < counts[1]["statements"]
     assert counts[0]["rows"] >= 3
+
+
+async def test_ids_of_no_rows_count_none(on: Client, off: Client) -> None:
+    query = "query($ids: [ID!]!) { nodes(ids: $ids) { id } }"
+    ids = [f"Model:{UUID(int=1)}", f"Experiment:{UUID(int=1)}"]
+    assert (await asks_the_same(on, off, query, ids=ids))["data"] == {"nodes": [None, None]}
+    assert [(await client.cost(query, ids=ids))["rows"] for client in (on, off)] == [0, 0]
 
 
 @pytest.mark.parametrize("below", ["deployments(first: 50) { nodes { id } }", "experiment { id }"])

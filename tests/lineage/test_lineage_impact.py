@@ -140,8 +140,9 @@ async def test_bad_arguments(client: Client, of: str, move: dict[str, str], argu
 
 
 async def test_recorded_changes_are_differences(client: Client, sql: asyncpg.Connection) -> None:
-    model = await model_in(sql, "development")
-    await change(client, "promoteModel", id=model, to="STAGING", reason="ready")
+    model, unrelated = await model_in(sql, "development"), await model_in(sql, "development")
+    for one in model, unrelated:
+        await change(client, "promoteModel", id=one, to="STAGING", reason="ready")
     now = datetime.now(UTC)
     data = await client.data(
         """query($from: [ID!]!, $between: [DateTime!]!) { lineageDiff(from: $from, between: $between) {
@@ -151,11 +152,13 @@ async def test_recorded_changes_are_differences(client: Client, sql: asyncpg.Con
             "between": [(now - timedelta(hours=1)).isoformat(), (now + timedelta(hours=1)).isoformat()],
         },
     )
-    assert {
-        "node": {"id": model, "state": "STAGING"},
-        "lifecycle": "stage",
-        "from": "DEVELOPMENT",
-        "to": "STAGING",
-        "actor": "anonymous",
-    } in data["lineageDiff"]["changed"]
+    assert data["lineageDiff"]["changed"] == [
+        {
+            "node": {"id": model, "state": "STAGING"},
+            "lifecycle": "stage",
+            "from": "DEVELOPMENT",
+            "to": "STAGING",
+            "actor": "anonymous",
+        }
+    ]
     assert any("by other writers" in one for one in data["lineageDiff"]["unknown"])

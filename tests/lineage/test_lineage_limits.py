@@ -82,6 +82,16 @@ async def test_what_a_walk_may_read_is_shared_by_all_nodes_of_a_level(hot: Clien
     assert {one["node"] for one in cut} == {one["nodeId"] for one in data["nodes"]}
 
 
+async def test_no_node_is_followed_further_than_asked_where_its_neighbours_are_read_in_parts(hot: Client) -> None:
+    """A level has so many nodes and edges that fewer of each are read at first."""
+    query = f"""{{ lineageCounts(from: ["{EXPERIMENT}"], direction: DOWNSTREAM, maxDepth: 2, maxNodes: 10000,
+        perNodeLimit: 100) {{ reason counts {{ type depth count }} }} }}"""
+    found = (await hot.data(query))["lineageCounts"]
+    assert {"type": "PerformanceMetric", "depth": 2, "count": MODELS * 100} in found["counts"]
+    assert "more than 100 neighbours" in found["reason"]
+    assert HIT not in found["reason"]
+
+
 async def test_paths_read_so_many_neighbours_and_say_so(hot: Client) -> None:
     one, other = await metric(hot, 1), await metric(hot, 2)
     asked = f'paths(from: "{one}", to: "{other}", direction: BOTH, maxLength: 20, first: 100)'

@@ -95,6 +95,7 @@ async def test_no_more_rows_are_read_below_parents_than_are_too_large(
 
 SMALL = {
     "a list": "{ models(first: 1000) { nodes { id } } }",
+    "a list of short values": "{ models(first: 1000) { nodes { __typename } } }",
     "lists": "{ experiments(first: 100) { nodes { models(first: 1000) { totalCount nodes { auc } } } } }",
     "edges": "{ a: models(first: 9) { edges { cursor node { id } } } b: models(last: 9) { nodes { id } } }",
 }
