@@ -335,9 +335,12 @@ async def test_the_price(demo: Client) -> None:
     deep = await price(f'{{ search(text: "x", types: [BentoService], first: 10) {{ hits {{ node {{ {below} }} }} }} }}')
     assert deep == plain + 10 + 10 * (1 + 100)
     assert await price('{ search(text: "x", types: [ServingMetric], first: 10) { complete } }') == 2 * 10
-    words = "query ($t: String!) { search(text: $t, types: [Tool], first: 10) { complete } }"
+    words = "query ($t: String!, $any: Boolean) {"
+    words += " search(text: $t, types: [Tool], first: 10, anyWords: $any) { complete } }"
     for text, points in ("model", 6), ("model drift", 7), ("model drift 12", 8), ("v1.2 0f3c", 6):
         assert (await demo.cost(words, t=text))["requested"] == 2 * 10 + points * 13
+    for text, points in ("model", 6), ("model drift", 7 + 6):  # of one word, some are all
+        assert (await demo.cost(words, t=text, any=True))["requested"] == 2 * 10 + points * 13
 
 
 @pytest.mark.parametrize("word", ["modl", "kisqali", "deployment", "abcdefghijklmnop", "aabbaabb"])

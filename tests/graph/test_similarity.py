@@ -240,6 +240,17 @@ async def test_filters_and_the_least_similarity(world: World) -> None:
     assert found["totalCount"] == len(found["edges"])
 
 
+@pytest.mark.parametrize("compiler", EXECUTORS)
+async def test_a_page_of_just_all_rows_that_match_is_complete(world: World, *, compiler: bool) -> None:
+    """By the index, of whose full pages no other is."""
+    matching = len(world.successful)
+    async with serving(world.database.gateway_url, compiler=compiler) as client:
+        asked = World(client, world.database, world.vectors, world.successful)
+        for first, complete in (matching - 1, False), (matching, True):
+            found = await search(asked, e=full((1.0,)), first=first, good=True)
+            assert (len(found["edges"]), found["complete"]) == (first, complete)
+
+
 async def test_an_answer_that_the_index_cut_short_says_so(world: World) -> None:
     """The scan may read so few rows that a rare filter leaves the page unfilled."""
     connection = await connect(world.database.admin_url)

@@ -288,6 +288,9 @@ async def test_counts_and_text_say_the_same_as_nodes(world: World) -> None:
             assert len(lines) == 2 + len(whole["nodes"]) + sum(" = ->" in f" {line.lstrip()}" for line in lines)
             arrows = sum(line.lstrip().startswith(("->", "<-", "= ->")) for line in lines)
             assert arrows == len(whole["edges"]), "each edge is told once"
+            listed = [line for line in lines[1:-1] if not line.lstrip().startswith("= ->")]
+            indents = {line.split(" '")[0].split()[-1]: len(line) - len(line.lstrip()) for line in listed}
+            assert indents == {node["id"]: 2 * node["depth"] for node in whole["nodes"]}
             assert all(sum(node["id"] in line.split("'")[0] for line in lines) >= 1 for node in whole["nodes"])
             assert lines[-1].startswith("complete" if whole["complete"] else "NOT COMPLETE: maxDepth")
             assert len(data["short"].encode()) <= 2000
