@@ -122,6 +122,13 @@ def test_rows_become_what_graphql_core_makes_of_them() -> None:
     assert min(taken, refused) > 600
 
 
+def test_input_types_of_rows_have_what_their_coercion_knows() -> None:
+    """No default, no other name, and no class of their own: they become dictionaries of their fields."""
+    for type_ in TYPES:
+        assert not [name for name, one in type_.fields.items() if one.default is not None or one.out_name], type_.name
+        assert type_.out_type is GraphQLInputObjectType.out_type, type_.name
+
+
 def test_what_is_left_to_graphql_core() -> None:
     types = build().graphql.type_map
     assert coercion(types["ModelWhere"]) is None
