@@ -100,6 +100,14 @@ async def test_a_cycle_is_refused(client: Client, sql: asyncpg.Connection) -> No
     assert await status(sql, live) == "active"
 
 
+async def test_a_chain_that_leads_back_is_not_closed(client: Client, sql: asyncpg.Connection) -> None:
+    """What is replaced is behind the new one already, at any distance: the new one's link stays as it is."""
+    first, second, live = await chain(sql, "deploying", "draining", "active")
+    result = await change(client, "moveDeployment", id=first, to="ACTIVE")
+    assert [node["id"] for node in result["alsoChanged"]] == [live]
+    assert [await previous(sql, one) for one in (first, second, live)] == [None, first, second]
+
+
 async def test_what_is_not_healthy_is_passed_over(client: Client, sql: asyncpg.Connection) -> None:
     good, noisy, sick, elsewhere, live = await chain(sql, "draining", "draining", "draining", "draining", "active")
     await sql.execute("UPDATE ml_deployments SET error_rate = 0.011 WHERE id = $1", uuid_of(noisy))
@@ -1029,14 +1037,16 @@ async def test_counters_count_every_report(client: Client, sql: asyncpg.Connecti
     )
     assert sorted(one["visit"] for one in json.loads(stored)) == [0, 1, 2, 3]
     lesson = str(await sql.fetchval("SELECT knowledge_id FROM experiment_knowledge_store ORDER BY 1 LIMIT 1"))
-    await sql.execute(
-        "UPDATE experiment_knowledge_store SET times_applied = 3, success_rate = 1 WHERE knowledge_id::text = $1",
-        lesson,
-    )
-    answer = await change(client, "recordKnowledgeApplication", id=lesson, succeeded=False)
-    assert (answer["event"]["fromState"], answer["event"]["toState"]) == ("3", "4")
     counted = "SELECT times_applied, success_rate FROM experiment_knowledge_store WHERE knowledge_id::text = $1"
-    assert tuple(await sql.fetchrow(counted, lesson)) == (4, 0.75)
+    for known, after in (("1", 0.75), ("NULL", 0), ("'NaN'", 0)):
+        await sql.execute(
+            f"UPDATE experiment_knowledge_store SET times_applied = 3, success_rate = {known} "
+            "WHERE knowledge_id::text = $1",
+            lesson,
+        )
+        answer = await change(client, "recordKnowledgeApplication", id=lesson, succeeded=False)
+        assert (answer["event"]["fromState"], answer["event"]["toState"]) == ("3", "4")
+        assert tuple(await sql.fetchrow(counted, lesson)) == (4, after)
 
 
 async def test_a_study_that_ends_knows_its_trials(client: Client, sql: asyncpg.Connection) -> None:

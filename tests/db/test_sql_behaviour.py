@@ -1007,12 +1007,12 @@ async def test_the_gate_functions_are_stable_parallel_and_run_as_the_caller(db: 
 # Views
 # ----------------------------------------------------------------------------------------------------------------------
 async def test_champions_that_are_retired_are_not_active(db: asyncpg.Connection) -> None:
-    for stage in ("production", "staging", "shadow", "development", "archived", "deprecated"):
-        experiment = await add(db, "ml_experiments", experiment_name=stage)
+    for stage in ("production", "staging", "shadow", "development", "archived", "deprecated", None):
+        experiment = await add(db, "ml_experiments", experiment_name=stage or "without a stage")
         await add(db, "ml_model_registry", experiment_id=experiment, is_champion=True, stage=stage, auc="0.9")
         await add(db, "ml_model_registry", experiment_id=experiment, is_champion=False, stage=stage)
     found = await db.fetch("SELECT experiment_name FROM v_champion_models ORDER BY 1")
-    assert [row[0] for row in found] == ["development", "production", "shadow", "staging"]
+    assert [row[0] for row in found] == ["development", "production", "shadow", "staging", "without a stage"]
 
 
 async def test_the_latest_report_of_each_table_and_split(db: asyncpg.Connection) -> None:

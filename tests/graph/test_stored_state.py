@@ -335,6 +335,17 @@ async def test_partitions_are_followed(database: Database, sql: asyncpg.Connecti
         await compared(state="ready")
         await sql.execute(f"TRUNCATE {part}")
         await compared(state="ready")
+        later = Month.of(newest).after(24)
+        bounds = f"FROM ('{later.start}') TO ('{later.after(1).start}')"
+        await sql.execute(f"CREATE TABLE by_hand PARTITION OF {MEASURED} FOR VALUES {bounds}")
+        await sql.execute(
+            "INSERT INTO by_hand (model_id, metric_name, metric_value, measured_at, is_degraded) "
+            f"SELECT id, 'roc_auc', 0.1, '{later.start}', true FROM ml_model_registry"
+        )
+        await compared(state="broken")
+        assert "from now on" in (await make(database))[0]
+        await refreshed(database)
+        await compared(state="ready")
         await sql.execute(f"ALTER TABLE {MEASURED} DETACH PARTITION {part}")
         await compared(state="broken")
     assert "from now on" in (await make(database))[0]

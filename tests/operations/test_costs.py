@@ -90,6 +90,16 @@ async def test_a_pattern_beside_the_key_costs_nothing(demo: Client, form: str) -
     assert beside == await cost(demo, query.format(key=key, more=""))
 
 
+@pytest.mark.parametrize("form", ["not: {{ {} }}", "and: [{{ {} }}]", "or: [{{ {} }}]", "not: {{ not: {{ {} }} }}"])
+async def test_a_query_beside_the_key_costs_that_of_one_row(demo: Client, form: str) -> None:
+    """It is asked for the row of the key, and without a key for every row."""
+    (one,) = (await demo.data("{ experiments(first: 1) { nodes { rowId } } }"))["experiments"]["nodes"]
+    query = "{{ experiments(first: 1, where: {{ {key}{more} }}) {{ nodes {{ id }} }} }}"
+    more = form.format('segmentResults: { some: { segment: { eq: "x" } } }')
+    beside = await cost(demo, query.format(key=f'rowId: {{ eq: "{one["rowId"]}" }}, ', more=more))
+    assert beside * 3 < await cost(demo, query.format(key="", more=more)) * 2
+
+
 async def test_a_pattern_below_a_parent_counts_the_parents_rows(frugal: Client, demo: Client) -> None:
     """A service has about as many metrics as there are metrics for each service."""
     pattern = '{ errorTypes: { hasKey: "x" } }'
