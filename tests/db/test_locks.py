@@ -122,6 +122,27 @@ async def test_a_burst_for_a_locked_table_leaves_connections_for_others(
         assert await client.data(query), "and its connections are good"
 
 
+async def test_a_look_that_found_a_locked_table_is_followed_by_another(
+    copy: Database, holder: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who wait for a second locked table come to connections behind those of the first."""
+    monkeypatch.setattr("db.engine.locks.LOOK_AGAIN_SECONDS", 3600)
+    studies = RUNS.replace("trainingRuns", "hpoStudies")
+    async with serving(copy.gateway_url, pool_size=4, lock_timeout=60) as client:
+        assert await client.data(OTHER)
+        await holder.execute("COMMIT; BEGIN; LOCK TABLE ml_training_runs, ml_hpo_studies IN ACCESS EXCLUSIVE MODE")
+        burst = [asyncio.create_task(client.ask(RUNS)) for _ in range(4)]
+        while await waiting_backends(holder) < 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        burst += [asyncio.create_task(client.ask(studies)) for _ in range(10)]
+        await asyncio.sleep(0)
+        other = asyncio.create_task(client.data(OTHER))
+        async with asyncio.timeout(30):
+            assert await other
+        await holder.execute("ROLLBACK; BEGIN")
+        await asyncio.gather(*burst)
+
+
 async def test_who_holds_the_lock_up_is_not_ended(copy: Database, holder: asyncpg.Connection) -> None:
     """A long read is what a migration waits for; it waits for nothing itself, however many others wait behind it."""
     async with serving(copy.gateway_url, pool_size=2, lock_timeout=60) as client:
