@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from db.base import sketches
 from db.base.quoting import identifier
-from db.base.rollups import FIRST, LAST, Rollup, TimeUnit
+from db.base.rollups import DAY, FIRST, LAST, Rollup, TimeUnit
 from db.base.sums import PARTS, TRIGGER, measures, rollups, sketch_columns, stored_measures, sums_table
 from db.base.system_catalog import DOMAINS
 from db.base.vocabulary import OWN_SCHEMA, Entity
@@ -95,17 +95,26 @@ async def _make(connection: AsyncConnection, table: Table, rollup: Rollup) -> st
         ),
         {"name": name, "measures": summed},
     )
-    time, unit = identifier(rollup.time), rollup.unit
-    await connection.execute(
-        text(
-            f"INSERT INTO {OWN_SCHEMA}.rollup_marks (name, at) SELECT :name, generate_series({unit.start('min')}, max, "
-            f"'{unit.interval}') FROM (SELECT min({time}), max({time}) FROM {name} "
-            f"WHERE {time} >= '{FIRST}' AND {time} < '{LAST}') AS window_"
-        ),
-        {"name": name},
-    )
+    await connection.execute(text(_mark_days(name, rollup)), {"name": name})
     await connection.execute(text(f"ANALYZE {OWN_SCHEMA}.rollup_marks"))  # else each step would read them all
     return f"{name}: sums are kept {by} from now on, and of what is there once gateways have summed it up"
+
+
+def _mark_days(name: str, rollup: Rollup) -> str:
+    """The statement that marks all units of each day (UTC) that has rows of a table. It goes from one such day to the
+    next along the index of times, so that a time of many years ago costs the units of its day."""
+    time, unit, day = identifier(rollup.time), rollup.unit.interval, DAY.interval
+    first = (
+        f"SELECT {DAY.start(time)} AS at FROM {name} WHERE {time} >= {{since}} AND {time} < '{LAST}' "
+        f"ORDER BY {time} LIMIT 1"
+    )
+    earliest, later = (first.format(since=since) for since in (f"'{FIRST}'", f"d.at + interval '{day}'"))
+    return (
+        f"WITH RECURSIVE days (at) AS (({earliest}) "
+        f"UNION ALL SELECT ({later}) FROM days AS d WHERE d.at IS NOT NULL) "
+        f"INSERT INTO {OWN_SCHEMA}.rollup_marks (name, at) SELECT :name, "
+        f"generate_series(at, at + interval '{day}' - interval '{unit}', '{unit}') FROM days WHERE at IS NOT NULL"
+    )
 
 
 def _refusals(there: Mapping[str, Any], rollup: Rollup) -> Iterator[str]:

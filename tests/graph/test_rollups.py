@@ -365,6 +365,36 @@ async def test_why_none_is_kept(database: Database, sql: asyncpg.Connection) -> 
     assert not await sql.fetchval("SELECT count(*) FROM gateway.rollups")
 
 
+async def test_only_days_that_have_rows_are_summed_up(database: Database, sql: asyncpg.Connection) -> None:
+    """A clock that was set wrong costs the units of its day, and not those of all years since."""
+    services = await fill(sql, rows=300)
+    times = [datetime(1970, 1, 1, tzinfo=UTC), datetime(1999, 12, 31, 23, 59, 59, 999_999, UTC)]
+    await sql.executemany(
+        f"INSERT INTO {METRICS} (service_id, recorded_at, requests_total) VALUES ($1, $2, 7)",
+        [(services[0], time) for time in times],
+    )
+    await sql.execute(
+        f"INSERT INTO {METRICS} (service_id, recorded_at) SELECT service_id, unnest(ARRAY['infinity', '-infinity', "
+        f"'1969-12-31 23:59:59Z', '2200-01-01Z']::timestamptz[]) FROM (SELECT service_id FROM {METRICS} LIMIT 1) AS s"
+    )
+    await make(database.admin_url)
+    marked = await sql.fetch(
+        "SELECT (at AT TIME ZONE 'UTC')::date AS day, count(*), count(DISTINCT at) FROM gateway.rollup_marks "
+        "WHERE name = $1 GROUP BY 1 ORDER BY 1",
+        METRICS,
+    )
+    days = [time.date() for time in times] + [(BEGIN + timedelta(days=day)).date() for day in range(DAYS)]
+    assert [tuple(row) for row in marked] == [(day, 24, 24) for day in days]
+    await sum_up(database.gateway_url)
+    async with both(database) as (kept, plain):
+        by_day = "aggregate(groupBy: [{ field: RECORDED_AT, bucket: DAY }])"
+        within = 'where: { recordedAt: { gte: "1970-01-01T00:00:00Z", lt: "2200-01-01T00:00:00Z" } }'
+        query = f"{{ servingMetrics(first: 0, {within}) {{ {by_day} {{ group {{ recordedAt }} {SUMS} }} }} }}"
+        own = await kept.data(query)
+        assert alike(own, await plain.data(query))
+        assert (await kept.post(query)).json()["extensions"]["rollup"]
+
+
 async def test_dropped_sums_leave_nothing(database: Database, sql: asyncpg.Connection) -> None:
     await fill(sql, rows=300)
     await make(database.admin_url)
