@@ -288,7 +288,8 @@ class Scans:
                     if operator in PATTERNS and not narrow and not _is_anchored(operator, operand):
                         yield Scan(PATTERN, f"{here}.{operator}", left, left)
             else:
-                yield from self._through(type_, name, value, here, left, copies, tried)
+                asked = min(tried, left) if narrow else tried
+                yield from self._through(type_, name, value, here, left, copies, asked)
 
     def _through(
         self, type_: Type, name: str, value: Mapping[str, Any], path: str, rows: int, copies: int, tried: int

@@ -90,7 +90,9 @@ async def test_a_pattern_beside_the_key_costs_nothing(demo: Client, form: str) -
     assert beside == await cost(demo, query.format(key=key, more=""))
 
 
-@pytest.mark.parametrize("form", ["not: {{ {} }}", "and: [{{ {} }}]", "or: [{{ {} }}]", "not: {{ not: {{ {} }} }}"])
+@pytest.mark.parametrize(
+    "form", ["{}", "not: {{ {} }}", "and: [{{ {} }}]", "or: [{{ {} }}]", "not: {{ not: {{ {} }} }}"]
+)
 async def test_a_query_beside_the_key_costs_that_of_one_row(demo: Client, form: str) -> None:
     """It is asked for the row of the key, and without a key for every row."""
     (one,) = (await demo.data("{ experiments(first: 1) { nodes { rowId } } }"))["experiments"]["nodes"]
