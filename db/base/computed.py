@@ -104,7 +104,7 @@ def computed_object(
     reads.
 
     Numbers have their unit as a fourth item. ``sums_up`` names the entity whose rows the source aggregates, which
-    determines its cost.
+    determines its cost: the fields read its columns as ``m.column``, the source as ``s.column``.
     """
     made = {name: Computed(*part[:3], (), ColumnFacts(*part[3:])) for name, part in fields.items()}
     return ComputedObject(doc, made, source, columns, arguments or {}, sums_up)

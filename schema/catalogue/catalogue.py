@@ -112,6 +112,10 @@ class ObjectField:
     arguments: Arguments
     sums_up: str | None = None
     """The type whose rows the source aggregates, if it reads several."""
+    reads: tuple[tuple[str, str], ...] = ()
+    """The columns of that type's table that the source reads, as ``(table, column)``."""
+    leaf_reads: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """Those that a leaf reads, by its name."""
 
     def over(self, row: str, leaves: Iterable[ColumnField], values: Mapping[str, str]) -> str:
         """The select item with these leaves; ``values`` are the SQL of the arguments, by placeholder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -102,15 +103,26 @@ def _arguments(given: Mapping[str, Argument]) -> dict[str, ArgumentField]:
 
 def _object_fields(entity: RowClass, type_: Type) -> Iterator[ObjectField]:
     for name, made in computed_objects(entity).items():
-        leaves = {}
+        leaves, leaf_reads = {}, {}
+        table = entities()[made.sums_up].__tablename__ if made.sums_up else ""
         for part, computed in made.fields.items():
             kind = kind_of(computed.type)
             sql, doc = f"({computed.sql})", computed.facts.described(computed.doc)
             leaves[camel(part)] = ColumnField(camel(part), doc, kind, sql, (), facts=computed.facts)
+            leaf_reads[camel(part)] = _columns_of("m", computed.sql, table)
         type_name = type_.name + camel(name)[0].upper() + camel(name)[1:]
         arguments = _arguments(made.arguments)
         columns = tuple(made.columns)
-        yield ObjectField(camel(name), type_name, made.doc, leaves, made.source, columns, arguments, made.sums_up)
+        reads = _columns_of("s", made.source, table)
+        yield ObjectField(
+            camel(name), type_name, made.doc, leaves, made.source, columns, arguments, made.sums_up, reads, leaf_reads
+        )
+
+
+def _columns_of(alias: str, sql_text: str, table: str) -> tuple[tuple[str, str], ...]:
+    """The columns that SQL reads of a row of a table, by its alias; none without a table."""
+    names = re.findall(rf"\b{alias}\.(\w+)", sql_text) if table else []
+    return tuple((table, name) for name in dict.fromkeys(names))
 
 
 def joins(entity: RowClass, relation: Relation) -> tuple[Join, Join]:

@@ -72,9 +72,13 @@ class Missing:
 
     def first(self, type_: Type, columns: Iterable[str]) -> str | None:
         """The first missing column of these, as ``table.column``."""
-        for column in columns:
-            if (type_.sql_name, column) in self.columns:
-                name = f"{type_.sql_name}.{column}"
+        return self.among((type_.sql_name, column) for column in columns)
+
+    def among(self, columns: Iterable[tuple[str, str]]) -> str | None:
+        """The first missing column of these, given as ``(table, column)``, as ``table.column``."""
+        for table, column in columns:
+            if (table, column) in self.columns:
+                name = f"{table}.{column}"
                 return self.withheld.get(name, name)
         return None
 
@@ -112,7 +116,8 @@ class RowShape:
     names: list[str] = field(default_factory=list)
     checks: list[tuple[str, Callable[[Any, str], Any], str]] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-    objects: list[tuple[str, ObjectField]] = field(default_factory=list)
+    objects: list[tuple[str, ObjectField, Mapping[str, str]]] = field(default_factory=list)
+    """The objects of SQL expressions, by the record's key, with the missing columns by leaf."""
     times: Counter[str] = field(default_factory=Counter)
     """How often a value appears in the response, by name: once per alias."""
     keys: int = 0
@@ -154,16 +159,16 @@ class RowShape:
         for name, check, column in self.checks:
             if (value := record[name]) is not None:
                 record[name] = check(value, column)
-        for name, made in self.objects:
-            record[name] = _object(made, record[name])
+        for name, made, lacking in self.objects:
+            record[name] = _object(made, record[name], lacking)
         for name, what in self.refused.items():
             record[name] = missing_object(what)
         record["__typename"] = self.type.name
         return record
 
 
-def _object(made: ObjectField, text: str | None) -> Record | None:
-    """A SQL object for the resolvers of its type; None if its source has no row."""
+def _object(made: ObjectField, text: str | None, lacking: Mapping[str, str]) -> Record | None:
+    """A SQL object for the resolvers of its type; None if its source has no row. ``lacking`` are errors in it."""
     if text is None:
         return None
     values: Record = orjson.loads(text)
@@ -171,7 +176,7 @@ def _object(made: ObjectField, text: str | None) -> Record | None:
         kind = made.leaves[name].kind
         if kind.decode and value is not None:
             values[name] = _decoded(kind, value, f"{made.name}.{name}")
-    return values
+    return values | {name: missing_object(what) for name, what in lacking.items()}
 
 
 def _decoded(kind: ColumnKind, value: Any, what: str) -> Any:

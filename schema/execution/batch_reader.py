@@ -103,16 +103,17 @@ class BatchReader:
 
     def _add_object(self, shape: RowShape, made: ObjectField, selection: Selection, bind: sql.Binds) -> None:
         name = object_name(selection)
-        if what := self.missing.first(shape.type, made.columns):
+        if what := self.missing.first(shape.type, made.columns) or self.missing.among(made.reads):
             shape.refused[name] = what
             return
         values = bound(given(self.catalogue, made.arguments, selection.arguments), bind)
         selected = {child.name for child in selection.fields.values()}
-        leaves = list(made.leaves.values())
+        lacking = {one: what for one, read in made.leaf_reads.items() if (what := self.missing.among(read))}
+        leaves = [leaf for leaf in made.leaves.values() if leaf.name not in lacking]
         # without an aggregate the source would yield one row for each of its rows
         chosen = [leaf for leaf in leaves if leaf.name in selected] or leaves[:1]
         shape.add(name, made.over("t", chosen, values))
-        shape.objects.append((name, made))
+        shape.objects.append((name, made, lacking))
 
     def _add_keys(self, shape: RowShape, relation: RelationField) -> None:
         columns = relation.join.local_columns

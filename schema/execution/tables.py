@@ -6,7 +6,7 @@ have the same form as in GraphQL, except for numbers without a JSON form, which 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -371,6 +371,7 @@ class _Rows:
         leaves = list({leaf.name: leaf for leaf in asked.values()}.values())
         if not leaves:
             return
+        self._need_all([*field_.reads, *(read for leaf in leaves for read in field_.leaf_reads[leaf.name])])
         alias = self._alias()
         values = bound(given(self._catalogue, field_.arguments, selection.arguments), self._bind)
         select = ", ".join(f"{leaf.value} AS {_quoted(leaf.name)}" for leaf in leaves)
@@ -380,7 +381,10 @@ class _Rows:
             self._add(f"{name}.{key}", leaf.kind, f"{alias}.{_quoted(leaf.name)}")
 
     def _need(self, type_: Type, columns: Sequence[str]) -> None:
-        if what := self._missing.first(type_, columns):
+        self._need_all((type_.sql_name, column) for column in columns)
+
+    def _need_all(self, columns: Iterable[tuple[str, str]]) -> None:
+        if what := self._missing.among(columns):
             raise missing_object(what)
 
     def _alias(self) -> str:

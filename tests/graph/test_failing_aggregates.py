@@ -77,6 +77,48 @@ async def test_a_column_that_is_missing_fails_its_aggregate_alone(
     assert list(failed(errors)) == ["deployments.aggregate"], "there is nothing else to answer, and one error tells it"
 
 
+SUMMARIES = (
+    "{ bentoServices(first: 3) { nodes { serviceName metricsSummary { measurements errorRate maxMemoryMb } } } }"
+)
+
+
+@pytest.mark.parametrize(
+    ("renamed", "fails"),
+    {
+        "COLUMN memory_mb": [".maxMemoryMb"],
+        "COLUMN error_rate": [".errorRate"],
+        "COLUMN requests_total": [".errorRate"],
+        "COLUMN p99_latency_ms": [],
+        "COLUMN recorded_at": [""],
+        "COLUMN service_id": [""],
+    }.items(),
+)  # fmt: skip
+async def test_a_summary_over_a_missing_column_fails_what_reads_it(
+    altered: tuple[Database, list[Client]], renamed: str, fails: list[str]
+) -> None:
+    database, clients = altered
+    before, _ = await asked(clients, SUMMARIES)
+    await execute(database.admin_url, f"ALTER TABLE {METRICS} RENAME {renamed} TO once_here")
+    after, errors = await asked(clients, SUMMARIES)
+    paths = [f"bentoServices.nodes.{place}.metricsSummary{one}" for place in range(3) for one in fails]
+    assert sorted(failed(errors)) == sorted(paths)
+    assert {error["extensions"]["code"] for error in errors} <= {"MISSING_IN_DATABASE"}
+    for one, other in zip(before["bentoServices"]["nodes"], after["bentoServices"]["nodes"], strict=True):
+        assert other["serviceName"] == one["serviceName"]
+        if fails != [""]:
+            kept = one["metricsSummary"] | {name.removeprefix("."): None for name in fails}
+            assert other["metricsSummary"] == pytest.approx(kept)
+
+
+async def test_a_table_of_summaries_names_the_missing_column(altered: tuple[Database, list[Client]]) -> None:
+    database, (client, _) = altered
+    await execute(database.admin_url, f"ALTER TABLE {METRICS} RENAME memory_mb TO once_here")
+    (_, errors) = await asked([client, client], SUMMARIES)
+    assert len(errors) == 3
+    table = await client.http.post("/graphql", json={"query": SUMMARIES}, headers={"accept": "text/csv"})
+    assert f"{METRICS}.memory_mb" in table.text
+
+
 def without_rates(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: without_rates(one) for name, one in value.items() if name != "errorRate"}

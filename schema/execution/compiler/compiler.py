@@ -271,7 +271,10 @@ class Compiler:
             raise NotCompilableError(f"some {type_.name} rows are not shown to this caller")
 
     def need(self, type_: Type, columns: Iterable[str]) -> None:
-        if what := self._missing.first(type_, columns):
+        self._need_all((type_.sql_name, column) for column in columns)
+
+    def _need_all(self, columns: Iterable[tuple[str, str]]) -> None:
+        if what := self._missing.among(columns):
             raise NotCompilableError(f"{what} is missing")
 
     def _relation(self, relation: RelationField, selection: Selection, row: str) -> Query:
@@ -288,6 +291,7 @@ class Compiler:
 
     def _computed_object(self, field_: ObjectField, selection: Selection, row: str) -> str:
         asked = {child.name for child in selection.fields.values()}
+        self._need_all([*field_.reads, *(read for name in asked for read in field_.leaf_reads.get(name, ()))])
         # without an aggregate the source would yield one row for each of its rows
         leaves = [leaf for leaf in field_.leaves.values() if leaf.name in asked] or list(field_.leaves.values())[:1]
         names = {leaf.name: f"s.f{place}" for place, leaf in enumerate(leaves)}
