@@ -227,6 +227,18 @@ async def test_a_page_works_out_its_own_models(state: State, document: str) -> N
     assert await buffers(state, document) < state.few
 
 
+@pytest.mark.parametrize(("nulls", "walks"), [("FIRST", True), ("LAST", False)])
+async def test_the_last_rows_are_walked_where_the_greatest_are_last(state: State, nulls: str, *, walks: bool) -> None:
+    """And rows without a time first: the page begins with the newest, from its end."""
+    order = f"orderBy: {{ field: LAST_CHECKED, nulls: {nulls} }}"
+    document = f"{{ driftStatuses(last: 20, {order}) {{ nodes {{ modelId driftType lastChecked featureName severity "
+    with recording() as sent:
+        data = await state.compiled.data(f"{document} driftDetected }} }} }}")
+    assert any("CASE WHEN (SELECT max(n.created_at)" in " ".join(one.text.split()) for one in sent) is walks
+    expected = await statuses(state, order=f"last_checked NULLS {nulls}, model_id, drift_type")
+    assert shown(data["driftStatuses"]["nodes"]) == expected[-20:]
+
+
 async def test_a_page_behind_a_cursor_works_out_its_own_models(state: State) -> None:
     for field in ("driftStatuses", "modelHealths"):
         page = await state.compiled.data(f"{{ {field}(first: 300) {{ pageInfo {{ endCursor }} }} }}")

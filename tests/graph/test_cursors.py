@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from db.store.changelog import LogPosition
@@ -31,6 +32,21 @@ FRONTIER = (
     "WyJsaW5lYWdlIiwiMDEyMzQ1Njc4OWFiY2RlZiIsIk1vZGVsLmV4cGVyaW1lbnQiLCJNb2RlbDoxMTExMTExMS0yMjIyLTMzMzMtNDQ0NC01NTU1"
     "NTU1NTU1NTUiLDIsWyJ4IixudWxsXV0"
 )
+SNAPSHOT = "9:12:9,10"
+ALMOST = [
+    cursors.pack(orjson.dumps(["live", *parts]))
+    for parts in (
+        [2**40, "", SNAPSHOT],
+        [-1, "", SNAPSHOT],
+        [1.5, "", SNAPSHOT],
+        ["1", "", SNAPSHOT],
+        [True, "", SNAPSHOT],
+        [1],
+        [1, "", SNAPSHOT, "9:13:", 4, 5],
+        [1, "", SNAPSHOT, "9:13:", 2**63],
+    )
+]
+"""Nearly cursors of subscriptions: a time that is none or out of range, too few or too many parts."""
 NONE = ["", "x", "é", "\ud800", "bGl2ZQ", "e30", "bnVsbA", "IjEyMyI", "WzEsMiwzXQ", PAGE[:-1], MESSAGE[2:]]
 
 
@@ -59,7 +75,7 @@ def test_a_cursor_of_a_lineage() -> None:
     assert lineage_cursors.encode("0123456789abcdef", end, id_, 2, ("x", None)) == FRONTIER
 
 
-@pytest.mark.parametrize("text", [*NONE, PAGE, MESSAGE, FRONTIER])
+@pytest.mark.parametrize("text", [*NONE, *ALMOST, PAGE, MESSAGE, FRONTIER])
 def test_what_is_no_cursor_is_said_to_be_none(text: str) -> None:
     """Of another kind, too; never another error."""
     type_ = catalogue()["Experiment"]

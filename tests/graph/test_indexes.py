@@ -60,6 +60,8 @@ def test_an_index_as_the_order_is_serves_it_whole_and_one_with_other_nulls_apart
     first = by("recorded_at", descending=True, nulls_first=True)
     assert serves(first, set(), PLATFORMS) == Served(PLATFORMS, 0, 1, apart=False)
     assert serves(NEWEST, set(), index("ascending", "recorded_at")) is not None, "it is read backward"
+    other_ways = index("two ways", "recorded_at DESC NULLS LAST", "id")
+    assert serves(NEWEST, set(), other_ways) == Served(other_ways, 0, 1, apart=False), "a key in the other direction"
 
 
 def test_equal_columns_lead_to_the_index_that_begins_with_them() -> None:

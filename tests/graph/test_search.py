@@ -431,6 +431,21 @@ def test_patterns_match_every_typo(word: str) -> None:
     assert not any(re.search(pattern, " something else") for pattern in Text(word).patterns)
 
 
+@pytest.mark.parametrize(
+    ("word", "other"),
+    [
+        ("risk", "ri"),
+        ("risk", "rksi"),
+        ("risk", "risrkisk"),
+        ("heterogeneous", "heterhoeterogeneous"),
+        ("heterogeneous", "hetxrxgeneous"),
+    ],
+)
+def test_patterns_match_no_word_that_differs_by_more(word: str, other: str) -> None:
+    """Than a letter, or one in each half of a long word."""
+    assert not any(re.search(pattern, f" of {other} at") for pattern in Text(word).patterns)
+
+
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=strategies.text(min_size=1, max_size=40))

@@ -126,6 +126,29 @@ async def test_what_the_database_refuses_undoes_all(client: Client, sql: asyncpg
     assert not await sql.fetchval("SELECT EXISTS (SELECT FROM ml_bentoml_serving_metrics WHERE id = $1)", one)
 
 
+@pytest.mark.parametrize("refusals", [2, 3])
+async def test_a_foreign_key_that_keeps_a_row_is_met_three_times(
+    client: Client, sql: asyncpg.Connection, refusals: int
+) -> None:
+    """What refers to the row may be gone, or seen, by the next time."""
+    await metric(sql, "2000-01-01T00:00:00Z")
+    await sql.execute(f"""
+        CREATE SEQUENCE times;
+        CREATE FUNCTION keeps() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+            IF nextval('times') > {refusals} THEN RETURN OLD; END IF;
+            RAISE EXCEPTION 'it is referred to' USING ERRCODE = 'foreign_key_violation';
+        END $$;
+        CREATE TRIGGER keeps BEFORE DELETE ON ml_bentoml_serving_metrics FOR EACH ROW EXECUTE FUNCTION keeps()
+    """)
+    try:
+        answer = await purge(client, "purgeServingMetrics")
+        assert answer["__typename"] == ("Purged" if refusals == 2 else "TransitionBlocked"), answer
+        assert await sql.fetchval("SELECT last_value FROM times") == 3
+    finally:
+        await sql.execute("DROP FUNCTION keeps() CASCADE; DROP SEQUENCE times")
+        await sql.execute("DELETE FROM ml_bentoml_serving_metrics WHERE recorded_at < $1::text::timestamptz", OLD)
+
+
 async def test_policies_of_the_database_decide_what_goes(own: Database, sql: asyncpg.Connection) -> None:
     """Who sees some rows alone removes those alone, and is told of no others."""
     role = f"e2i_user_{secrets.token_hex(6)}"

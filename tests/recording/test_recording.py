@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -17,8 +18,9 @@ from schema.recording.row_ids import derived_ids
 from tests.support.callers import JWT, calling, token
 from tests.support.changing import add
 from tests.support.client import Client, serving
-from tests.support.databases import Clone, Database
+from tests.support.databases import Clone, Database, connected
 from tests.support.recording import record
+from tests.webhooks.receivers import became
 
 pytestmark = pytest.mark.slow
 
@@ -225,6 +227,25 @@ async def test_rows_that_differ_are_named_in_the_order_of_the_input(client: Clie
     assert (await record(client, "recordObservabilitySpans", rows, DIFFERING, onConflict="KEEP"))["differingRows"] == []
 
 
+async def test_rows_are_locked_in_the_order_of_their_keys(
+    client: Client, own: Database, sql: asyncpg.Connection
+) -> None:
+    """Whatever the order of the input, so that batches wait for one another without a deadlock."""
+    await record(client, "recordObservabilitySpans", [span("t", "a"), span("t", "b")])
+    locking = sql.transaction()
+    await locking.start()
+    await sql.execute("SELECT FROM ml_observability_spans WHERE span_id = 'a' FOR UPDATE")
+    rows = [span("t", "b", inputTokens=1), span("t", "a", inputTokens=1)]
+    writing = asyncio.create_task(record(client, "recordObservabilitySpans", rows, onConflict="UPDATE"))
+    async with connected(own.admin_url) as other:
+        waits = "datname = current_database() AND wait_event_type = 'Lock'"
+        await became(other, f"SELECT FROM pg_stat_activity WHERE {waits}")
+        free = await other.fetch("SELECT span_id FROM ml_observability_spans FOR UPDATE SKIP LOCKED")
+    await locking.rollback()
+    assert (await writing)["updated"] == 2
+    assert [row["span_id"] for row in free] == ["b"]
+
+
 async def test_who_may_not_read_is_not_told_what_stands_there(own: Database, sql: asyncpg.Connection) -> None:
     """Neither whether a value is another, nor the ids of rows that others have made; the key's answer says no more."""
     first = [span("t", "a", inputTokens=1), span("t", "b", inputTokens=1)]
@@ -280,6 +301,23 @@ async def test_a_unique_index_that_the_database_lacks(own: Database, sql: asyncp
         answer = await record(client, "recordObservabilitySpans", [span("t", "a")], onConflict="KEEP")
     assert answer["__typename"] == "InvalidInput"
     assert "needs a unique index over traceId and spanId" in answer["message"]
+
+
+@pytest.mark.migrated("it allows several rows out of use")
+async def test_an_index_of_the_rows_in_use_is_none_of_those_out_of_use(own: Database, sql: asyncpg.Connection) -> None:
+    """Rows are born inactive, not without a value, where a unique index has the active ones alone or another key."""
+    await sql.execute("""
+        CREATE UNIQUE INDEX in_use ON optimized_tool_descriptions (agent_name, tool_name) WHERE is_active;
+        CREATE UNIQUE INDEX of_use ON optimized_tool_descriptions (agent_name, is_active) WHERE is_active;
+        CREATE INDEX by_use ON optimized_tool_descriptions (agent_name, tool_name, is_active)
+    """)
+    common = {"run": {"id": str(await add(sql, "prompt_optimization_runs"))}, "agentName": "a", "toolName": "t"}
+    rows = [
+        {**common, "version": f"v{n}", "descriptionText": "d", "descriptionHash": uuid.uuid4().hex} for n in range(2)
+    ]
+    async with serving(own.gateway_url) as client:
+        assert (await record(client, "recordOptimizedToolDescriptions", rows))["inserted"] == 2
+    assert await sql.fetchval("SELECT array_agg(is_active) FROM optimized_tool_descriptions") == [False, False]
 
 
 # -- what is wrong -----------------------------------------------------------------------------------------------------

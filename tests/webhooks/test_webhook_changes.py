@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -185,6 +185,21 @@ async def test_messages_that_are_cut_are_told(gateway: Client, sql: asyncpg.Conn
         answer = await gateway.ask(f'{{ all: webhookMessages(name: "many"{asked}) {{ messageId }} }}')
         assert len(answer["data"]["all"]) == number
         assert answer["extensions"].get("more") == more
+    assert (await gateway.data('{ webhookMessages(name: "many", first: 0) { messageId } }'))["webhookMessages"] == []
+    for first in (-1, 1_001):
+        error = await gateway.error(f'{{ webhookMessages(name: "many", first: {first}) {{ messageId }} }}')
+        assert (error["code"], error["extensions"]["argument"]) == ("BAD_USER_INPUT", "first")
+        assert f"is {first}; pass 0 to 1,000" in error["message"]
+
+
+async def test_two_secrets_sign_for_a_day_unless_it_is_said(gateway: Client, sql: asyncpg.Connection) -> None:
+    await change(gateway, "createWebhook", name="day", url=HTTPS, lifecycle={})
+    await change(gateway, "pauseWebhook", name="day")
+    for given, hours in (({}, 24), ({"hours": None}, 24), ({"hours": 0.5}, 0.5)):
+        rotated = await change(gateway, "rotateWebhookSecret", name="day", **given)
+        left = datetime.fromisoformat(rotated["webhook"]["rotatingUntil"]) - await sql.fetchval("SELECT now()")
+        assert timedelta(0) <= timedelta(hours=hours) - left < timedelta(minutes=10)
+        await change(gateway, "endWebhookRotation", name="day")
 
 
 async def test_a_key_makes_one_and_shows_its_secret_once(gateway: Client, sql: asyncpg.Connection) -> None:
