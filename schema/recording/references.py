@@ -87,22 +87,18 @@ async def _resolve(
     keys: Mapping[tuple[Any, ...], list[int]],
     values: list[Any],
 ) -> None:
-    own = set(rows.values.get(target.key[0], ())) if target is rows.table else set()
     found = await find_keys(transaction, target, columns, [list(parts) for parts in zip(*keys, strict=True)])
-    for at, (key, places) in enumerate(keys.items()):
+    for at, places in enumerate(keys.values()):
         there = found.get(at, [])
         if len(there) == 1:
             (value,) = there[0]
-        elif member == "id" and key[0] in own:
-            value = key[0]
-        else:
-            many = f"names {len(there)} rows of {target.name}, since it is not unique in the connected database"
             for place in places:
-                message = many if there else f"names no {target.name}"
-                rows.note(RowCode.NO_SUCH_ROW, place, message, one.name, member)
+                values[place] = value
             continue
+        many = f"names {len(there)} rows of {target.name}, since it is not unique in the connected database"
         for place in places:
-            values[place] = value
+            message = many if there else f"names no {target.name}"
+            rows.note(RowCode.NO_SUCH_ROW, place, message, one.name, member)
 
 
 async def find_keys(

@@ -133,6 +133,15 @@ async def test_what_cannot_be_changed_is_said(client: Client, sql: asyncpg.Conne
     assert await sql.fetchval("SELECT count(*) FROM gateway.lifecycle_events WHERE node_id = $1", f"Model:{model}") == 0
 
 
+async def test_a_row_that_is_made_does_not_name_itself(client: Client, sql: asyncpg.Connection) -> None:
+    """It is not there yet."""
+    id_ = str(uuid.uuid4())
+    prompt = {"id": id_, "promptName": new(), "systemPrompt": "s"}
+    refused = await write(client, "createPromptConfiguration", **prompt, parentPrompt={"id": id_})
+    assert [(one["code"], one["path"]) for one in refused["rows"]] == [("NO_SUCH_ROW", ["input", "parentPrompt", "id"])]
+    assert (await write(client, "createPromptConfiguration", **prompt))["inserted"] == 1
+
+
 async def test_what_the_database_refuses_has_its_place(client: Client, sql: asyncpg.Connection) -> None:
     """A trigger's word, a check and a unique index, which no rule of the gateway's knows of."""
     await sql.execute("ALTER TABLE ml_feature_store ADD CONSTRAINT ranks CHECK (importance_rank > 0)")
