@@ -350,6 +350,18 @@ class WrongNumber(NamedTuple):
     reason: str
 
 
+def wrong_numeric(value: float, digits: int | None, decimals: int | None) -> str | None:
+    """Why a NUMERIC column, of so many digits before and after the point if it is bounded, cannot hold a number; None
+    if it can."""
+    wrong = wrong_number(value) if isinstance(value, float) else None
+    if wrong or digits is None or decimals is None:
+        return wrong
+    exact = Decimal(value.text if isinstance(value, Digits) else repr(value))
+    if abs(exact) < 10**digits - Decimal(5).scaleb(-decimals - 1):  # from there on it is rounded up
+        return None
+    return f"is too large: the column has {digits} {'digit' if digits == 1 else 'digits'} before the point"
+
+
 def wrong_number(value: float) -> str | None:
     """Why a number cannot be stored in jsonb or a NUMERIC column, whatever its precision; None if it can."""
     if not math.isfinite(value):

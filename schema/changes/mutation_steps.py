@@ -269,10 +269,12 @@ def _keys(given: Given, value: Any, name: str, catalogue: Catalogue) -> Any:
 def _check(given: Given, value: Any, name: str) -> None:
     if isinstance(given.type, JSONB) and exact_json.holds_nul(exact_json.dumps(value, text_of).decode()):
         raise invalid(name, NUL)
-    is_numeric = isinstance(given.type, Numeric) and not isinstance(given.type, Float)
-    if is_numeric and isinstance(value, float) and (reason := exact_json.wrong_number(value)):
-        raise invalid(name, reason)
-    if isinstance(value, str):
+    if isinstance(given.type, Numeric) and not isinstance(given.type, Float) and isinstance(value, int | float):
+        scale = given.type.scale or 0
+        digits = None if given.type.precision is None else given.type.precision - scale
+        if reason := exact_json.wrong_numeric(value, digits, scale):
+            raise invalid(name, reason)
+    elif isinstance(value, str):
         length = getattr(given.type, "length", None) if isinstance(given.type, String) else None
         check_text(name, value, length or 1_000_000)
         if given.required and not value.strip():

@@ -74,9 +74,9 @@ def wrong_value(kind: ColumnKind, value: Any, bounds: Bounds) -> str | None:
             return NUL
         if bounds.length is not None and len(value) > bounds.length:
             return f"has {len(value)} characters; at most {bounds.length} are kept"
-    elif bounds.digits is not None and isinstance(value, int | float) and abs(value) >= 10**bounds.digits:
-        return f"is too large: the column has {bounds.digits} digits before the point"
-    return exact_json.wrong_number(value) if kind.name == "numeric" and isinstance(value, float) else None
+    elif isinstance(value, int | float) and (kind.name == "numeric" or bounds.digits is not None):
+        return exact_json.wrong_numeric(value, bounds.digits, bounds.decimals)
+    return None
 
 
 def vector_size(kind: ColumnKind) -> int:

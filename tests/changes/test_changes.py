@@ -487,6 +487,10 @@ KEY = MISSING.removeprefix("Model:")
         ("reportHealth", {"id": KEY, "windowMinutes": 0}, "windowMinutes", "out of range"),
         ("completeMonitoringRun", {"id": KEY, "overallHealthScore": 101}, "overallHealthScore", "0 to 100"),
         ("moveOptimizationRun", {"id": KEY, "to": "RUNNING", "baselineScore": -0.1}, "baselineScore", "0 to 1"),
+        ("moveTrial", {"id": KEY, "to": "COMPLETE", "value": 1e4}, "value", "has 4 digits before the point"),
+        ("moveTrial", {"id": KEY, "to": "COMPLETE", "value": -9999.9999995}, "value", "has 4 digits before the point"),
+        ("completeRetraining", {"id": KEY, "newModelVersion": "v", "newMetricValue": 1e6}, "newMetricValue",
+         "is too large: the column has 6 digits before the point"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
 )  # fmt: skip
@@ -533,8 +537,8 @@ async def test_a_number_that_the_column_cannot_hold(client: Client, sql: asyncpg
         "UPDATE ml_hpo_trials SET state = 'RUNNING' WHERE id = (SELECT id FROM ml_hpo_trials LIMIT 1) RETURNING id"
     )
     result = await change(client, "moveTrial", id=str(trial), to="COMPLETE", value=1e300)
-    assert (result["__typename"], result["field"]) == ("InvalidInput", "input")
-    assert "the database cannot hold one of the values" in result["message"]
+    assert (result["__typename"], result["field"]) == ("InvalidInput", "value")
+    assert "has 4 digits before the point" in result["message"]
     assert await sql.fetchval("SELECT state FROM ml_hpo_trials WHERE id = $1", trial) == "RUNNING"
 
 

@@ -312,7 +312,7 @@ async def bound(database: Database) -> AsyncIterator[tuple[Client, asyncpg.Conne
         ({"entityType": "abcdef"}, "entityType has 6 characters; at most 5 are kept"),
         ({"dataType": "abcdef"}, "dataType has 6 characters; at most 5 are kept"),
         ({"entityType": None}, "entityType needs a value in this database"),
-        ({"globalImportance": 10}, "globalImportance is too large: the column has 1 digits before the point"),
+        ({"globalImportance": 10}, "globalImportance is too large: the column has 1 digit before the point"),
         ({"globalImportance": 0.5}, "a check of the database does not allow"),
     ],
 )
@@ -329,6 +329,18 @@ async def test_what_a_domain_demands_is_said_of_the_row(
     else:
         assert result["__typename"] == "RowsRejected", result
         assert says in result["rows"][0]["message"]
+
+
+async def test_a_number_that_a_narrower_column_cannot_hold(database: Database) -> None:
+    async with connected(database.admin_url) as sql:
+        await sql.execute("ALTER TABLE ml_hpo_trials ALTER COLUMN value TYPE numeric(4,2)")
+        study = await add(sql, "ml_hpo_studies")
+        trial = await add(sql, "ml_hpo_trials", study_id=study, state="RUNNING")
+        async with serving(database.gateway_url) as client:
+            result = await change(client, "moveTrial", id=str(trial), to="COMPLETE", value=100)
+        assert (result["__typename"], result["field"]) == ("InvalidInput", "input")
+        assert "the database cannot hold one of the values" in result["message"]
+        assert await sql.fetchval("SELECT state FROM ml_hpo_trials WHERE id = $1", trial) == "RUNNING"
 
 
 async def test_rows_are_changed_and_recorded(worlds: Worlds) -> None:
