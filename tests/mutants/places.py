@@ -18,7 +18,9 @@ CHANGES = (
     "special_changes", "boundaries", "changes", "stamps", "lifecycles", "offered_changes", "declarations",
     "own_platform", "attached_changes",
 )  # fmt: skip
-QUESTIONS = ("boundaries", "oracle_questions", "oracle_relations", "questions", "views", "causal_gate")
+QUESTIONS = (
+    "boundaries", "oracle_questions", "oracle_relations", "questions", "views", "causal_gate", "known_values",
+)  # fmt: skip
 LINEAGE = ("oracle_lineage", "lineage_answers", "lineage", "lineage_limits", "lineage_links", "openlineage")
 PRICES = ("golden_prices", "prices", "costs", "answer_size", "expensive_requests", "bad_input")
 ACCESS = ("scopes", "masking", "withheld")
@@ -35,7 +37,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/catalogue/from_models": ("architecture", "paging", "indexes", "every_table", "own_platform"),
     "schema/catalogue/column_types": ("values", "every_table", "oracle"),
     "schema/catalogue/graph_map": ("graph_map",),
-    "schema/catalogue/exact_json": ("values", "changes", "bad_input"),
+    "schema/catalogue/exact_json": ("values", "changes", "bad_input", "lines"),
     "schema/catalogue/ids": ("bad_input", "paging", "arguments", "changes"),
     "schema/catalogue/relative_times": ("relative_times",),
     "schema/catalogue/records": ("withheld", "attach", "scopes"),
@@ -80,7 +82,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/execution/compiler/statements": ("compiler", "answer_size", "paging", "differential"),
     "schema/execution/explain": ("attach", "doctor", "odd_databases"),
     "schema/execution/input_errors": ("input_errors", "bad_input", "arguments", "values"),
-    "schema/execution/batch_reader": LOADERS,
+    "schema/execution/batch_reader": (*LOADERS, "offered_changes"),
     "schema/execution/connection_loaders": LOADERS,
     "schema/execution/loaders": LOADERS,
     "schema/execution/plans": ("compiler", "selection", "arguments", "trusted_documents"),
@@ -96,7 +98,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "schema/fields/tool_plan": ("tool_plan",),
     "schema/graph/": ("arguments", "architecture", "golden", "bad_input"),
     "schema/graph/root_field": ("bad_input", "paging"),
-    "schema/graph/types": ("architecture", "golden"),
+    "schema/graph/types": ("architecture", "golden", "totals"),
     "schema/lineage/": LINEAGE,
     "schema/lineage/answer": ("lineage_search", *LINEAGE),
     "schema/lineage/fields/impact": ("lineage_impact",),
@@ -133,9 +135,19 @@ TESTS: dict[str, tuple[str, ...]] = {
         "prices",
         "differential",
     ),
-    "schema/sql/indexes": ("indexes", "platform_plans", "paging", "oracle"),
+    "schema/sql/indexes": ("indexes", "platform_plans", "paging", "oracle", "prices"),
     "schema/sql/list_statements": ("attach", "doctor", "indexes", "platform_plans"),
-    "schema/sql/lists": ("paging", "selection", "more", "oracle", "totals", "platform_plans", "differential"),
+    "schema/sql/lists": (
+        "paging",
+        "selection",
+        "more",
+        "oracle",
+        "totals",
+        "current_state",
+        "stored_state",
+        "platform_plans",
+        "differential",
+    ),
     "schema/sql/operators": ("oracle", "values", "bad_input", "filters", "filter_plans"),
     "schema/sql/orders": ("paging", "oracle", "bad_input", "indexes"),
     "schema/sql/rollup_groups": ("rollups",),
@@ -178,7 +190,16 @@ TESTS: dict[str, tuple[str, ...]] = {
     "db/sql/g07_model_monitoring": ("oracle_questions", "sql_behaviour", "views", "boundaries"),
     "db/sql/g08_ab_testing": ("sql_behaviour", "questions"),
     "db/sql/g14_cohort_constructor": ("sql_behaviour", "questions"),
-    "db/sql/own": ("attached_changes", "own_tables", "live", "audit", "rollups", "partitions"),
+    "db/sql/own": (
+        "attached_changes",
+        "own_tables",
+        "live",
+        "audit",
+        "rollups",
+        "stored_state",
+        "timelines",
+        "partitions",
+    ),
     "db/base/lifecycles": (*CHANGES, "reference"),
     "db/engine/limiter": ("limiter", "pool", "lanes"),
     "db/engine/locks": ("locks", "lost_connections"),
