@@ -23,6 +23,7 @@ from graphql import (
 from db.attach.facts import Facts
 from gateway.operations.introspection import BESIDE_ROWS, ROOTS, Introspection
 from gateway.operations.refusals import SHALLOWER, refuse
+from gateway.operations.row_estimates import most_groups
 from gateway.operations.scan_kinds import Scan
 from gateway.operations.scans import COUNTED, Scans
 from gateway.settings import Settings
@@ -36,7 +37,6 @@ from schema.recording.answers import OnConflict
 from schema.recording.purging import rows_of_purge
 from schema.recording.record_types import child_rows, purge_mutations, recording_mutations
 from schema.search.texts import TEXT
-from schema.sql.aggregates import MAX_GROUPS
 from schema.sql.entities import ENTITIES, REPRESENTATIONS
 from schema.sql.lists import NESTED_PAGE, ROOT_PAGE, page_size
 
@@ -291,9 +291,10 @@ class Meter:
             if child.name == "nodes":
                 cost += rows + self._rows_cost(type_, child, rows, walk)
             elif child.name == "aggregate":
-                alike = MAX_GROUPS if child.arguments.get("groupBy") else 1
+                where = selection.arguments.get("where") or {}
+                alike = most_groups(where, child.arguments.get("groupBy") or ())
                 if listed:  # no more groups than rows, of each parent, which may be there many times
-                    left = walk.scans.estimates.left(type_, selection.arguments.get("where") or {}, listed)
+                    left = walk.scans.estimates.left(type_, where, listed)
                     alike = min(alike, -(-walk.scans.estimates.below_one(type_, parent) * left // listed) or 1)
                 groups = parents * alike
                 cost += groups

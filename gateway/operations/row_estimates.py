@@ -16,6 +16,7 @@ from db.engine.clock import CLOCK
 from gateway.operations.equalities import rows_with, tells, values_of
 from gateway.operations.page_reads import is_whole
 from schema.catalogue.catalogue import Catalogue, RelationField, Type
+from schema.sql.aggregates import MAX_GROUPS, TimeBucket
 from schema.sql.conditions import few, named
 from schema.sql.indexes import Indexes
 from schema.sql.operators import RANGES
@@ -203,8 +204,7 @@ class RowEstimates:
         spread = self._spreads.get(type_.sql_name, {}).get(column)
         if spread is None:
             return rows // NARROWED
-        first = max((_seconds(value[name]) for name in ("gt", "gte") if value.get(name) is not None), default=None)
-        last = min((_seconds(value[name]) for name in ("lt", "lte") if value.get(name) is not None), default=None)
+        first, last = _window(value)
         if first is None and last is None:
             return rows
         all_rows = max(self.rows(type_), 1)
@@ -260,6 +260,36 @@ def _finds(
         else:
             break
     return not left and not equal
+
+
+def most_groups(where: Mapping[str, Any], group_by: Sequence[Mapping[str, Any]]) -> int:
+    """The largest number of groups of an aggregate: one without keys, and of a time alone the buckets of the filter's
+    window."""
+    if len(group_by) != 1:
+        return MAX_GROUPS if group_by else 1
+    bucket, compared = group_by[0].get("bucket"), where.get(group_by[0]["field"].value) or {}
+    if bucket is None or not all(isinstance(one, date) for one in compared.values()):
+        return MAX_GROUPS
+    first, last = _window(compared)
+    if first is None or last is None:
+        return MAX_GROUPS
+    return min(MAX_GROUPS, max(ceil((last - first) / _LEAST_SECONDS[bucket]), 0) + 1)
+
+
+_LEAST_SECONDS = {
+    TimeBucket.MINUTE: 60,
+    TimeBucket.HOUR: 3600,
+    TimeBucket.DAY: 86_400,
+    TimeBucket.WEEK: 7 * 86_400,
+    TimeBucket.MONTH: 28 * 86_400,
+}
+
+
+def _window(compared: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """The ends of a range of times in seconds since 1970; None where it has no end."""
+    first = max((_seconds(compared[name]) for name in ("gt", "gte") if compared.get(name) is not None), default=None)
+    last = min((_seconds(compared[name]) for name in ("lt", "lte") if compared.get(name) is not None), default=None)
+    return first, last
 
 
 def _seconds(time: date) -> float:

@@ -373,6 +373,30 @@ async def test_a_window_costs_the_rows_that_are_in_it(huge: Client, where: str, 
     assert await cost(huge, query) == pytest.approx(rows / 10 + beyond, rel=0.1, abs=60)
 
 
+@pytest.mark.parametrize(
+    ("keys", "hours", "groups"),
+    [
+        ("{ field: RECORDED_AT, bucket: HOUR }", 6, 7),
+        ("{ field: RECORDED_AT, bucket: HOUR }", 6.5, 8),
+        ("{ field: RECORDED_AT, bucket: MINUTE }", 6, 361),
+        ("{ field: RECORDED_AT, bucket: DAY }", 6, 2),
+        ("{ field: RECORDED_AT, bucket: HOUR }", -6, 1),
+        ("{ field: RECORDED_AT, bucket: HOUR }", None, 1000),
+        ("{ field: RECORDED_AT, bucket: MINUTE }", 48, 1000),
+        ("{ field: RECORDED_AT }", 6, 1000),
+        ("{ field: RECORDED_AT, bucket: HOUR }, { field: SERVICE_ID }", 6, 1000),
+    ],
+)
+def test_groups_of_a_window_are_its_buckets(keys: str, hours: float | None, groups: int) -> None:
+    """A window has no more than these; without one, or with other keys, a list has a thousand at most."""
+    until = f', lt: "{(YEARS[50] + timedelta(hours=hours)).isoformat()}"' if hours else ""
+    where = f'where: {{ recordedAt: {{ gte: "{YEARS[50].isoformat()}"{until} }} }}'
+    both = [f"aggregate(groupBy: [{one}]) {{ count }}" for one in (keys, keys.replace("RECORDED_AT", "ROW_ID"))]
+    prices, facts = Prices(), Facts(rows={MILLION: ROWS})
+    of_window, other = (prices.of(f"{{ servingMetrics({where}) {{ {one} }} }}", {}, facts) for one in both)
+    assert other - of_window == 1000 - groups
+
+
 HOUR = (YEARS[50], YEARS[50] + timedelta(hours=1))
 DAYS = (YEARS[50], YEARS[50] + timedelta(days=2))
 SUMS = "{ aggregate { count p99LatencyMs { avg } } }"
