@@ -340,19 +340,22 @@ ONE = 'serviceId: { eq: "00000000-0000-0000-0000-000000000001" }'
 WEEK_AND_LATER = f'recordedAt: {{ gte: "{YEARS[99]:%Y-%m-%dT%H:%M:%SZ}" }}'
 
 
+def of_200_million(known: Facts) -> Facts:
+    """Facts of 200 million serving metrics of two years and 5,000 services."""
+    spread = Spread(tuple(bound.timestamp() for bound in YEARS))
+    return replace(
+        known,
+        rows={**known.rows, MILLION: ROWS, "ml_bentoml_services": SERVICES},
+        spreads={MILLION: {"recorded_at": Spreads(((1.0, spread),), UNSEEN)}},
+    )
+
+
 @pytest.fixture(scope="module")
 async def huge(demo_database: Database) -> AsyncIterator[Client]:
     """A gateway that believes in 200 million serving metrics of two years and 5,000 services."""
     async with serving(demo_database.gateway_url) as client:
         endpoint: OperationService = client.app.state.graphql
-        facts = endpoint.access.facts
-        spread = Spread(tuple(bound.timestamp() for bound in YEARS))
-        believed = replace(
-            facts,
-            rows={**facts.rows, MILLION: ROWS, "ml_bentoml_services": SERVICES},
-            spreads={MILLION: {"recorded_at": Spreads(((1.0, spread),), UNSEEN)}},
-        )
-        endpoint.planner.learn_facts(believed)
+        endpoint.planner.learn_facts(of_200_million(endpoint.access.facts))
         yield client
 
 
@@ -640,6 +643,25 @@ def test_an_aggregate_of_which_sums_are_kept_costs_its_sums() -> None:
     of_rows, of_sums = (prices.of(by_day % "p99LatencyMs { avg }", {}, facts) for facts in (plain, kept))
     assert of_sums * 50 < of_rows
     assert prices.of(by_day % "p99LatencyMs { stddev }", {}, kept) > of_rows / 2
+
+
+@pytest.mark.parametrize("where", [DAY, ONE, f"{DAY}, {ONE}"], ids=["a day", "a service", "a day of a service"])
+@pytest.mark.parametrize("bucket", ["", "DAY"])
+async def test_of_200_million_rows_sums_of_a_day_or_a_service_cost_less_than_5_000(
+    huge: Client, where: str, bucket: str
+) -> None:
+    known = of_200_million(huge.app.state.graphql.access.facts)
+    metrics = catalogue()["ServingMetric"]
+    assert metrics.rollup is not None
+    believed = replace(
+        known,
+        rows={**known.rows, f"{OWN_SCHEMA}.{sums_table(MILLION)}": SERVICES * 730 * (24 + 1)},
+        rollups={MILLION: frozenset(stored_measures(metrics.table, metrics.rollup, metrics.table.c.keys()))},
+    )
+    by = f"(groupBy: [{{ field: RECORDED_AT, bucket: {bucket} }}])" if bucket else ""
+    fields = "count p99LatencyMs { avg max } errorRate { avg }"
+    query = f"{{ servingMetrics(where: {{ {where} }}) {{ aggregate{by} {{ {fields} }} }} }}"
+    assert Prices().of(query, {}, believed) < 5_000
 
 
 def test_five_thousand_rows_are_recorded_and_no_more() -> None:
