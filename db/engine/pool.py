@@ -57,6 +57,9 @@ class ConnectionLimiter:
         self._look_timer: asyncio.TimerHandle | None = None
         self._long: dict[str, None] = {}
         """Statements that have run for long, the last ones at the end; one that runs quickly is removed."""
+        self._quick: set[str] = set()
+        """Statements that have run quickly since the last check: a run of one that lasts was held up, and counts as
+        heavy, but the next ones do not."""
         self._timeout = timeout
         self._generation = 0
         """The number of times that the database was lost or the pool disposed of, with all earlier connections."""
@@ -226,6 +229,8 @@ class ConnectionLimiter:
 
     def _end(self, turn: PoolTurn) -> None:
         del self._taken[turn]
+        if not turn.looks:
+            self._quick.add(turn.sql)
         if turn.heavy:
             self._heavy_free += 1
             if not turn.looks:
@@ -241,9 +246,10 @@ class ConnectionLimiter:
             if not turn.heavy:
                 turn.heavy = True
                 self._heavy_free -= 1
-            if turn.sql and turn.looks == LONG:
+            if turn.sql and turn.looks == LONG and turn.sql not in self._quick:
                 self._long.pop(turn.sql, None)
                 self._long[turn.sql] = None
+        self._quick.clear()
         while len(self._long) > MAX_LONG:
             del self._long[next(iter(self._long))]
         if self._taken:

@@ -99,6 +99,22 @@ async def test_what_has_run_for_long_is_heavy_until_it_does_not(
     await asyncio.gather(*running)
 
 
+async def test_what_others_run_quickly_meanwhile_is_not_heavy_when_it_is_repeated(
+    engine: AsyncEngine, holder: asyncpg.Connection
+) -> None:
+    """One run of many was held up, by a busy machine or a lock: the next ones do not wait behind what is heavy."""
+    sql = "SELECT CASE WHEN $1::text = 'held' THEN pg_advisory_lock_shared(7) END"
+    reader, limiter = ShortReader(engine), limiter_of(engine)
+    held = asyncio.ensure_future(reader.fetch(sql, ("held",)))
+    while taken(limiter) != (1, 0):
+        await reader.fetch(sql, ("free",))
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            await reader.fetch(sql, ("free",))
+    await holder.execute("SELECT pg_advisory_unlock(7)")
+    await held
+
+
 async def test_turns_are_given_in_order_of_arrival(engine: AsyncEngine) -> None:
     limiter = limiter_of(engine)
     held = [await limiter.borrow(engine) for _ in range(4)]
