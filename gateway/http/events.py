@@ -19,7 +19,7 @@ from starlette.types import Receive, Send
 
 from gateway.auth.authentication import UNAVAILABLE, Authentication, UnauthenticatedError
 from gateway.http.request import disconnected
-from gateway.http.response import EVENTS, respond_in_parts
+from gateway.http.response import EVENTS, WRITE_BYTES, respond_in_parts
 from gateway.operations.answer import LiveMessage
 from gateway.operations.call import Call
 from gateway.operations.deadline import DisconnectedError
@@ -153,8 +153,15 @@ class _EventStream:
         await self._write(b":\n\n")  # makes the client's connection open
 
     async def next(self, *bodies: bytes) -> None:
-        """Sends results, in one write."""
-        await self._write(b"".join([b"event: next\ndata: %b\n\n" % body.translate(_BROKEN) for body in bodies]))
+        """Sends results, as many in one write as ``WRITE_BYTES`` have room for, and one."""
+        written = bytearray()
+        for body in bodies:
+            written += b"event: next\ndata: %b\n\n" % body.translate(_BROKEN)
+            if len(written) >= WRITE_BYTES:
+                await self._write(bytes(written))
+                written.clear()
+        if written:
+            await self._write(bytes(written))
 
     async def fail(self, errors: Sequence[GraphQLError]) -> None:
         """Sends a result of errors alone."""

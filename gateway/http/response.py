@@ -30,6 +30,10 @@ EVENTS = "text/event-stream"
 STREAMED = frozenset({EVENTS, *FORMATS})
 """Media types whose bodies are streamed."""
 
+WRITE_BYTES = 2**16
+"""Bytes in one write of messages from which no more are added to it: of a peer that does not read so many are kept, and
+one message."""
+
 
 class WholeSend:
     """An ASGI ``send`` of a server that can exchange a complete body and a complete response without messages."""

@@ -11,16 +11,13 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from gateway.adapters.uvicorn import WebSocketProtocol
+from gateway.http.response import WRITE_BYTES
 
 DROP = "gateway.drop"
 """The scope's extension by which an application drops its peer: a function of a close code and a reason."""
 WRITE = "gateway.write"
 """The scope's extension by which an application sends texts, in UTF-8, to a peer that reads: a function that returns
 how many were sent. The next one is sent by ASGI, which waits for the peer."""
-
-WRITE_BYTES = 2**16
-"""Bytes in one write from which no more texts are added to it: a peer that does not read has that many to be kept, and
-one text."""
 
 GRACE = 2.0
 """Seconds for the peer to read the rest and the close frame, before the connection is aborted."""

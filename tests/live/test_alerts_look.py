@@ -14,6 +14,7 @@ from db.store.alerts import AlertsLook, paced
 from tests.live.test_live import ALERTS, EVENTS, UNTOLD, alert, reasons, record, titles
 from tests.support.databases import Database, connect
 from tests.support.sockets import listening, peer
+from tests.webhooks.receivers import became
 
 pytestmark = pytest.mark.slow
 
@@ -208,6 +209,8 @@ def compared(lines: list[str]) -> int:
 
 async def test_a_look_compares_what_was_written_since_the_last(database: Database, sql: asyncpg.Connection) -> None:
     keys = [await alert(sql, str(n)) for n in range(50)]
+    newest = "(SELECT max(xmin::text::bigint) FROM ml_monitoring_alerts)"
+    await became(sql, f"SELECT WHERE pg_snapshot_xmin(pg_current_snapshot())::text::bigint > {newest}")  # of all tests
     look = AlertsLook()
     await steps(look, sql)
     for changed in (0, 2):
