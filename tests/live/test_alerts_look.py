@@ -22,6 +22,12 @@ WHOLE = (True, "(0,0)", "(1000,0)")
 """What is new is told, of all parts of a small table."""
 INDEX = "CREATE INDEX IF NOT EXISTS any_name ON ml_monitoring_alerts (updated_at DESC)"
 
+ALONE = """
+    SELECT WHERE pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+        > (SELECT max(xmin::text::bigint) FROM ml_monitoring_alerts)
+"""
+"""Whether no transaction is under way, of any test of this Postgres, that began before the last alert was written."""
+
 
 async def many(sql: asyncpg.Connection, number: int) -> None:
     """Alerts of yesterday."""
@@ -182,6 +188,7 @@ async def test_without_an_index_every_look_goes_through_the_table_in_parts(
 
 async def test_another_process_goes_on_from_what_was_looked_at(database: Database, sql: asyncpg.Connection) -> None:
     await many(sql, 300)
+    await became(sql, ALONE)
     await steps(AlertsLook(), sql)
     mark = await sql.fetchval(f"SELECT version FROM gateway.alerts_seen WHERE alert_id = '{alerts.MARK}'")
     await alert(sql, "meanwhile")
@@ -209,8 +216,7 @@ def compared(lines: list[str]) -> int:
 
 async def test_a_look_compares_what_was_written_since_the_last(database: Database, sql: asyncpg.Connection) -> None:
     keys = [await alert(sql, str(n)) for n in range(50)]
-    newest = "(SELECT max(xmin::text::bigint) FROM ml_monitoring_alerts)"
-    await became(sql, f"SELECT WHERE pg_snapshot_xmin(pg_current_snapshot())::text::bigint > {newest}")  # of all tests
+    await became(sql, ALONE)
     look = AlertsLook()
     await steps(look, sql)
     for changed in (0, 2):
