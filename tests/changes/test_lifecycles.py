@@ -138,6 +138,10 @@ async def ask(client: Client, sql: asyncpg.Connection, move: Move) -> tuple[dict
     table = table_of(entities()[lifecycle.entity]).fullname
     async with sql.transaction():
         await sql.execute("SET LOCAL session_replication_role = replica")  # some states cannot be left by hand
+        if lifecycle.key == "OptimizedInstruction.activation":  # one at a time is active
+            await sql.execute(f"UPDATE {table} SET is_active = false WHERE is_active AND NOT {where}")
+        if lifecycle.key == "ExpertReview.status":  # else it is expired
+            await sql.execute(f"UPDATE {table} SET valid_until = NULL WHERE {where}")
         await sql.execute(f"UPDATE {table} SET {lifecycle.column} = {literal(lifecycle, origin)} WHERE {where}")
     for statement in READY.get(f"{lifecycle.key}.{to.name}", []):
         await sql.execute(statement.replace("{row}", where))
