@@ -104,7 +104,7 @@ def _arguments(given: Mapping[str, Argument]) -> dict[str, ArgumentField]:
 def _object_fields(entity: RowClass, type_: Type) -> Iterator[ObjectField]:
     for name, made in computed_objects(entity).items():
         leaves, leaf_reads = {}, {}
-        table = entities()[made.sums_up].__tablename__ if made.sums_up else ""
+        table = table_of(entities()[made.sums_up]).fullname if made.sums_up else ""
         for part, computed in made.fields.items():
             kind = kind_of(computed.type)
             sql, doc = f"({computed.sql})", computed.facts.described(computed.doc)
