@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from tests.support.databases import Database
-from tests.support.sockets import Listening, listening, peer, until
+from tests.support.sockets import Listening, closed_after, listening, peer, until
 
 ALERTS = "subscription { alerts { cursor alert { id } } }"
 QUERY = "query($w: ModelWhere) { models(where: $w) { totalCount } }"
@@ -125,9 +124,6 @@ CLOSING: dict[str, tuple[list[str], int, str]] = {
 @pytest.mark.parametrize("name", CLOSING)
 async def test_no_message_closes_saying_which_part_is_wrong(gateway: Listening, name: str) -> None:
     said, code, reason = CLOSING[name]
-    async with peer(gateway, initialise=False) as one:
-        for text in said:
-            await one.connection.send(text)
-        found: tuple[int, Any] = await one.closed()
-    assert (found[0], found[1][: len(reason)]) == (code, reason)
+    closed = await closed_after(gateway, said)
+    assert (closed[0], closed[1][: len(reason)]) == (code, reason)
     await until(lambda: not gateway.sockets.open)

@@ -14,7 +14,7 @@ from websockets.typing import Origin, Subprotocol
 from tests.support.changing import change, events_of, model_in
 from tests.support.client import same
 from tests.support.databases import Database, connect
-from tests.support.sockets import TIMEOUT, Listening, listening, peer, until
+from tests.support.sockets import TIMEOUT, Listening, closed_after, listening, peer, until
 
 pytestmark = pytest.mark.slow
 
@@ -176,12 +176,9 @@ WRONG: dict[str, tuple[list[Any], int, str]] = {
 @pytest.mark.parametrize("name", WRONG)
 async def test_close_codes(gateway: Listening, name: str) -> None:
     said, code, reason = WRONG[name]
-    async with peer(gateway, initialise=False) as one:
-        for message in said:
-            await one.connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
-        found = await one.closed()
-    assert found[0] == code
-    assert found[1].startswith(reason)
+    closed = await closed_after(gateway, said)
+    assert closed[0] == code
+    assert closed[1].startswith(reason)
     await until(lambda: not gateway.sockets.open)
     assert gateway.feed.subscribers == 0
 

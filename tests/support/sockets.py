@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -179,3 +179,12 @@ async def peer(gateway: Listening | str, *, initialise: bool = True, **options: 
         if initialise:
             await one.initialise()
         yield one
+
+
+async def closed_after(gateway: Listening, said: Sequence[Any]) -> tuple[int, str]:
+    """The code and the reason with which a WebSocket is closed after some messages: texts, bytes, or JSON values."""
+    async with peer(gateway, initialise=False) as one:
+        for message in said:
+            await one.connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
+        code, reason = await one.closed()
+    return code, reason
